@@ -1,4 +1,4 @@
-"""What the files between the stages say of themselves: the table's schema.json and the arrays' dataset.json."""
+"""What the folders between the stages say of themselves: raw.json, schema.json and dataset.json."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,9 +9,11 @@ Shape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotate
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Described(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
+
+class _Described(_Strict):
     dataset: str
     classes: ClassNames
     """Class names; label k of a row is classes[k]."""
@@ -44,3 +46,13 @@ class DatasetInfo(_Described):
         if len(self.mean) != channels or len(self.std) != channels or min(self.std) <= 0:
             raise ValueError(f"mean and std need {channels} figures each, and each std above 0")
         return self
+
+
+class RawDescription(_Strict):
+    """Of data/raw, written by `download`: all that `convert` needs to know, so that it need not read the catalogue."""
+
+    dataset: str
+    format: Literal["idx", "digits"]
+    classes: ClassNames
+    files: dict[str, str]
+    """Role of each file (`train_images`, `train_labels`, …) to its name in the folder."""

@@ -16,7 +16,7 @@ GRAPH_FILE = Path("dvc.yaml")
 
 
 def run_stage(main: Callable[[AnyParams], None], model: type[AnyParams]) -> None:
-    """Call `main` with the params of `model`, and leave the process: 0 when done, 1 with one line on bad input, 130 on Ctrl-C."""
+    """Call `main` with the params of `model`, and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C."""
     try:
         main(load_params(model))
     except KeyboardInterrupt:
