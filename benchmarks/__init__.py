@@ -1,0 +1,1 @@
+"""Speed and scale, each with its command, machine and recorded result."""

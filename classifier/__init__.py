@@ -1,0 +1,1 @@
+"""The library that the stages share: no fixed paths, no params.yaml, no prints."""

@@ -29,13 +29,25 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put `path` into a system error that names no file, as that of a write to a full disk does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure."""
     partial = _partial(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield partial
-        _flush(partial)
+        with naming(path):
+            yield partial
+            _flush(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -51,9 +63,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
-        for file in partial.rglob("*"):
-            _flush(file)
+        with naming(path):
+            yield partial
+            for file in partial.rglob("*"):
+                _flush(file)
         if path.exists():
             shutil.rmtree(path)
         partial.replace(path)
@@ -81,4 +94,4 @@ def read_json(path: Path, model: type[Model]) -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {field}: {first['msg']}, got {str(first['input'])[:80]!r}") from None
+        raise UserError(f"{path}: {field}: {first['msg']}, got {repr(first['input'])[:80]}") from None

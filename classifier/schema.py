@@ -2,18 +2,42 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-ClassNames = Annotated[list[str], Field(min_length=2)]
+
+def _all_different(names: list[str]) -> list[str]:
+    """Tables and pictures tell classes apart by name."""
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"class names must differ, got {repeated!r} twice")
+    return names
+
+
+ClassNames = Annotated[list[str], Field(min_length=2), AfterValidator(_all_different)]
 Shape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Count = Annotated[int, Field(ge=0)]
+TableSplit = Literal["train", "test"]
+Format = Literal["idx", "digits"]
+
+ROLES: dict[Format, list[str]] = {
+    "idx": ["train_images", "train_labels", "test_images", "test_labels"],
+    "digits": ["images"],
+}
+"""The files that each published format consists of. Another format is another line here, and a reader in `convert`."""
+
+
+def refuse_other_roles(published_format: Format, roles: list[str]) -> None:
+    """Raise ValueError unless `roles` are those of the format, each once."""
+    if sorted(roles) != sorted(ROLES[published_format]):
+        needed, came = ", ".join(ROLES[published_format]), ", ".join(roles) or "none"
+        raise ValueError(f"files of format {published_format!r} must be {needed}, got {came}")
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class _Described(_Strict):
+class Described(_Strict):
     dataset: str
     classes: ClassNames
     """Class names; label k of a row is classes[k]."""
@@ -21,11 +45,11 @@ class _Described(_Strict):
     """Channels, height and width of every image, in pixels."""
 
 
-class TableSchema(_Described):
+class TableSchema(Described):
     """Of data/csv: a row is `label,pixel1,…,pixelN`, N = C·H·W, pixels 0 to 255 in `pixel_order`."""
 
     pixel_order: Literal["CHW"] = "CHW"
-    rows: dict[Literal["train", "test"], Count]
+    rows: dict[TableSplit, Count] = Field(min_length=2)
 
     @property
     def num_pixels(self) -> int:
@@ -33,10 +57,9 @@ class TableSchema(_Described):
         return channels * height * width
 
 
-class DatasetInfo(_Described):
-    """Of data/dataset: mean and standard deviation of each channel over the training split, in units of 1/255."""
+class Standardised(Described):
+    """With the mean and standard deviation of each channel over the training split, in units of 1/255."""
 
-    rows: dict[Literal["train", "val", "test"], Count]
     mean: list[float]
     std: list[float]
 
@@ -48,11 +71,30 @@ class DatasetInfo(_Described):
         return self
 
 
+class DatasetInfo(Standardised):
+    """Of data/dataset."""
+
+    rows: dict[Literal["train", "val", "test"], Count] = Field(min_length=3)
+
+
 class RawDescription(_Strict):
     """Of data/raw, written by `download`: all that `convert` needs to know, so that it need not read the catalogue."""
 
     dataset: str
-    format: Literal["idx", "digits"]
+    format: Format
     classes: ClassNames
     files: dict[str, str]
-    """Role of each file (`train_images`, `train_labels`, …) to its name in the folder."""
+    """Role of each file to its name in the folder."""
+
+    @model_validator(mode="after")
+    def has_the_roles_of_its_format(self) -> Self:
+        refuse_other_roles(self.format, list(self.files))
+        return self
+
+
+class KeptEpoch(BaseModel):
+    """Of metrics/train.json, the one figure that `plot` marks."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    best_epoch: Annotated[int, Field(ge=1)]

@@ -1,0 +1,1 @@
+"""What DVC runs: one module a stage. Fixed paths live here and nowhere else."""

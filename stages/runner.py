@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from classifier.errors import UserError
-from classifier.params.base import AnyParams, read_yaml, refuse_unknown_keys, validate
+from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
 
 PARAMS_FILE = Path("params.yaml")
 GRAPH_FILE = Path("dvc.yaml")
@@ -28,16 +28,27 @@ def run_stage(main: Callable[[AnyParams], None], model: type[AnyParams]) -> None
 def load_params(model: type[AnyParams]) -> AnyParams:
     """Read params.yaml, refuse keys that nothing in dvc.yaml uses, and return the fields of `model`."""
     values = read_yaml(PARAMS_FILE)
-    refuse_unknown_keys(PARAMS_FILE, values, used_keys(GRAPH_FILE))
+    unknown = unknown_keys(PARAMS_FILE, values, used_keys(GRAPH_FILE))
+    if unknown:
+        raise UserError(unknown[0])
     return validate(PARAMS_FILE, values, model)
 
 
 def used_keys(graph_file: Path) -> set[str]:
     """Names of params.yaml that some stage of `graph_file` declares or that the file interpolates as `${name}`."""
-    text = graph_file.read_text(encoding="utf-8")
-    stages: dict[str, dict[str, Any]] = yaml.safe_load(text)["stages"]
-    declared = {name for stage in stages.values() for name in stage.get("params", [])}
-    return declared | set(re.findall(r"\$\{\s*(\w+)", text))
+    declared = {name for stage in load_graph(graph_file).values() for name in stage.get("params", [])}
+    return declared | set(re.findall(r"\$\{\s*(\w+)", graph_file.read_text(encoding="utf-8")))
+
+
+def load_graph(graph_file: Path) -> dict[str, dict[str, Any]]:
+    """The stages of dvc.yaml by name. Raises UserError when there are none to read."""
+    try:
+        stages: dict[str, dict[str, Any]] = yaml.safe_load(graph_file.read_text(encoding="utf-8"))["stages"]
+    except FileNotFoundError:
+        raise UserError(f"{graph_file}: no such file; run this in the folder that has it") from None
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{graph_file}: needs a mapping `stages:`, got {' '.join(str(error).split())}") from None
+    return stages
 
 
 def one_line(error: Exception) -> str:

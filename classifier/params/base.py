@@ -1,7 +1,6 @@
 """Typed, bounded parameters, read as DVC reads them and refused by name."""
 
 import difflib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,27 +33,43 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path}: needs lines like `lr: 0.001`, got {type(values).__name__}")
+        raise UserError(f"{path}: needs `key: value` lines, got {type(values).__name__}")
     return values
 
 
 def validate(path: Path, values: dict[str, Any], model: type[AnyParams]) -> AnyParams:
     """Build `model` from its own keys of `values`. Raises UserError for the first key that is missing or refused."""
     try:
-        return model.model_validate({name: values[name] for name in model.model_fields if name in values})
+        return model.model_validate(_own(values, model))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UserError(f"{path}: {_sentence(first)}") from None
+        raise UserError(_lines(path, error)[0]) from None
 
 
-def refuse_unknown_keys(path: Path, values: dict[str, Any], known: Iterable[str]) -> None:
-    """Raise UserError for the first key that is not `known`, with the nearest name that is."""
-    names = sorted(known)
-    for key in values:
-        if key not in names:
-            nearest = difflib.get_close_matches(str(key), names, n=1, cutoff=0)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise UserError(f"{path}: no stage in dvc.yaml uses the key {str(key)!r}{hint}")
+def refusals(path: Path, values: dict[str, Any], model: type[Params]) -> list[str]:
+    """What `validate` has to say of every key, one line each; empty when all are good."""
+    try:
+        model.model_validate(_own(values, model))
+    except ValidationError as error:
+        return _lines(path, error)
+    return []
+
+
+def unknown_keys(path: Path, values: dict[str, Any], known: set[str]) -> list[str]:
+    """One line for each key of `values` that is not `known`, with the nearest name that is."""
+    return [f"{path}: no stage in dvc.yaml uses the key {key!r}{_hint(key, known)}" for key in values if key not in known]
+
+
+def _own(values: dict[str, Any], model: type[Params]) -> dict[str, Any]:
+    return {name: values[name] for name in model.model_fields if name in values}
+
+
+def _hint(key: object, known: set[str]) -> str:
+    nearest = difflib.get_close_matches(str(key), sorted(known), n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; it uses {', '.join(sorted(known))}"
+
+
+def _lines(path: Path, error: ValidationError) -> list[str]:
+    return [f"{path}: {_sentence(one)}" for one in error.errors(include_url=False)]
 
 
 def _sentence(error: ErrorDetails) -> str:
@@ -65,4 +80,4 @@ def _sentence(error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     rule = error["msg"].replace("Input should be", "must be", 1)
-    return f"{name} {rule}, got {str(error['input'])[:80]!r}"
+    return f"{name} {rule}, got {repr(error['input'])[:80]}"

@@ -8,5 +8,4 @@ from classifier.params.base import Params
 class ConvertParams(Params):
     """`image_size` is the height and width, in pixels, that every image is brought to."""
 
-    dataset: str = Field(min_length=1)
     image_size: int = Field(ge=1, le=1024)

@@ -1,0 +1,69 @@
+"""The folder of a split: images.npy (uint8, images_NCHW) and labels.npy (int64, labels_N), readable by memory map."""
+
+import math
+from collections.abc import Iterable, Iterator
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.blocks import Block, Images, Labels, row_slices
+from classifier.errors import UserError
+
+IMAGES_FILE = "images.npy"
+LABELS_FILE = "labels.npy"
+PIXEL = np.dtype("|u1")
+LABEL = np.dtype("<i8")
+
+
+def write_split(folder: Path, num_rows: int, shape_CHW: tuple[int, int, int], blocks: Iterable[Block]) -> None:
+    """Write blocks of images, of any shape with C·H·W pixels each, and labels, together `num_rows`, into a new `folder`."""
+    folder.mkdir(parents=True)
+    with (folder / IMAGES_FILE).open("wb") as images_file, (folder / LABELS_FILE).open("wb") as labels_file:
+        _write_header(images_file, PIXEL, (num_rows, *shape_CHW))
+        _write_header(labels_file, LABEL, (num_rows,))
+        num_written = 0
+        for images, labels_N in blocks:
+            assert images.size == len(labels_N) * math.prod(shape_CHW)
+            images_file.write(np.ascontiguousarray(images, dtype=PIXEL).data)
+            labels_file.write(np.ascontiguousarray(labels_N, dtype=LABEL).data)
+            num_written += len(labels_N)
+    assert num_written == num_rows
+
+
+def load_split(folder: Path) -> tuple[Images, Labels]:
+    """Return images_NCHW and labels_N of `folder` as read-only memory maps.
+
+    Raises UserError for a file that is missing or is not a whole .npy file of the right type and dimensions, and for files
+    that do not fit together.
+    """
+    images_NCHW = _load(folder / IMAGES_FILE, PIXEL, num_dims=4)
+    labels_N = _load(folder / LABELS_FILE, LABEL, num_dims=1)
+    if len(images_NCHW) != len(labels_N):
+        raise UserError(f"{folder}: needs a label for each of {len(images_NCHW)} images, found {len(labels_N)} labels")
+    return images_NCHW, labels_N
+
+
+def take_rows(images_NCHW: Images, labels_N: Labels, rows_N: NDArray[np.intp]) -> Iterator[Block]:
+    """Yield the blocks that hold the rows `rows_N`, in their order."""
+    for part in row_slices(len(rows_N), math.prod(images_NCHW.shape[1:])):
+        yield images_NCHW[rows_N[part]], labels_N[rows_N[part]]
+
+
+def _write_header(file: BufferedWriter, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _load(path: Path, dtype: np.dtype[Any], num_dims: int) -> NDArray[Any]:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path}: not a whole .npy file: {error}") from None
+    if array.dtype != dtype or array.ndim != num_dims:
+        raise UserError(f"{path}: needs {num_dims} dimensions of {dtype.name}, found {array.ndim} of {array.dtype}")
+    return array

@@ -1,0 +1,92 @@
+"""Files are whole or not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from classifier.errors import UserError
+from classifier.files import read_json, replacing, replacing_folder, write_json, write_text
+
+
+class Point(BaseModel):
+    x: int
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), replacing(path) as partial:
+        partial.write_text("new, but only ha")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_the_new_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    with replacing(path) as partial:
+        partial.write_text("half")
+        assert not path.exists()
+    assert path.read_text() == "half"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_folder_is_replaced_whole_and_a_killed_runs_leftover_is_not_taken_over(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").write_text("old")
+    leftover = tmp_path / ".out.partial"
+    leftover.mkdir()
+    (leftover / "junk").write_text("junk")
+    with replacing_folder(target) as partial:
+        assert os.listdir(partial) == []
+        (partial / "new").write_text("new")
+        assert os.listdir(target) == ["old"]
+    assert os.listdir(target) == ["new"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(RuntimeError), replacing_folder(target) as partial:
+        (partial / "new").write_text("new")
+        raise RuntimeError
+    assert os.listdir(target) == ["old"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_text_has_the_same_bytes_on_every_platform(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "é\nb\n")
+    assert (tmp_path / "a").read_bytes() == b"\xc3\xa9\nb\n"
+
+
+def test_json_keeps_order_and_refuses_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": "é"})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "é"\n}\n'
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"b": float("nan")})
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"x": "1"}', r"a\.json: x: .*integer, got '1'"),
+        (b"{}", r"a\.json: x: Field required"),
+        (b'{"x": 1', r"a\.json: the file: "),
+    ],
+)
+def test_bad_json_is_refused_on_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_json(tmp_path / "a.json", Point)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_json_says_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.json: no such file; run `dvc repro`"):
+        read_json(tmp_path / "a.json", Point)
