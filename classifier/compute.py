@@ -1,0 +1,39 @@
+"""Sets torch up so that the same inputs give the same bits: a named device, a fixed thread count, deterministic kernels."""
+
+import os
+
+import torch
+
+from classifier.errors import UserError
+
+
+def set_up_compute(device: str, threads: int) -> torch.device:
+    """Return the device asked for ("auto": CUDA, then MPS, then the CPU) with `threads` CPU threads.
+
+    Raises UserError when the device is not there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # Filling fresh memory is a debugging aid of the deterministic mode; our kernels write before they read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    available = _available_devices()
+    if device == "auto":
+        return torch.device(available[0])
+    if device not in available:
+        raise UserError(f"device {device!r} is not on this machine, which has {', '.join(available)}; use `device: auto`")
+    return torch.device(device)
+
+
+def _available_devices() -> list[str]:
+    """Device kinds that work here, best first."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, here in found.items() if here]
+
+
+def compute_facts(device: torch.device, threads: int) -> dict[str, str | int]:
+    """What the last bits of the numbers depend on besides params and data; for model.json."""
+    facts: dict[str, str | int] = {"torch": torch.__version__.partition("+")[0], "device": device.type}
+    if device.type == "cuda":
+        return facts | {"cuda_device": torch.cuda.get_device_name(device)}
+    return facts | {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "threads": threads}

@@ -1,0 +1,23 @@
+"""What is told of a training run: the learning curves, the kept epoch's metrics, and a line for the terminal."""
+
+import pandas as pd
+
+from classifier.training import Result
+
+
+def history_table(result: Result) -> pd.DataFrame:
+    """One row an epoch: epoch, train_loss, train_accuracy and, with validation, val_loss, val_accuracy."""
+    return pd.DataFrame([{"epoch": epoch.epoch} | epoch.figures() for epoch in result.history])
+
+
+def train_metrics(result: Result) -> dict[str, float]:
+    """The kept epoch's figures, to six decimals, and its number as `best_epoch`."""
+    figures = {name: round(figure, 6) for name, figure in result.kept.figures().items()}
+    return figures | {"best_epoch": result.kept.epoch}
+
+
+def epoch_line(result: Result, num_epochs: int) -> str:
+    """The last epoch's figures on one line, starred when it is the one kept so far."""
+    last = result.history[-1]
+    figures = "  ".join(f"{name} {figure:.4f}" for name, figure in last.figures().items())
+    return f"epoch {last.epoch}/{num_epochs}  {figures}{'  *' if last is result.kept else ''}"

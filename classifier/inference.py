@@ -1,0 +1,53 @@
+"""What a model says of each image of a data set. Legend: N images, K classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
+
+from classifier.dataset import ImageDataset
+from classifier.model import ImageClassifier
+
+BATCH_SIZE = 1000
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One entry an image, in the data set's order."""
+
+    actual_N: NDArray[np.int64]
+    predicted_N: NDArray[np.int64]
+    confidence_N: NDArray[np.float32]
+    """Probability of the predicted class."""
+    loss_N: NDArray[np.float32]
+    """Cross-entropy in nats."""
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return float(self.loss_N.mean(dtype=np.float64))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images whose predicted class is the actual one, 0 to 1."""
+        return float((self.predicted_N == self.actual_N).mean())
+
+
+@torch.inference_mode()
+def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device) -> Outcomes:
+    """Run `model` in evaluation mode over `dataset`, which must not be empty."""
+    model.eval()
+    batches = [_outcomes_of_batch(model, dataset, rows, device) for rows in torch.arange(len(dataset)).split(BATCH_SIZE)]
+    return Outcomes(*(torch.cat(column).numpy() for column in zip(*batches, strict=True)))
+
+
+def _outcomes_of_batch(
+    model: ImageClassifier, dataset: ImageDataset, rows: torch.Tensor, device: torch.device
+) -> tuple[torch.Tensor, ...]:
+    images_NCHW, labels_N = dataset.batch(rows)
+    logits_NK = model(images_NCHW.to(device)).float()
+    loss_N = cross_entropy(logits_NK, labels_N.to(device), reduction="none")
+    confidence_N, predicted_N = logits_NK.softmax(dim=1).max(dim=1)
+    return labels_N, predicted_N.cpu(), confidence_N.cpu(), loss_N.cpu()

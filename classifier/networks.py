@@ -1,0 +1,84 @@
+"""The networks by name. Legend: C channels, H height, W width, K classes, N images of a batch.
+
+Each takes normalised float images (N, C, H, W) and returns logits (N, K). Max-pooling stands before ReLU: the two commute
+exactly, and the rectifier then has a quarter of the values to visit.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from classifier.errors import UserError
+from classifier.network_sizes import SMALLEST_IMAGE
+from classifier.randomness import derived_seed
+
+Shape = tuple[int, int, int]
+
+
+def build_network(name: str, shape_CHW: Shape, num_classes: int, seed: int) -> nn.Module:
+    """Make the network `name` with first weights drawn by `seed` (PyTorch's own initialisation of each layer).
+
+    Raises UserError for an unknown name, and for images smaller than the network works on, naming that size.
+    """
+    if name not in _BUILDERS:
+        raise UserError(f"network {name!r} is not known; the known ones are {', '.join(_BUILDERS)}")
+    if min(shape_CHW[1:]) < SMALLEST_IMAGE[name]:
+        height, width = shape_CHW[1:]
+        needed = SMALLEST_IMAGE[name]
+        raise UserError(
+            f"network {name!r} needs images of {needed}x{needed} pixels or more, got {height}x{width}; "
+            f"set `image_size: {needed}` or choose another network"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "weights"))
+        return _BUILDERS[name](shape_CHW, num_classes)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trained scalars."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def softmax(shape_CHW: Shape, num_classes: int) -> nn.Module:
+    """Softmax regression: one linear layer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape_CHW), num_classes))
+
+
+def mlp(shape_CHW: Shape, num_classes: int) -> nn.Module:
+    """Two hidden layers of 300 and 100 with ReLU (LeCun et al. 1998, the 784-300-100-10 net, with ReLU for tanh)."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(shape_CHW), 300),
+        nn.ReLU(),
+        nn.Linear(300, 100),
+        nn.ReLU(),
+        nn.Linear(100, num_classes),
+    )
+
+
+def cnn(shape_CHW: Shape, num_classes: int) -> nn.Module:
+    """Two unpadded 5x5 convolutions (32, 64), each max-pooled by 2 with dropout 0.3, then a hidden layer of 512."""
+    channels, height, width = shape_CHW
+    num_features = 64 * _after_two_pools(height) * _after_two_pools(width)
+    return nn.Sequential(
+        nn.Conv2d(channels, 32, kernel_size=5),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Conv2d(32, 64, kernel_size=5),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Flatten(),
+        nn.Linear(num_features, 512),
+        nn.ReLU(),
+        nn.Linear(512, num_classes),
+    )
+
+
+def _after_two_pools(side: int) -> int:
+    return ((side - 4) // 2 - 4) // 2
+
+
+_BUILDERS = {"softmax": softmax, "mlp": mlp, "cnn": cnn}

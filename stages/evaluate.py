@@ -1,0 +1,36 @@
+"""Stage `evaluate`: models/, data/dataset/test -> metrics/test.json, plots/predictions.csv, plots/classes.csv."""
+
+from pathlib import Path
+
+from classifier.compute import set_up_compute
+from classifier.csv_file import write_table
+from classifier.dataset import ImageDataset
+from classifier.errors import UserError
+from classifier.files import write_json
+from classifier.inference import outcomes
+from classifier.model_file import load_model
+from classifier.params.evaluate import EvaluateParams
+from classifier.scores import classes_table, predictions_table, summary_metrics
+from stages.runner import run_stage
+
+
+def main(params: EvaluateParams, root: Path = Path()) -> None:
+    """Measure the kept model on the official test split, once. No other stage reads that split for its figures."""
+    device = set_up_compute(params.device, params.threads)
+    model, description = load_model(root / "models")
+    test_set = ImageDataset.from_folder(root / "data/dataset/test")
+    if test_set.shape_CHW != description.shape_CHW:
+        raise UserError(
+            f"data/dataset/test: models/model.json needs images of shape {description.shape_CHW}, "
+            f"found {test_set.shape_CHW}; run `dvc repro`"
+        )
+    measured = outcomes(model.to(device), test_set, device)
+    metrics = summary_metrics(measured)
+    write_table(root / "plots/predictions.csv", predictions_table(measured, description.classes))
+    write_table(root / "plots/classes.csv", classes_table(measured, description.classes))
+    write_json(root / "metrics/test.json", metrics)
+    print("  ".join(f"{name} {figure:.4f}" for name, figure in metrics.items()))
+
+
+if __name__ == "__main__":
+    run_stage(main, EvaluateParams)

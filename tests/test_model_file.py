@@ -1,0 +1,112 @@
+"""The model's two files: what is saved comes back; what is damaged is refused; nothing is unpickled."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from classifier.errors import UserError
+from classifier.model import ImageClassifier
+from classifier.model_file import ModelDescription, load_model, save_model
+from classifier.networks import build_network
+
+DESCRIPTION = ModelDescription(
+    dataset="toy",
+    classes=["a", "b", "c"],
+    shape_CHW=(1, 16, 16),
+    mean=[0.25],
+    std=[0.5],
+    network="cnn",
+    num_parameters=0,
+    kept_epoch=1,
+    computed_with={"torch": "2", "device": "cpu", "threads": 2},
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    network = build_network("cnn", (1, 16, 16), 3, seed=5).to(memory_format=torch.channels_last)
+    save_model(tmp_path, network.state_dict(), DESCRIPTION)
+    return tmp_path
+
+
+def test_what_is_saved_comes_back(saved: Path) -> None:
+    network = build_network("cnn", (1, 16, 16), 3, seed=5)
+    model, description = load_model(saved)
+    images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
+    assert description == DESCRIPTION
+    assert not model.training
+    torch.testing.assert_close(model(images), network.eval()((images / 255 - 0.25) / 0.5))
+
+
+def test_the_bytes_depend_on_the_weights_alone(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    save_model(elsewhere, build_network("cnn", (1, 16, 16), 3, seed=5).state_dict(), DESCRIPTION)
+    for name in ("model.safetensors", "model.json"):
+        assert (elsewhere / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_the_weights_hold_the_network_alone(saved: Path) -> None:
+    assert load_file(saved / "model.safetensors").keys() == build_network("cnn", (1, 16, 16), 3, seed=0).state_dict().keys()
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 100, 5000])
+def test_a_truncated_file_is_refused(saved: Path, length: int) -> None:
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(UserError, match=r"model\.safetensors: not a whole safetensors file"):
+        load_model(saved)
+
+
+def test_a_pickle_is_refused_and_not_run(saved: Path, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return Path.touch, (tmp_path / "pwned",)
+
+    (saved / "model.safetensors").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_model(saved)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_weights_of_another_network_are_refused_with_the_first_odd_tensor(saved: Path) -> None:
+    weights = load_file(saved / "model.safetensors")
+    save_file(weights | {"0.bias": torch.zeros(31)}, saved / "model.safetensors")
+    with pytest.raises(UserError, match=r"tensor '0\.bias' needs shape \(32,\) by model\.json, found \(31,\)"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, r"format_version: Input should be 1, got 2"),
+        ({"network": "resnet"}, "network 'resnet' is not known"),
+        ({"std": [0.0]}, "mean and std need 1 figures each"),
+        ({"mean": [0.1, 0.2]}, "mean and std need 1 figures each"),
+        ({"shape_CHW": [1, 16]}, "shape_CHW"),
+        ({"classes": "abc"}, "classes"),
+        ({"extra": 1}, "extra: Extra inputs are not permitted"),
+    ],
+)
+def test_a_damaged_description_is_refused(saved: Path, change: dict[str, object], message: str) -> None:
+    path = saved / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=message) as caught:
+        load_model(saved)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_missing_file_is_named_with_the_command_that_makes_it(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(UserError, match=rf"{name}: no such file; run `dvc repro`"):
+        load_model(saved)
+
+
+def test_normalisation_by_hand() -> None:
+    model = ImageClassifier(torch.nn.Identity(), mean=[0.2, 0.4], std=[0.1, 0.5])
+    images = torch.tensor([[[[51]], [[255]]]], dtype=torch.uint8)
+    torch.testing.assert_close(model(images).flatten(), torch.tensor([0.0, 1.2]))

@@ -1,0 +1,83 @@
+"""The networks: sizes worked out by hand, functions compared with the plain form."""
+
+import pytest
+import torch
+from torch import nn
+
+from classifier.errors import UserError
+from classifier.network_sizes import SMALLEST_IMAGE
+from classifier.networks import build_network, count_parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "shape_CHW", "num_classes", "expected"),
+    [
+        ("softmax", (1, 28, 28), 10, 784 * 10 + 10),
+        ("mlp", (1, 28, 28), 10, (784 * 300 + 300) + (300 * 100 + 100) + (100 * 10 + 10)),
+        ("cnn", (1, 28, 28), 10, (25 * 32 + 32) + (25 * 32 * 64 + 64) + (64 * 4 * 4 * 512 + 512) + (512 * 10 + 10)),
+        ("softmax", (3, 32, 32), 7, 3072 * 7 + 7),
+        ("mlp", (3, 8, 9), 3, (216 * 300 + 300) + (300 * 100 + 100) + (100 * 3 + 3)),
+        ("cnn", (3, 32, 32), 100, (75 * 32 + 32) + (800 * 64 + 64) + (64 * 5 * 5 * 512 + 512) + (512 * 100 + 100)),
+    ],
+)
+def test_the_number_of_parameters(name: str, shape_CHW: tuple[int, int, int], num_classes: int, expected: int) -> None:
+    network = build_network(name, shape_CHW, num_classes, seed=0)
+    assert count_parameters(network) == expected
+
+
+def test_the_published_counts_for_28x28() -> None:
+    counts = {name: count_parameters(build_network(name, (1, 28, 28), 10, seed=0)) for name in SMALLEST_IMAGE}
+    assert counts == {"softmax": 7_850, "mlp": 266_610, "cnn": 582_026}
+
+
+@pytest.mark.parametrize("name", SMALLEST_IMAGE)
+@pytest.mark.parametrize("extra", [0, 1, 2, 3, 12])
+def test_from_the_smallest_image_on_the_logits_have_one_column_a_class(name: str, extra: int) -> None:
+    side = SMALLEST_IMAGE[name] + extra
+    network = build_network(name, (2, side, side + 1), 5, seed=0)
+    assert network(torch.randn(3, 2, side, side + 1)).shape == (3, 5)
+
+
+def test_one_pixel_less_than_the_smallest_is_refused_with_that_number() -> None:
+    with pytest.raises(UserError, match=r"network 'cnn' needs images of 16x16 pixels or more, got 15x28; set `image_size: 16`"):
+        build_network("cnn", (1, 15, 28), 10, seed=0)
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="network 'resnet' is not known; the known ones are softmax, mlp, cnn"):
+        build_network("resnet", (1, 28, 28), 10, seed=0)
+
+
+def test_the_seed_alone_decides_the_first_weights_and_the_global_generator_is_left_as_it_was() -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = build_network("mlp", (1, 4, 4), 3, seed=7).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(5)
+    again = build_network("mlp", (1, 4, 4), 3, seed=7).state_dict()
+    other = build_network("mlp", (1, 4, 4), 3, seed=8).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_pooling_before_relu_is_the_tutorial_network_to_the_bit() -> None:
+    """The tutorial's order is conv, ReLU, pool; ours is conv, pool, ReLU."""
+    network = build_network("cnn", (1, 28, 28), 10, seed=0).eval()
+    layers = list(network.children())
+    plain = nn.Sequential(
+        layers[0],
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.3),
+        layers[4],
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.3),
+        *layers[8:],
+    ).eval()
+    images = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    ours, theirs = network(images), plain(images)
+    assert torch.equal(ours, theirs)
+    our_gradients = torch.autograd.grad(ours.square().sum(), list(network.parameters()))
+    their_gradients = torch.autograd.grad(theirs.square().sum(), list(network.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(our_gradients, their_gradients, strict=True))
