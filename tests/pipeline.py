@@ -1,0 +1,79 @@
+"""A real repository with real DVC in a temporary folder, for the tests that run the pipeline."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+SOURCE = Path(__file__).parent.parent
+LIGHT: dict[str, Any] = {"dataset": "digits", "image_size": 8, "network": "mlp", "epochs": 3, "batch_size": 32, "device": "cpu"}
+"""Changes to params.yaml with which all six stages take seconds."""
+
+
+class Repository:
+    """A copy of this project's files under git and DVC, without the results that are committed with it."""
+
+    def __init__(self, root: Path, **params: Any) -> None:
+        self.root = root
+        root.mkdir(parents=True)
+        for name in _project_files():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SOURCE / name, root / name)
+        self.set_params(**(LIGHT | params))
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("config", "user.name", "Test")
+        self.git("config", "user.email", "test@example.com")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "start")
+
+    def set_params(self, **params: Any) -> None:
+        """Change values in params.yaml, comments and order kept."""
+        yaml = YAML()
+        path = self.root / "params.yaml"
+        values = yaml.load(path)
+        assert params.keys() <= values.keys()
+        values.update(params)
+        yaml.dump(values, path)
+
+    def git(self, *arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True).stdout
+
+    def dvc(self, *arguments: str, status: int = 0, **environment: str) -> str:
+        """Run `dvc`, insist on the exit status, and return all that it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.root,
+            env=self.environment() | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with its own Python first on PATH, as the Makefile and an activated one have it."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "COLUMNS": "200"}
+
+    def read(self, name: str) -> str:
+        return (self.root / name).read_text(encoding="utf-8")
+
+
+def stages_run(output: str) -> list[str]:
+    """Names of the stages that a `dvc repro` really ran, from what it printed."""
+    return re.findall(r"^Running stage '(\w+)':$", output, flags=re.MULTILINE)
+
+
+def _project_files() -> list[str]:
+    """Files that git tracks or would track, but for the results of a run."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True).stdout.splitlines()
+    made = ("dvc.lock", "metrics/", "plots/", "docs/", "tests/", "benchmarks/")
+    return [name for name in listed if not name.startswith(made) and (SOURCE / name).is_file()]

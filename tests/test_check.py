@@ -1,0 +1,90 @@
+"""`python -m tools.check` finds every problem before anything runs, one line each."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.check import problems
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in ("stages", "classifier"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("params.yaml", "dvc.yaml", "catalogue.yaml"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_this_repository_has_none() -> None:
+    assert problems(REPOSITORY) == []
+
+
+def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
+    edit(copy / "params.yaml", "lr: 0.001", "lr: -0.001\nweight_decy: 0")
+    edit(copy / "params.yaml", "seed: 0", "seed: -1")
+    edit(copy / "params.yaml", "epochs: 16\n", "")
+    assert [line.removeprefix(f"{copy}/") for line in problems(copy)] == [
+        "params.yaml: no stage in dvc.yaml uses the key 'weight_decy'; did you mean 'weight_decay'?",
+        "params.yaml: seed must be greater than or equal to 0, got -1",
+        "params.yaml: lr must be greater than 0, got -0.001",
+        "params.yaml: the key 'epochs' is missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("params.yaml", "dataset: fashion_mnist", "dataset: fashon_mnist", "fashion_mnist"),
+        ("params.yaml", "source: catalogue.yaml", "source: nowhere.yaml", r"nowhere\.yaml: no such file"),
+        ("params.yaml", "image_size: 28", "image_size: 15", "image_size must be 16 or more for network 'cnn', got 15"),
+        ("params.yaml", "momentum: null", "momentum: 0.5", "momentum has no effect with optimizer 'adam'"),
+        ("params.yaml", "lr: 0.001", "lr: [", r"params\.yaml: not readable as YAML"),
+        ("dvc.yaml", "      - lr\n", "", r"stage train: its code uses but dvc\.yaml does not list the param lr"),
+        (
+            "dvc.yaml",
+            "      - lr\n",
+            "      - lr\n      - lrr\n",
+            r"stage train: dvc\.yaml lists but its code does not use the param lrr",
+        ),
+        (
+            "dvc.yaml",
+            "      - classifier/networks.py\n",
+            "",
+            r"stage train: its code uses but dvc\.yaml does not list the dependency classifier/networks\.py",
+        ),
+        ("dvc.yaml", "stages:", "stagez:", r"dvc\.yaml: needs a mapping `stages:`"),
+        ("stages/plot.py", "import", "imp ort", "invalid syntax"),
+    ],
+)
+def test_each_problem_is_named(copy: Path, file: str, old: str, new: str, message: str) -> None:
+    edit(copy / file, old, new)
+    found = problems(copy)
+    assert any(re.search(message, line) for line in found), found
+
+
+def test_the_command_prints_the_lines_and_exits_with_1(copy: Path) -> None:
+    shutil.copytree(REPOSITORY / "tools", copy / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "tools.check"]
+    good = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
+    edit(copy / "params.yaml", "lr: 0.001", "lr: 0")
+    bad = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stdout, bad.stderr) == (1, "", "params.yaml: lr must be greater than 0, got 0\n")
+
+
+def test_checking_does_not_import_torch() -> None:
+    program = "import sys, tools.check; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=False).returncode == 0

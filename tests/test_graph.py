@@ -1,0 +1,112 @@
+"""dvc.yaml says of each stage exactly what its code reads, and the layers of the code point one way."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.check import STAGE_PARAMS
+from tools.import_closure import import_closure
+
+REPOSITORY = Path(__file__).parent.parent
+GRAPH = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = GRAPH["stages"]
+CODE = [
+    path for folder in ("stages", "classifier", "tools", "benchmarks") for path in sorted((REPOSITORY / folder).rglob("*.py"))
+]
+
+
+def names(entries: list[object]) -> list[str]:
+    """Paths of a list of outs, metrics or plots, with or without options."""
+    return [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in entries]
+
+
+def outputs(stage: str) -> list[str]:
+    return names([entry for kind in ("outs", "metrics", "plots") for entry in STAGES[stage].get(kind, [])])
+
+
+def test_the_stages_are_the_six_in_order() -> None:
+    assert list(STAGES) == ["download", "convert", "build", "train", "evaluate", "plot"] == list(STAGE_PARAMS)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_params_are_the_fields_that_the_code_reads(stage: str) -> None:
+    assert STAGES[stage].get("params", []) == sorted(STAGE_PARAMS[stage].model_fields)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_code_dependencies_are_the_import_closure(stage: str) -> None:
+    listed = [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")]
+    assert listed == sorted(path.as_posix() for path in import_closure(f"stages.{stage}", REPOSITORY))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_params_of_a_stage_are_imported_by_no_other(stage: str) -> None:
+    own = f"classifier/params/{stage}.py"
+    assert own in STAGES[stage]["deps"]
+    assert not [other for other in STAGES if other != stage and own in STAGES[other]["deps"]]
+
+
+def test_every_data_dependency_is_made_by_an_earlier_stage() -> None:
+    made = {"${source}"}
+    for stage in STAGES:
+        for dep in STAGES[stage]["deps"]:
+            assert dep.endswith(".py") or any(dep == out or dep.startswith(f"{out}/") for out in made), (stage, dep)
+        made.update(outputs(stage))
+
+
+def test_the_test_split_has_two_readers_and_only_one_of_them_measures() -> None:
+    readers = [
+        stage for stage in STAGES if "data/dataset/test" in STAGES[stage]["deps"] or "data/dataset" in STAGES[stage]["deps"]
+    ]
+    assert readers == ["evaluate", "plot"]
+
+
+def test_metrics_and_plots_are_in_git_and_everything_else_is_cached() -> None:
+    for stage in STAGES.values():
+        assert all(
+            entry[name]["cache"] is False for kind in ("metrics", "plots") for entry in stage.get(kind, []) for name in entry
+        )
+        assert all(isinstance(entry, str) for entry in stage.get("outs", [])), (
+            "persist and plain uncached outs switch the run-cache off"
+        )
+
+
+def test_each_plotted_table_has_its_own_template_axes_and_title() -> None:
+    tables = {
+        name: entry[name]
+        for stage in STAGES.values()
+        for entry in stage.get("plots", [])
+        for name in entry
+        if name.endswith(".csv")
+    }
+    assert tables.keys() == {"plots/history.csv", "plots/predictions.csv", "plots/classes.csv"}
+    assert all({"template", "x", "y", "title"} <= options.keys() for options in tables.values())
+
+
+def test_every_stage_has_a_description_and_runs_as_a_module() -> None:
+    assert all(stage["desc"] and stage["cmd"] == f"python -m stages.{name}" for name, stage in STAGES.items())
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_the_layers_point_one_way(path: Path) -> None:
+    """classifier imports neither stages nor tools; a stage imports no stage and no tool; nothing imports benchmarks."""
+    relative = path.relative_to(REPOSITORY)
+    module = ".".join(relative.with_suffix("").parts)
+    reached = {file.as_posix() for file in import_closure(module, REPOSITORY)} - {relative.as_posix()}
+    top = relative.parts[0]
+    forbidden = {
+        "classifier": ("stages/", "tools/", "benchmarks/"),
+        "stages": ("tools/", "benchmarks/"),
+        "tools": ("benchmarks/",),
+    }
+    assert not [file for file in reached if file.startswith(forbidden.get(top, ()))]
+    if top == "stages":
+        assert {file for file in reached if file.startswith("stages/")} <= {"stages/__init__.py", "stages/runner.py"}
+
+
+def test_every_param_of_the_file_has_a_comment_above_it() -> None:
+    lines = (REPOSITORY / "params.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
+    assert len(keys) == len({name for model in STAGE_PARAMS.values() for name in model.model_fields})
+    assert all(lines[number - 1].startswith("# ") for number in keys)

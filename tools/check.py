@@ -1,0 +1,85 @@
+"""Check params.yaml and dvc.yaml before anything runs: `python -m tools.check`. One line a problem; exit status 1 if any."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from classifier.catalogue import load_dataset
+from classifier.errors import UserError
+from classifier.network_sizes import SMALLEST_IMAGE
+from classifier.params.base import Params, read_yaml, refusals, unknown_keys
+from classifier.params.build import BuildParams
+from classifier.params.convert import ConvertParams
+from classifier.params.download import DownloadParams
+from classifier.params.evaluate import EvaluateParams
+from classifier.params.plot import PlotParams
+from classifier.params.train import TrainParams
+from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
+from tools.import_closure import import_closure
+
+STAGE_PARAMS: dict[str, type[Params]] = {
+    "download": DownloadParams,
+    "convert": ConvertParams,
+    "build": BuildParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "plot": PlotParams,
+}
+
+
+def problems(root: Path = Path()) -> list[str]:
+    """Every problem of the params and the graph under `root`, one line each."""
+    try:
+        values = read_yaml(root / PARAMS_FILE)
+        graph = load_graph(root / GRAPH_FILE)
+        return list(dict.fromkeys([*_params_problems(root, values), *_graph_problems(root, graph)]))
+    except (UserError, OSError, SyntaxError) as error:
+        return [one_line(error)]
+
+
+def _params_problems(root: Path, values: dict[str, Any]) -> Iterator[str]:
+    path = root / PARAMS_FILE
+    yield from unknown_keys(path, values, used_keys(root / GRAPH_FILE))
+    refused = [line for model in STAGE_PARAMS.values() for line in refusals(path, values, model)]
+    yield from refused
+    if not refused:
+        yield from _dataset_problems(root, values["source"], values["dataset"])
+        yield from _image_size_problems(path, values["network"], values["image_size"])
+
+
+def _dataset_problems(root: Path, source: str, dataset: str) -> Iterator[str]:
+    try:
+        load_dataset(root / source, dataset)
+    except (UserError, OSError) as error:
+        yield one_line(error)
+
+
+def _image_size_problems(path: Path, network: str, image_size: int) -> Iterator[str]:
+    if image_size < SMALLEST_IMAGE[network]:
+        yield f"{path}: image_size must be {SMALLEST_IMAGE[network]} or more for network {network!r}, got {image_size}"
+
+
+def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Where dvc.yaml and the code differ: a stage's params must be its code's fields, its .py deps what its code imports."""
+    for name, model in STAGE_PARAMS.items():
+        declared = graph.get(name, {})
+        for verb, odd in _differences(set(declared.get("params", [])), set(model.model_fields)):
+            yield f"{root / GRAPH_FILE}: stage {name}: {verb} the param {odd}"
+        listed = {dep for dep in declared.get("deps", []) if dep.endswith(".py")}
+        imported = {file.as_posix() for file in import_closure(f"stages.{name}", root)}
+        for verb, odd in _differences(listed, imported):
+            yield f"{root / GRAPH_FILE}: stage {name}: {verb} the dependency {odd}"
+
+
+def _differences(declared: set[str], used: set[str]) -> Iterator[tuple[str, str]]:
+    for name in sorted(used - declared):
+        yield "its code uses but dvc.yaml does not list", name
+    for name in sorted(declared - used):
+        yield "dvc.yaml lists but its code does not use", name
+
+
+if __name__ == "__main__":
+    found = problems()
+    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
+    sys.exit(1 if found else 0)

@@ -1,0 +1,43 @@
+"""Which of the repository's own files a module imports, directly or through others. DVC does not see imports; this does."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def import_closure(module: str, root: Path) -> set[Path]:
+    """Files under `root`, relative to it, that `module` and all it imports consist of, packages' `__init__.py` included.
+
+    Read from the source, so imports inside functions count too. Names that are not files under `root` are left out.
+    """
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        for file in _files_of(waiting.pop(), root):
+            if file not in found:
+                found.add(file)
+                waiting.extend(_imported_names((root / file).read_text(encoding="utf-8"), file))
+    return found
+
+
+def _files_of(module: str, root: Path) -> Iterator[Path]:
+    """The file of `module`, if it is ours, and those of the packages it lies in."""
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        folder = Path(*parts[:depth])
+        for file in (folder / "__init__.py", folder.with_suffix(".py")):
+            if (root / file).is_file():
+                yield file
+
+
+def _imported_names(source: str, file: Path) -> Iterator[str]:
+    """Dotted names that `source` imports: of `from a import b` both `a` and `a.b`, since b may be a module."""
+    package = file.parent.parts
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*start, *(node.module.split(".") if node.module else ())))
+            yield base
+            yield from (f"{base}.{name.name}" for name in node.names)
