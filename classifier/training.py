@@ -13,7 +13,6 @@ from classifier.dataset import ImageDataset
 from classifier.errors import UserError
 from classifier.inference import outcomes
 from classifier.model import ImageClassifier
-from classifier.optimizers import build_optimizer
 from classifier.params.train import TrainParams
 from classifier.randomness import derived_seed, generator
 
@@ -62,19 +61,21 @@ def _rank(epoch: Epoch) -> tuple[float, float, int]:
 
 def fit(
     model: ImageClassifier,
+    optimizer: torch.optim.Optimizer,
     train_set: ImageDataset,
     val_set: ImageDataset,
     params: TrainParams,
     device: torch.device,
     after_epoch: Callable[[Result], None],
+    so_far: Result | None = None,
 ) -> Result:
     """Minimise the cross-entropy on `train_set`; call `after_epoch` after each epoch; return the history and the kept weights.
 
-    `model` is on `device` already. An empty `val_set` means no validation. Raises UserError when a figure stops being finite.
+    `model` is on `device` already; `so_far` is what a run that was broken off had reached, with `model` and `optimizer` as they
+    were then. An empty `val_set` means no validation. Raises UserError when a figure stops being finite.
     """
-    optimizer = build_optimizer(params.optimizer, model.parameters(), params.lr, params.momentum, params.weight_decay, device)
-    result: Result | None = None
-    for number in range(1, params.epochs + 1):
+    result = so_far
+    for number in range(len(result.history) + 1 if result else 1, params.epochs + 1):
         train_loss, train_accuracy = _train_epoch(model, optimizer, train_set, params, number, device)
         validated = outcomes(model, val_set, device) if len(val_set) else None
         epoch = Epoch(

@@ -43,4 +43,4 @@ def _build_split(table: Path, schema: TableSchema, num_rows: int, folder: Path) 
 
 
 if __name__ == "__main__":
-    run_stage(main, BuildParams)
+    run_stage("build", main, BuildParams)

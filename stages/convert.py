@@ -42,4 +42,4 @@ def _read_raw(raw: Path, description: RawDescription) -> dict[TableSplit, Iterab
 
 
 if __name__ == "__main__":
-    run_stage(main, ConvertParams)
+    run_stage("convert", main, ConvertParams)

@@ -41,4 +41,4 @@ def fetch(name: str, dataset: CataloguedDataset, root: Path) -> dict[str, Path]:
 
 
 if __name__ == "__main__":
-    run_stage(main, DownloadParams)
+    run_stage("download", main, DownloadParams)

@@ -33,4 +33,4 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, EvaluateParams)
+    run_stage("evaluate", main, EvaluateParams)

@@ -37,4 +37,4 @@ def main(params: PlotParams, root: Path = Path()) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, PlotParams)
+    run_stage("plot", main, PlotParams)

@@ -1,37 +1,114 @@
 """Runs one stage from the command line: typed params in; when something is wrong, one clear line out and exit status 1."""
 
+import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from classifier.errors import UserError
+from classifier.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
+from classifier.pins import differing_versions
 
 PARAMS_FILE = Path("params.yaml")
 GRAPH_FILE = Path("dvc.yaml")
+REQUIREMENTS_FILE = Path("requirements.txt")
+SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 
 
-def run_stage(main: Callable[[AnyParams], None], model: type[AnyParams]) -> None:
-    """Call `main` with the params of `model`, and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C."""
+def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, resumable: bool = False) -> None:
+    """Call `main` with the params of `model`, and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C.
+
+    A resumable stage gets a second argument `resume`: the start of a path, different for all that its bytes depend on.
+    """
     try:
-        main(load_params(model))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        with _alone(name):
+            _run(name, main, model, resumable)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        after = "; the same command goes on after the last whole epoch" if resumable else "; run the same command again"
+        print(f"{name}: interrupted{after}", file=sys.stderr)
         sys.exit(130)
     except (UserError, OSError) as error:
         sys.exit(f"error: {one_line(error)}")
 
 
-def load_params(model: type[AnyParams]) -> AnyParams:
-    """Read params.yaml, refuse keys that nothing in dvc.yaml uses, and return the fields of `model`."""
+def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable: bool) -> None:
+    """Run the stage between two looks at what it declares to read: what DVC records after it must be what it read."""
     values = read_yaml(PARAMS_FILE)
+    params = _checked_params(values, model)
+    dependencies = declared_dependencies(name, values)
+    if REQUIREMENTS_FILE in dependencies:
+        _tell_differing_versions()
+    before = fingerprints(dependencies)
+    if resumable:
+        # $DVC_ROOT is the repository also when an experiment runs in a temporary copy of it.
+        states = Path(os.environ.get("DVC_ROOT") or ".") / ".dvc/tmp/resume"
+        digest = combined_digest(before, params.model_dump())
+        main(params, resume=states / f"{name}-{digest[:32]}")
+    else:
+        main(params)
+    _refuse_changes(name, params, changed_file(before, dependencies))
+
+
+def _checked_params(values: dict[str, Any], model: type[AnyParams]) -> AnyParams:
     unknown = unknown_keys(PARAMS_FILE, values, used_keys(GRAPH_FILE))
     if unknown:
         raise UserError(unknown[0])
     return validate(PARAMS_FILE, values, model)
+
+
+def _tell_differing_versions() -> None:
+    differing = differing_versions(REQUIREMENTS_FILE)
+    if differing:
+        listed = ", ".join(f"{name} {installed} (pinned {pinned})" for name, (installed, pinned) in differing.items())
+        print(f"versions differ from {REQUIREMENTS_FILE}, so bytes may too: {listed}", file=sys.stderr)
+
+
+def _refuse_changes(name: str, params: AnyParams, file: Path | None) -> None:
+    """Raise UserError if a param or a file that the stage read is not what it was, so that DVC records nothing."""
+    now = read_yaml(PARAMS_FILE)
+    changed = [f"{PARAMS_FILE}: {key}" for key, value in params.model_dump().items() if now.get(key) != value]
+    if file is not None:
+        changed.append(str(file))
+    if changed:
+        raise UserError(
+            f"{changed[0]} changed while {name} was running, which had read the old one; run the same command again"
+        )
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Keep another process from running the same stage in this folder; one that DVC left behind is about to end by itself."""
+    path = Path(".dvc/tmp") / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=SECONDS_FOR_ANOTHER_RUN_TO_END)
+    except Timeout:
+        raise UserError(f"{name}: another process is running this stage in this folder; wait until it has ended") from None
+    with lock:
+        lock.release()  # `with` took it once more
+        yield
+
+
+def declared_dependencies(name: str, values: dict[str, Any]) -> list[Path]:
+    """The `deps` of a stage in dvc.yaml, with `${key}` replaced by the key's value. Raises UserError without such a stage."""
+    stages = load_graph(GRAPH_FILE)
+    if name not in stages:
+        raise UserError(f"{GRAPH_FILE}: needs a stage {name!r}, has {', '.join(stages)}")
+    return [
+        Path(re.sub(r"\$\{\s*(\w+)\s*\}", lambda key: str(values.get(key[1])), dep)) for dep in stages[name].get("deps", [])
+    ]
 
 
 def used_keys(graph_file: Path) -> set[str]:

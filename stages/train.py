@@ -12,28 +12,45 @@ from classifier.history import epoch_line, history_table, train_metrics
 from classifier.model import ImageClassifier
 from classifier.model_file import ModelDescription, save_model
 from classifier.networks import build_network, count_parameters
+from classifier.optimizers import build_optimizer
 from classifier.params.train import TrainParams
+from classifier.resume import ResumePoint
 from classifier.schema import DatasetInfo
 from classifier.training import Result, fit
 from stages.runner import run_stage
 
 
-def main(params: TrainParams, root: Path = Path()) -> None:
-    """Train `params.network`; rewrite metrics and history after every epoch, write the kept weights at the end."""
+def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -> None:
+    """Train `params.network`; rewrite metrics and history after every epoch, write the kept weights at the end.
+
+    `resume` is the start of the path of the training state; None keeps none.
+    """
     device = set_up_compute(params.device, params.threads)
+    facts = compute_facts(device, params.threads)
     info = read_json(root / "data/dataset/dataset.json", DatasetInfo)
     train_set = ImageDataset.from_folder(root / "data/dataset/train")
     val_set = ImageDataset.from_folder(root / "data/dataset/val")
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
     model = ImageClassifier(network, info.mean, info.std).to(device)
     model.to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(model.parameters(), params, device)
+    point = ResumePoint.of_run(resume, facts) if resume else None
 
-    def record(result: Result) -> None:
-        print(epoch_line(result, params.epochs), flush=True)
+    def write_progress(result: Result) -> None:
         write_table(root / "plots/history.csv", history_table(result))
         write_json(root / "metrics/train.json", train_metrics(result))
 
-    result = fit(model, train_set, val_set, params, device, record)
+    def after_epoch(result: Result) -> None:
+        print(epoch_line(result, params.epochs), flush=True)
+        if point:
+            point.save(model, optimizer, result)
+        write_progress(result)
+
+    so_far = point.restore(model, optimizer) if point else None
+    if so_far:
+        print(f"going on after epoch {len(so_far.history)} of {params.epochs}, where this run was broken off", flush=True)
+        write_progress(so_far)
+    result = fit(model, optimizer, train_set, val_set, params, device, after_epoch, so_far)
     description = ModelDescription(
         dataset=info.dataset,
         classes=info.classes,
@@ -43,10 +60,12 @@ def main(params: TrainParams, root: Path = Path()) -> None:
         network=params.network,
         num_parameters=count_parameters(network),
         kept_epoch=result.kept.epoch,
-        computed_with=compute_facts(device, params.threads),
+        computed_with=facts,
     )
     save_model(root / "models", result.weights, description)
+    if point:
+        point.discard()
 
 
 if __name__ == "__main__":
-    run_stage(main, TrainParams)
+    run_stage("train", main, TrainParams, resumable=True)

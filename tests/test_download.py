@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_had_leaves_data_raw_as_it_was(
     server.script["/test_labels.gz"] = [behaviour]
     monkeypatch.chdir(root)
     with pytest.raises(SystemExit, match=line) as caught:
-        run_stage(main, DownloadParams)
+        run_stage("download", main, DownloadParams)
     assert "\n" not in str(caught.value.code)
     assert not (root / "data").exists()
 
@@ -167,9 +167,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(root: Path, sto
         (root / "data/raw/raw.json").write_text("old")
     before = contents(root / "data/raw") if stored else {}
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))"
-    run = (
-        "from stages.download import main, DownloadParams; from stages.runner import run_stage; run_stage(main, DownloadParams)"
-    )
+    run = "import stages.download as d; d.run_stage('download', d.main, d.DownloadParams)"
     process = subprocess.run(
         [sys.executable, "-c", f"{limit}; {run}"], cwd=root, env=module_path(), capture_output=True, text=True, check=False
     )

@@ -11,6 +11,7 @@ from tools.import_closure import import_closure
 REPOSITORY = Path(__file__).parent.parent
 GRAPH = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = GRAPH["stages"]
+VERSIONS = ["constraints.txt", "requirements.txt"]
 CODE = [
     path for folder in ("stages", "classifier", "tools", "benchmarks") for path in sorted((REPOSITORY / folder).rglob("*.py"))
 ]
@@ -47,8 +48,15 @@ def test_the_params_of_a_stage_are_imported_by_no_other(stage: str) -> None:
     assert not [other for other in STAGES if other != stage and own in STAGES[other]["deps"]]
 
 
+def test_the_stages_whose_bytes_a_library_can_change_depend_on_the_versions() -> None:
+    """`download` does not: its files have published checksums."""
+    assert [stage for stage in STAGES if [dep for dep in STAGES[stage]["deps"] if dep in VERSIONS] == VERSIONS] == list(STAGES)[
+        1:
+    ]
+
+
 def test_every_data_dependency_is_made_by_an_earlier_stage() -> None:
-    made = {"${source}"}
+    made = {"${source}", *VERSIONS}
     for stage in STAGES:
         for dep in STAGES[stage]["deps"]:
             assert dep.endswith(".py") or any(dep == out or dep.startswith(f"{out}/") for out in made), (stage, dep)

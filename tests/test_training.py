@@ -15,6 +15,7 @@ from classifier.history import epoch_line, history_table, train_metrics
 from classifier.inference import outcomes
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
+from classifier.optimizers import build_optimizer
 from classifier.params.train import TrainParams
 from classifier.randomness import generator
 from classifier.training import Epoch, Result, fit
@@ -59,7 +60,9 @@ def model_for(name: str, side: int = 6, num_classes: int = 3, seed: int = 3) -> 
 
 
 def train(model: ImageClassifier, train_set: ImageDataset, val_set: ImageDataset, settings: TrainParams) -> Result:
-    return fit(model, train_set, val_set, settings, CPU, lambda result: None)
+    return fit(
+        model, build_optimizer(model.parameters(), settings, CPU), train_set, val_set, settings, CPU, lambda result: None
+    )
 
 
 def test_one_epoch_is_softmax_regression_worked_out_in_numpy() -> None:
@@ -151,7 +154,8 @@ def test_the_kept_weights_are_those_of_the_best_validation_epoch() -> None:
         weights = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
         seen.append((measured.accuracy, -measured.loss, weights))
 
-    result = fit(model, random_set(24), val_set, params(network="mlp", epochs=12, lr=0.5), CPU, note)
+    settings = params(network="mlp", epochs=12, lr=0.5)
+    result = fit(model, build_optimizer(model.parameters(), settings, CPU), random_set(24), val_set, settings, CPU, note)
     best = max(range(12), key=lambda epoch: seen[epoch][:2])
     assert result.kept.epoch == best + 1
     assert result.kept.epoch != 12, "the data must make a test of this: the last epoch must not be the best"

@@ -1,0 +1,46 @@
+"""Ends this process when the one that asked for it is gone: a killed `dvc` must not leave its stage running."""
+
+import os
+import threading
+import time
+
+import psutil
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish", "cmd.exe", "powershell.exe"}
+EXIT_STATUS = 1
+
+
+def end_with_caller() -> None:
+    """From now on look twice a second, in a thread, whether the caller still runs; when it does not, leave at once.
+
+    The caller is the parent process, or the parent's parent where the parent is the shell that DVC starts a command with.
+    Nothing needs to be cleaned up: outputs appear by renaming, and the resume state is written between epochs.
+    """
+    caller = _caller()
+    if caller is not None:
+        threading.Thread(target=_watch, args=(caller,), name="lifeline", daemon=True).start()
+
+
+def _caller() -> psutil.Process | None:
+    try:
+        parent = psutil.Process().parent()
+        if parent is not None and parent.name() in SHELLS and "-c" in parent.cmdline():
+            parent = parent.parent()
+    except psutil.Error:
+        return None
+    return parent
+
+
+def _watch(caller: psutil.Process) -> None:
+    while _runs(caller):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(EXIT_STATUS)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether `process` is alive; one that has ended but was not waited for is not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

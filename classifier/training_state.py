@@ -1,0 +1,107 @@
+"""Everything a killed training run needs to go on to the same bits, in one safetensors file that is whole or not there."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from classifier.files import replacing
+from classifier.model import ImageClassifier
+from classifier.training import Epoch, Result
+
+
+@dataclass(frozen=True)
+class _Progress:
+    history: tuple[Epoch, ...]
+    kept_epoch: int
+
+
+_PROGRESS = TypeAdapter(_Progress)
+
+
+class DamagedStateError(Exception):
+    """The file is not a state of this model and optimizer, or not the bytes that were written."""
+
+
+def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer, result: Result) -> None:
+    """Write the weights, the optimizer's state, the kept weights and the history, with a checksum over all of them."""
+    tensors = {
+        **{f"network.{name}": tensor for name, tensor in model.network.state_dict().items()},
+        **{f"kept.{name}": tensor for name, tensor in result.weights.items()},
+        **{f"optimizer.{index}.{name}": tensor for index, name, tensor in _optimizer_tensors(optimizer)},
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch)))
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"progress": progress, "sha256": _checksum(tensors, progress)})
+
+
+def load_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer) -> Result:
+    """Put the saved weights and optimizer state in place; return the history so far. Raises DamagedStateError before that."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        progress = metadata["progress"]
+        if metadata["sha256"] != _checksum(tensors, progress):
+            raise DamagedStateError("its checksum is wrong")
+        history, kept = _read_progress(progress)
+    except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
+        raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
+    network = _with_prefix(tensors, "network.")
+    weights = _with_prefix(tensors, "kept.")
+    _require_same_shapes(network, model)
+    _require_same_shapes(weights, model)
+    model.network.load_state_dict(network)
+    _load_optimizer(optimizer, _with_prefix(tensors, "optimizer."))
+    return Result(history, kept, weights)
+
+
+def _read_progress(text: str) -> tuple[tuple[Epoch, ...], Epoch]:
+    progress = _PROGRESS.validate_json(text, strict=True)
+    return progress.history, progress.history[progress.kept_epoch - 1]
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, Tensor]]:
+    """The state of each parameter by its index; a momentum that is not used is None, and not saved."""
+    states = optimizer.state_dict()["state"]
+    return [(index, name, value) for index, state in states.items() for name, value in state.items() if value is not None]
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        states.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], tensor)
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """`tensor` in the memory order of `parameter`: the fused optimizers walk both as they lie, channels last or not."""
+    return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+
+
+def _require_same_shapes(tensors: dict[str, Tensor], model: ImageClassifier) -> None:
+    needed = {name: tensor.shape for name, tensor in model.network.state_dict().items()}
+    if {name: tensor.shape for name, tensor in tensors.items()} != needed:
+        raise DamagedStateError("it belongs to another network")
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _checksum(tensors: dict[str, Tensor], progress: str) -> str:
+    """SHA-256 of the names, the bytes and the progress. The key of the file's name holds what the tensors belong to."""
+    digest = hashlib.sha256(progress.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

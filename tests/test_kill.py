@@ -1,0 +1,211 @@
+"""Real `dvc repro` processes killed at random moments: what is there is never half, and the end is that of a straight run."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from tests.pipeline import Repository
+
+STAGES = ["download", "convert", "build", "train", "evaluate", "plot"]
+MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
+GROWING = {"metrics/train.json", "plots/history.csv"}
+"""What `train` rewrites after every epoch."""
+SECONDS_FOR_AN_ORPHAN = 3
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The digits, with enough epochs that a good part of the time is training."""
+    return Repository(tmp_path_factory.mktemp("kill") / "project", epochs=60)
+
+
+@pytest.fixture(scope="module")
+def straight(repository: Repository) -> dict[str, bytes]:
+    """Every output of a run that nothing disturbed, and its dvc.lock."""
+    repository.dvc("repro")
+    return outputs(repository.root)
+
+
+def outputs(root: Path) -> dict[str, bytes]:
+    files = [file for folder in MADE[:4] for file in (root / folder).rglob("*") if file.is_file() and file.name != ".gitignore"]
+    lock = [root / "dvc.lock"] if (root / "dvc.lock").exists() else []
+    return {str(file.relative_to(root)): file.read_bytes() for file in sorted(files + lock)}
+
+
+def wipe(repository: Repository) -> None:
+    for name in MADE:
+        path = repository.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def start(repository: Repository, *arguments: str) -> subprocess.Popen[bytes]:
+    """`dvc` as the leader of a process group, as a shell starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", *(arguments or ["repro"])],
+        cwd=repository.root,
+        env=repository.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def running_stage(dvc: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """The Python process of a stage below `dvc`, if there is one now."""
+    try:
+        below = psutil.Process(dvc.pid).children(recursive=True)
+        return next((process for process in below if "stages." in " ".join(process.cmdline()[1:3])), None)
+    except psutil.Error:
+        return None
+
+
+def kill(dvc: subprocess.Popen[bytes], kind: str) -> str:
+    """Kill dvc alone, its stage alone, or all of them; return the name of the stage that ran, or "between"."""
+    stage = running_stage(dvc)
+    name = stage.cmdline()[2].removeprefix("stages.") if stage else "between"
+    if kind == "stage" and stage:
+        stage.kill()
+    elif kind == "group":
+        os.killpg(dvc.pid, signal.SIGKILL)
+    else:
+        dvc.kill()
+    dvc.wait(timeout=30)
+    assert stage is None or ended(stage, SECONDS_FOR_AN_ORPHAN), "a stage outlived its dvc"
+    return name
+
+
+def ended(process: psutil.Process, seconds: float) -> bool:
+    """Whether `process` ends within `seconds`. One that nobody waits for counts as ended: not every init process does."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def assert_nothing_is_half(root: Path, straight: dict[str, bytes]) -> None:
+    """What is there under a declared name is what the straight run made; the growing files are the start of it."""
+    for name, content in outputs(root).items():
+        if ".partial" in name or name == "dvc.lock":
+            continue
+        if name == "metrics/train.json":
+            assert json.loads(content)["best_epoch"] >= 1
+        elif name == "plots/history.csv":
+            assert straight[name].startswith(content)
+            assert len(pd.read_csv(root / name)) >= 1
+        else:
+            assert content == straight[name], f"{name} is not what the straight run made"
+
+
+def assert_cache_is_intact(root: Path) -> None:
+    for file in (root / ".dvc/cache/files/md5").glob("??/*"):
+        name = file.parent.name + file.name.removesuffix(".dir")
+        assert hashlib.md5(file.read_bytes()).hexdigest() == name
+
+
+def kill_often(repository: Repository, straight: dict[str, bytes], num_kills: int, seed: int) -> Counter[str]:
+    """Kill `dvc repro` at random moments, from nothing each time it has completed; return how often each stage was hit."""
+    rng = random.Random(seed)
+    hits: Counter[str] = Counter()
+    while hits.total() < num_kills:
+        wipe(repository)
+        while True:
+            dvc = start(repository)
+            try:
+                assert dvc.wait(timeout=rng.uniform(0.3, 9)) == 0
+                break
+            except subprocess.TimeoutExpired:
+                if hits.total() == num_kills:
+                    assert dvc.wait(timeout=120) == 0
+                    break
+                hits[kill(dvc, rng.choice(["dvc", "stage", "group"]))] += 1
+                assert_nothing_is_half(repository.root, straight)
+        assert outputs(repository.root) == straight
+        assert_cache_is_intact(repository.root)
+        assert not list((repository.root / ".dvc/tmp/resume").glob("*.safetensors")), "a finished run leaves no state"
+    return hits
+
+
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
+    repository: Repository, straight: dict[str, bytes]
+) -> None:
+    hits = kill_often(repository, straight, num_kills=20, seed=1)
+    assert hits["train"] >= 2, hits
+    assert "up to date" in repository.dvc("status")
+
+
+@pytest.mark.slow
+def test_killed_at_a_hundred_random_moments(repository: Repository, straight: dict[str, bytes]) -> None:
+    hits = kill_often(repository, straight, num_kills=100, seed=2)
+    print(dict(hits))
+    assert set(STAGES) <= hits.keys(), hits
+
+
+def wait_for_epochs(repository: Repository, dvc: subprocess.Popen[bytes], epochs: int, folder: Path | None = None) -> None:
+    """Wait until that many epochs stand in the history of the run that goes on."""
+    history = (folder or repository.root) / "plots/history.csv"
+    deadline = time.monotonic() + 60
+    while not history.exists() or history.read_text().count("\n") <= epochs:
+        assert time.monotonic() < deadline
+        assert dvc.poll() is None
+        time.sleep(0.02)
+
+
+def retrain(repository: Repository) -> None:
+    """Leave train to be run again: its outputs and what DVC remembers of it are gone."""
+    for name in ("models", "metrics", "plots", ".dvc/cache/runs"):
+        shutil.rmtree(repository.root / name, ignore_errors=True)
+    lock = repository.read("dvc.lock")
+    (repository.root / "dvc.lock").write_text(lock[: lock.index("  train:\n")] if "  train:\n" in lock else lock)
+
+
+def test_a_killed_training_goes_on_and_does_not_start_anew(repository: Repository, straight: dict[str, bytes]) -> None:
+    repository.dvc("repro")
+    retrain(repository)
+    dvc = start(repository)
+    wait_for_epochs(repository, dvc, 5)
+    kill(dvc, "dvc")
+    output = repository.dvc("repro")
+    assert "where this run was broken off" in output
+    assert "epoch 1/60" not in output
+    assert outputs(repository.root) == straight
+
+
+def test_ctrl_c_ends_everything_with_our_line_and_the_same_command_goes_on(
+    repository: Repository, straight: dict[str, bytes], tmp_path: Path
+) -> None:
+    repository.dvc("repro")
+    retrain(repository)
+    with (tmp_path / "log").open("w") as log:
+        command = [sys.executable, "-m", "dvc", "repro"]
+        options = {"cwd": repository.root, "env": repository.environment(), "start_new_session": True}
+        dvc = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **options)  # type: ignore[call-overload]
+    wait_for_epochs(repository, dvc, 3)
+    stage = running_stage(dvc)
+    assert stage
+    began = time.monotonic()
+    os.killpg(dvc.pid, signal.SIGINT)
+    dvc.wait(timeout=30)
+    assert time.monotonic() - began < 3
+    assert ended(stage, 0.1)
+    printed = (tmp_path / "log").read_text()
+    assert "train: interrupted; the same command goes on after the last whole epoch" in printed
+    assert "Traceback" not in printed
+    assert "where this run was broken off" in repository.dvc("repro")
+    assert outputs(repository.root) == straight

@@ -1,0 +1,145 @@
+"""A run that goes on from its saved state ends with the bits of one that was never broken off."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from classifier import resume
+from classifier.model import ImageClassifier
+from classifier.optimizers import build_optimizer
+from classifier.params.train import TrainParams
+from classifier.resume import ResumePoint
+from classifier.training import Result, fit
+from tests.test_training import CPU, compute, model_for, params, random_set
+
+__all__ = ["compute"]
+SIDE = 16
+
+
+class BrokenOffError(Exception):
+    """Stands in for a kill after an epoch."""
+
+
+def run(settings: TrainParams, point: ResumePoint | None, broken_off_after: int = 0) -> tuple[Result, ImageClassifier]:
+    """Train, saving to `point`; with `broken_off_after`, leave by an exception after that many epochs."""
+    model = model_for(settings.network, side=SIDE)
+    optimizer = build_optimizer(model.parameters(), settings, CPU)
+
+    def after_epoch(result: Result) -> None:
+        if point:
+            point.save(model, optimizer, result)
+        if len(result.history) == broken_off_after:
+            raise BrokenOffError
+
+    so_far = point.restore(model, optimizer) if point else None
+    sets = random_set(40, side=SIDE), random_set(12, side=SIDE, seed=1)
+    return fit(model, optimizer, *sets, settings, CPU, after_epoch, so_far), model
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "momentum": 0.0, "lr": 0.3},
+        {"optimizer": "sgd", "momentum": 0.9, "lr": 0.05},
+        {"optimizer": "adam", "momentum": None, "lr": 0.01},
+        {"optimizer": "adamw", "momentum": None, "lr": 0.01, "weight_decay": 0.1},
+    ],
+)
+def test_broken_off_twice_and_resumed_it_is_the_same_to_the_bit(
+    tmp_path: Path, network: str, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = params(network=network, epochs=5, **changes)
+    straight, straight_model = run(settings, None)
+    point = ResumePoint(tmp_path / "state.safetensors")
+    for epochs in (2, 4):
+        with pytest.raises(BrokenOffError):
+            run(settings, point, broken_off_after=epochs)
+    resumed, resumed_model = run(settings, point)
+    assert capsys.readouterr().err == "", "no state was set aside"
+    assert resumed.history == straight.history
+    assert resumed.kept == straight.kept
+    assert resumed.weights.keys() == straight.weights.keys()
+    assert all(torch.equal(resumed.weights[name], straight.weights[name]) for name in straight.weights)
+    pairs = zip(resumed_model.parameters(), straight_model.parameters(), strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_only_the_missing_epochs_are_trained(tmp_path: Path) -> None:
+    point = ResumePoint(tmp_path / "state.safetensors")
+    with pytest.raises(BrokenOffError):
+        run(params(network="mlp", epochs=3), point, broken_off_after=2)
+    with pytest.raises(BrokenOffError):
+        run(params(network="mlp", epochs=3), point, broken_off_after=3)
+    result, _ = run(params(network="mlp", epochs=3), point, broken_off_after=3)
+    assert len(result.history) == 3, "nothing is left to train: broken_off_after would have been raised again"
+
+
+@pytest.mark.parametrize(
+    "damage", ["truncated", "flipped bit", "other network", "not safetensors", "empty", "pickle", "no metadata"]
+)
+def test_a_damaged_state_is_set_aside_with_a_line_and_the_run_starts_anew(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = params(network="mlp", epochs=2)
+    straight, _ = run(settings, None)
+    path = tmp_path / "state.safetensors"
+    with pytest.raises(BrokenOffError):
+        run(settings if damage != "other network" else params(network="cnn", epochs=2), ResumePoint(path), broken_off_after=1)
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(content[:-9])
+    elif damage == "flipped bit":
+        content[-9] ^= 1
+        path.write_bytes(content)
+    elif damage == "no metadata":
+        save_file(load_file(path), path)
+    elif damage != "other network":
+        path.write_bytes(
+            {"not safetensors": b"x" * 100, "empty": b"", "pickle": b"\x80\x04cos\nsystem\n(S'touch pwned'\ntR."}[damage]
+        )
+    result, _ = run(settings, ResumePoint(path))
+    assert result.history == straight.history
+    line = capsys.readouterr().err
+    assert line.startswith(f"{tmp_path / 'state.damaged'}: set aside, it")
+    assert line.endswith("; training starts from the beginning\n")
+    assert line.count("\n") == 1
+
+
+def test_the_state_of_other_facts_has_another_name() -> None:
+    start = Path("resume/train-abc")
+    facts: dict[str, str | int] = {"torch": "2.14.1", "threads": 2}
+    paths = {ResumePoint.of_run(start, facts).path, ResumePoint.of_run(start, facts | {"threads": 1}).path}
+    assert len(paths) == 2
+    assert all(path.parent == start.parent and path.name.startswith("train-abc-") for path in paths)
+
+
+def test_old_states_and_the_oldest_of_too_many_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "MOST_BYTES", 250)
+    for name, days in (("ancient", 31), ("older", 3), ("old", 2), ("new", 1), ("own", 90)):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        stamp = time.time() - days * 24 * 3600
+        os.utime(tmp_path / name, (stamp, stamp))
+    model = model_for("mlp")
+    ResumePoint(tmp_path / "own").restore(model, build_optimizer(model.parameters(), params(network="mlp"), CPU))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "own.damaged"]
+
+
+def test_the_state_holds_everything_and_no_pickle(tmp_path: Path) -> None:
+    point = ResumePoint(tmp_path / "state.safetensors")
+    settings = params(network="mlp", optimizer="adam", momentum=None, epochs=2)
+    with pytest.raises(BrokenOffError):
+        run(settings, point, broken_off_after=1)
+    with safe_open(point.path, framework="pt") as file:
+        names = set(file.keys())
+    weights = {f"{layer}.{kind}" for layer in (1, 3, 5) for kind in ("weight", "bias")}
+    optimizer = {f"optimizer.{index}.{name}" for index in range(6) for name in ("step", "exp_avg", "exp_avg_sq")}
+    assert names == {f"network.{name}" for name in weights} | {f"kept.{name}" for name in weights} | optimizer
+    point.discard()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,195 @@
+"""What surrounds every stage: Ctrl-C, a killed caller, inputs that change meanwhile, a second run.."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.test_kill import ended
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from classifier.params.base import Params
+from stages import runner
+
+class ToyParams(Params):
+    lr: float
+
+def main(params):
+    Path("began").touch()
+    BODY
+    Path("out").write_text("done")
+
+runner.SECONDS_FOR_ANOTHER_RUN_TO_END = 0.5
+runner.run_stage("toy", main, ToyParams)
+"""
+WAIT_FOR_GO = 'while not Path("go").exists(): time.sleep(0.02)'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "dvc.yaml").write_text("stages:\n  toy:\n    deps: ['${source}', requirements.txt, folder]\n    params: [lr]\n")
+    (tmp_path / "params.yaml").write_text("lr: 0.5\nsource: data.txt\n")
+    (tmp_path / "data.txt").write_text("data")
+    (tmp_path / "requirements.txt").write_text("# none\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/a").write_text("a")
+    return tmp_path
+
+
+def start(folder: Path, body: str = WAIT_FOR_GO, **environment: str) -> subprocess.Popen[str]:
+    """A process that runs a stage with `body`. Its package has the real project's `__init__.py`, as `stages` has."""
+    (folder / "toys").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "stages/__init__.py", folder / "toys")
+    (folder / "toys/toy.py").write_text(PROGRAM.replace("BODY", textwrap.indent(body, "    ").strip()))
+    return subprocess.Popen(
+        [sys.executable, "-m", "toys.toy"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.02)
+
+
+def finish(process: subprocess.Popen[str], folder: Path) -> tuple[int, str]:
+    (folder / "go").touch()
+    _, errors = process.communicate(timeout=20)
+    return process.returncode, errors
+
+
+def test_a_stage_whose_inputs_stay_ends_well_also_when_they_are_touched(folder: Path) -> None:
+    process = start(folder)
+    wait_for(folder / "began")
+    os.utime(folder / "data.txt", (1, 1))
+    (folder / "params.yaml").write_text("source: data.txt  # a comment\nlr: 0.50\n")
+    assert finish(process, folder) == (0, "")
+    assert (folder / "out").read_text() == "done"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("data.txt", "DATA", "data.txt"),
+        ("folder/a", "b", "folder/a"),
+        ("folder/b", "new", "folder/b"),
+        ("requirements.txt", "# other\n", "requirements.txt"),
+        ("params.yaml", "lr: 0.25\nsource: data.txt\n", "params.yaml: lr"),
+    ],
+)
+def test_an_input_that_changes_meanwhile_fails_the_stage_with_its_name(
+    folder: Path, name: str, content: str, named: str
+) -> None:
+    process = start(folder)
+    wait_for(folder / "began")
+    (folder / name).write_text(content)
+    line = f"error: {named} changed while toy was running, which had read the old one; run the same command again\n"
+    assert finish(process, folder) == (1, line)
+
+
+def test_a_param_of_another_stage_may_change_meanwhile(folder: Path) -> None:
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text() + "  other:\n    params: [epochs]\n")
+    process = start(folder)
+    wait_for(folder / "began")
+    (folder / "params.yaml").write_text("lr: 0.5\nsource: data.txt\nepochs: 3\n")
+    assert finish(process, folder) == (0, "")
+
+
+def test_ctrl_c_ends_it_within_a_second_with_one_line(folder: Path) -> None:
+    process = start(folder)
+    wait_for(folder / "began")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - began < 1
+    assert (process.returncode, errors) == (130, "toy: interrupted; run the same command again\n")
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6, 1.0, 1.5])
+def test_ctrl_c_while_a_real_stage_still_imports_prints_no_traceback(tmp_path: Path, seconds: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.train"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "stages" not in errors, errors
+    assert process.returncode in (-signal.SIGINT, 1, 130)
+
+
+def test_importing_a_stage_leaves_ctrl_c_alone() -> None:
+    program = "import signal, stages.plot; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("through_a_shell", [False, True])
+def test_a_stage_ends_when_its_caller_is_killed(folder: Path, through_a_shell: bool) -> None:
+    """The caller stands in for dvc, which starts a shell; some shells stay as the stage's parent, some make room for it."""
+    assert finish(start(folder), folder) == (0, "")
+    (folder / "began").unlink()
+    (folder / "go").unlink()
+    command = f"{sys.executable} -m toys.toy" + ("; true" if through_a_shell else "")
+    caller = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess; subprocess.run(['/bin/sh', '-c', {command!r}])"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": "toy"},
+    )
+    wait_for(folder / "began")
+    descendants = psutil.Process(caller.pid).children(recursive=True)
+    stage = next(process for process in descendants if "toys.toy" in process.cmdline())
+    caller.kill()
+    caller.wait()
+    assert ended(stage, 3)
+
+
+def test_a_stage_whose_caller_lives_goes_on(folder: Path) -> None:
+    process = start(folder, body="time.sleep(2)", DVC_STAGE="toy")
+    assert finish(process, folder) == (0, "")
+
+
+def test_a_second_run_is_refused_while_the_first_goes_on(folder: Path) -> None:
+    first = start(folder)
+    wait_for(folder / "began")
+    second = start(folder)
+    _, errors = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert errors == "error: toy: another process is running this stage in this folder; wait until it has ended\n"
+    assert finish(first, folder) == (0, "")
+
+
+def test_a_killed_run_leaves_no_lock(folder: Path) -> None:
+    first = start(folder)
+    wait_for(folder / "began")
+    first.kill()
+    first.wait()
+    assert finish(start(folder), folder) == (0, "")
+
+
+def test_other_versions_than_the_pinned_ones_are_told_in_one_line(folder: Path) -> None:
+    (folder / "requirements.txt").write_text("-c x\nnumpy==0.1  # arrays\npyyaml==6.0.3\nno-such-thing==1\n")
+    status, errors = finish(start(folder), folder)
+    assert status == 0
+    assert errors.startswith("versions differ from requirements.txt, so bytes may too: numpy ")
+    assert errors.endswith(" (pinned 0.1), no-such-thing none (pinned 1)\n")
+    assert errors.count("\n") == 1
