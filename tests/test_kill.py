@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,8 @@ import psutil
 import pytest
 
 from tests.pipeline import Repository
+from tools.check import problems
+from tools.interrupted import interrupted_experiment
 
 STAGES = ["download", "convert", "build", "train", "evaluate", "plot"]
 MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
@@ -209,3 +212,30 @@ def test_ctrl_c_ends_everything_with_our_line_and_the_same_command_goes_on(
     assert "Traceback" not in printed
     assert "where this run was broken off" in repository.dvc("repro")
     assert outputs(repository.root) == straight
+
+
+def test_a_killed_experiment_is_recognised_and_mended_without_loss(repository: Repository, straight: dict[str, bytes]) -> None:
+    """The user has an edit of his own, and an experiment is killed in training; check says what to type; it is typed."""
+    repository.dvc("repro")
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--message", "straight run")
+    edited = repository.read("catalogue.yaml") + "# an edit that is not committed\n"
+    (repository.root / "catalogue.yaml").write_text(edited)
+    shutil.rmtree(repository.root / ".dvc/tmp/resume")
+    dvc = start(repository, "exp", "run", "--set-param", "lr=0.003")
+    (repository.root / "plots/history.csv").unlink()
+    wait_for_epochs(repository, dvc, 5)
+    assert interrupted_experiment(repository.root) is None, "it still runs"
+    kill(dvc, "group")
+    (repository.root / "metrics/test.json").unlink()
+    line = interrupted_experiment(repository.root)
+    assert line
+    assert line in problems(repository.root)
+    mend = re.search(r"loses nothing: (.*); then", line)
+    assert mend
+    subprocess.run(mend[1], shell=True, cwd=repository.root, check=True)
+    assert interrupted_experiment(repository.root) is None
+    assert repository.git("symbolic-ref", "--short", "HEAD").strip() == "main"
+    assert (repository.root / "metrics/test.json").exists()
+    assert repository.read("catalogue.yaml") == edited
+    assert "where this run was broken off" in repository.dvc("exp", "run", "--set-param", "lr=0.003")

@@ -17,6 +17,7 @@ from classifier.params.plot import PlotParams
 from classifier.params.train import TrainParams
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
 from tools.import_closure import import_closure
+from tools.interrupted import interrupted_experiment
 
 STAGE_PARAMS: dict[str, type[Params]] = {
     "download": DownloadParams,
@@ -29,11 +30,13 @@ STAGE_PARAMS: dict[str, type[Params]] = {
 
 
 def problems(root: Path = Path()) -> list[str]:
-    """Every problem of the params and the graph under `root`, one line each."""
+    """Every problem of the params, the graph and the state that DVC left git in under `root`, one line each."""
     try:
         values = read_yaml(root / PARAMS_FILE)
         graph = load_graph(root / GRAPH_FILE)
-        return list(dict.fromkeys([*_params_problems(root, values), *_graph_problems(root, graph)]))
+        interrupted = interrupted_experiment(root)
+        found = [interrupted] if interrupted else []
+        return list(dict.fromkeys([*found, *_params_problems(root, values), *_graph_problems(root, graph)]))
     except (UserError, OSError, SyntaxError) as error:
         return [one_line(error)]
 
