@@ -1,0 +1,47 @@
+# What a person types. `make help` lists it. ARGS="..." is handed on: make test ARGS="-k download -x"
+
+VENV_PYTHON := .venv/bin/python
+
+# The stages in dvc.yaml call `python`: it must be the one of .venv.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# A caller's Python settings do not belong in .venv. A git hook's settings would turn every git command on the hook's repository.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
+
+.PHONY: help quickstart repro verify test test-slow lint bench doctor setup setup-dev
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+quickstart: setup ## set up, get the data, train, measure and plot; without a network, on the digits in scikit-learn
+	@$(VENV_PYTHON) -m tools.quickstart
+
+repro: setup ## check params.yaml and dvc.yaml, then `dvc repro`: rerun what has changed
+	$(VENV_PYTHON) -m tools.check
+	$(VENV_PYTHON) -m dvc repro $(ARGS)
+
+verify: setup ## run each stage again in a clean room and compare with dvc.lock (ARGS="--no-train" for the quick part)
+	@$(VENV_PYTHON) -m tools.verify $(ARGS)
+
+test: setup-dev ## the tests
+	$(VENV_PYTHON) -m pytest $(ARGS)
+
+test-slow: setup-dev ## the tests that take many minutes: a hundred kills, the full default run twice
+	$(VENV_PYTHON) -m pytest -m slow $(ARGS)
+
+lint: setup-dev ## the linter, the formatter (it changes nothing) and the type checker
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy
+
+bench: setup ## the benchmarks
+	$(VENV_PYTHON) -m benchmarks.table $(ARGS)
+
+doctor: ## what a bug report needs, and what is wrong
+	@python=$(VENV_PYTHON); $$python -c '' 2>/dev/null || python=$$(sh tools/setup.sh python) && "$$python" -m tools.doctor
+
+setup: ## make .venv and install the pinned requirements (PYTHON=python3.13 chooses the Python of a new .venv)
+	@sh tools/setup.sh run
+
+setup-dev: setup ## the same, and the tools for tests and lint
+	@sh tools/setup.sh dev

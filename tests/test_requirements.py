@@ -1,0 +1,86 @@
+"""requirements*.txt and constraints.txt pin all that is used, and stand in nobody's way."""
+
+import ast
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+SOURCE = Path(__file__).parents[1]
+PARTS = {"pydantic-core", "urllib3", "dvc-data", "dvc-objects", "scmrepo"}
+"""Parts of the interfaces of pydantic, requests and DVC, each in a package of its own; those three choose the version."""
+PLATFORM = re.compile(r"nvidia-|cuda-|triton$")
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (SOURCE / name).read_text(encoding="utf-8").splitlines()
+    requirements = [Requirement(line.partition("#")[0]) for line in lines if line and line[0] not in "#-"]
+    return {canonicalize_name(each.name): str(each.specifier) for each in requirements}
+
+
+RUNTIME, TOOLS, OTHERS = pins("requirements.txt"), pins("requirements-dev.txt"), pins("constraints.txt")
+
+
+def test_each_package_is_pinned_to_one_version_in_one_place() -> None:
+    assert all(re.fullmatch(r"==[\w.]+", pin) for pin in [*RUNTIME.values(), *TOOLS.values(), *OTHERS.values()])
+    assert len(RUNTIME | TOOLS | OTHERS) == len(RUNTIME) + len(TOOLS) + len(OTHERS)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_each_file_brings_the_constraints_with_it(name: str) -> None:
+    assert "-c constraints.txt\n" in (SOURCE / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("build", ["+cpu", "+cu126", "+rocm6.4"])
+def test_another_build_of_torch_satisfies_its_pin(build: str) -> None:
+    assert SpecifierSet(RUNTIME["torch"]).contains(RUNTIME["torch"].removeprefix("==") + build)
+
+
+def test_no_platform_package_is_pinned() -> None:
+    """torch 2.14.1+cu126 needs another cuda-bindings than 2.14.1 does; a pin would refuse it."""
+    assert [name for name in RUNTIME | TOOLS | OTHERS if PLATFORM.match(name)] == []
+
+
+def test_all_that_the_requirements_need_in_turn_is_pinned() -> None:
+    known = RUNTIME | TOOLS | OTHERS
+    waiting, seen = [*RUNTIME, *TOOLS], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            needs = [Requirement(text) for text in distribution(name).requires or []]
+        except PackageNotFoundError:  # of another platform or Python
+            continue
+        here = [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+        waiting += [canonicalize_name(need.name) for need in here]
+    assert len(seen) > 100
+    assert sorted(name for name in seen - known.keys() if not PLATFORM.match(name)) == []
+
+
+def test_what_the_code_imports_is_a_requirement_of_its_own() -> None:
+    """And not only there because another package needs it."""
+    imported = {
+        name.partition(".")[0]
+        for folder in ("stages", "classifier", "tools", "benchmarks")
+        for path in (SOURCE / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _names(node)
+    }
+    ours = {"stages", "classifier", "tools", "benchmarks", "tests"}
+    distributions = packages_distributions()
+    foreign = {canonicalize_name(distributions[name][0]) for name in imported - ours - set(sys.stdlib_module_names)}
+    assert {"torch", "pydantic", "tqdm"} < foreign
+    assert foreign - RUNTIME.keys() - PARTS == set()
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
