@@ -17,7 +17,8 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
-from tests.pipeline import Repository, stages_run
+from classifier.params.base import read_yaml
+from tests.pipeline import LIGHT, SOURCE, Repository, stages_run
 
 ALL = ["download", "convert", "build", "train", "evaluate", "plot"]
 PICTURES = ["classes", "confusion", "curves", "mistakes", "samples"]
@@ -230,3 +231,18 @@ def test_a_slice_of_the_real_fashion_mnist(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(repository.root / "data/dataset/test/labels.npy"), arrays["test_labels"])
     assert json.loads(repository.read("metrics/test.json"))["test_accuracy"] > 0.7
     assert load_file(repository.root / "models/model.safetensors")["0.weight"].shape == (32, 1, 5, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DATASET_MIRROR" not in os.environ, reason="needs a mirror with the official Fashion-MNIST files")
+def test_the_default_run_gives_the_same_bytes_twice(tmp_path: Path) -> None:
+    """The params as they are shipped, on the real data, from the download on."""
+    shipped = {name: value for name, value in read_yaml(SOURCE / "params.yaml").items() if name in LIGHT}
+    repository = Repository(tmp_path / "project", **shipped)
+    assert stages_run(repository.dvc("repro")) == ALL
+    lock = repository.read("dvc.lock")
+    made = {name: (repository.root / name).read_bytes() for name in ("metrics/test.json", "models/model.safetensors")}
+    assert json.loads(made["metrics/test.json"])["test_accuracy"] >= 0.91
+    assert stages_run(repository.dvc("repro", "--force", "--no-run-cache")) == ALL
+    assert repository.read("dvc.lock") == lock
+    assert made == {name: (repository.root / name).read_bytes() for name in made}
