@@ -4,18 +4,22 @@ import math
 from collections.abc import Iterable, Iterator
 from io import BufferedWriter
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.blocks import Block, Images, Labels, row_slices
-from classifier.errors import UserError
+from classifier.errors import UserError, told
 
 IMAGES_FILE = "images.npy"
 LABELS_FILE = "labels.npy"
 PIXEL = np.dtype("|u1")
 LABEL = np.dtype("<i8")
+
+# NumPy parses the header as Python source (literals alone: nothing of it is run).
+_OF_A_BAD_HEADER = (ValueError, EOFError, TypeError, OverflowError, SyntaxError, TokenError, RecursionError, MemoryError)
 
 
 def write_split(folder: Path, num_rows: int, shape_CHW: tuple[int, int, int], blocks: Iterable[Block]) -> None:
@@ -62,8 +66,10 @@ def _load(path: Path, dtype: np.dtype[Any], num_dims: int) -> NDArray[Any]:
         array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a whole .npy file: {error}") from None
+    except _OF_A_BAD_HEADER as error:
+        raise UserError(f"{path}: not a whole .npy file: {told(error)}") from None
     if array.dtype != dtype or array.ndim != num_dims:
         raise UserError(f"{path}: needs {num_dims} dimensions of {dtype.name}, found {array.ndim} of {array.dtype}")
+    if 0 in array.shape[1:]:
+        raise UserError(f"{path}: needs images of a pixel or more, found the dimensions {array.shape}")
     return array

@@ -6,12 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from classifier.errors import UserError
+from classifier.errors import MOST_SHOWN, UserError, shown
 from classifier.params.base import read_yaml
-from classifier.schema import ClassNames, Format, refuse_other_roles
+from classifier.schema import ClassNames, Format, PlainName, refuse_other_roles
 
-# A name becomes part of a path, so it has no slash and no leading dot: no catalogue can make us write elsewhere.
-PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)]
 Address = Annotated[str, Field(pattern=r"^(https?://[^\s]+|package:[A-Za-z0-9_]+(/[A-Za-z0-9_][A-Za-z0-9._-]*)+)$")]
 
 
@@ -68,10 +66,10 @@ def load_catalogue(path: Path) -> dict[str, CataloguedDataset]:
         return _CATALOGUE.validate_python(read_yaml(path))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part)[:MOST_SHOWN] for part in first["loc"])
         if first["type"] == "value_error":
             raise UserError(f"{path}: {where}: {first['ctx']['error']}") from None
-        raise UserError(f"{path}: {where}: {first['msg']}, got {str(first['input'])[:80]!r}") from None
+        raise UserError(f"{path}: {where}: {first['msg']}, got {shown(first['input'])}") from None
 
 
 def load_dataset(path: Path, name: str) -> CataloguedDataset:
@@ -80,5 +78,5 @@ def load_dataset(path: Path, name: str) -> CataloguedDataset:
     if name not in datasets:
         nearest = difflib.get_close_matches(name, datasets, n=1, cutoff=0.5)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise UserError(f"{path}: no data set named {name!r}; it has {', '.join(sorted(datasets))}{hint}")
+        raise UserError(f"{path}: no data set named {shown(name)}; it has {', '.join(sorted(datasets))}{hint}")
     return datasets[name]

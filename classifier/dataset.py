@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 
 from classifier.arrays import load_split
 from classifier.blocks import Images, Labels
+from classifier.errors import UserError
+from classifier.schema import Described
 
 Sample = tuple[Tensor, int]
 """An image_CHW of uint8, 0 to 255, and its label."""
@@ -32,9 +34,24 @@ class ImageDataset(Dataset[Sample]):
         self.labels_N = labels_N
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Self:
-        """The split in `folder`, memory-mapped. Raises UserError when it is not one (classifier.arrays.load_split)."""
-        return cls(*load_split(folder))
+    def from_folder(cls, folder: Path, described: Described | None = None) -> Self:
+        """The split in `folder`, memory-mapped.
+
+        Raises UserError when it is not one (classifier.arrays.load_split), and when its images have another shape or its labels
+        belong to more classes than `described`.
+        """
+        dataset = cls(*load_split(folder))
+        if described:
+            dataset._refuse_misfits(folder, described)
+        return dataset
+
+    def _refuse_misfits(self, folder: Path, described: Described) -> None:
+        if self.shape_CHW != described.shape_CHW:
+            raise UserError(f"{folder}: needs images of shape {described.shape_CHW}, found {self.shape_CHW}; run `dvc repro`")
+        num_classes = len(described.classes)
+        wrong = self.labels_N[(self.labels_N < 0) | (self.labels_N >= num_classes)]
+        if len(wrong):
+            raise UserError(f"{folder}: needs labels from 0 to {num_classes - 1}, found {wrong[0]}; run `dvc repro`")
 
     def __len__(self) -> int:
         return len(self.labels_N)

@@ -4,7 +4,6 @@ They are the test part of "Optical Recognition of Handwritten Digits" (Alpaydin 
 """
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ INK_MAX = 16
 NUMBER = re.compile(r"[0-9]{1,9}")
 INK_TO_PIXEL = np.rint(np.arange(INK_MAX + 1) * 255 / INK_MAX).astype(np.uint8)
 TEST_EVERY = 5
+MOST_BYTES = 2**22
+"""Of text, over ten times what ships. It is held in memory whole, and a few kilobytes of gzip data can unpack to gigabytes."""
 
 
 def read_digits(path: Path, num_classes: int) -> Block:
@@ -27,7 +28,11 @@ def read_digits(path: Path, num_classes: int) -> Block:
     Raises UserError with line and column for anything but 64 whole numbers from 0 to 16 and a label below `num_classes`.
     """
     with open_gzip(path) as reader:
-        lines = reader.read_up_to(sys.maxsize).decode("ascii", errors="replace").splitlines()
+        text = reader.read_up_to(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise UserError(f"{path}: needs at most {MOST_BYTES} bytes of text, found more")
+    # Bytes are cut at line ends alone; a str would also be cut at separators such as \x1c.
+    lines = [line.decode("ascii", errors="replace") for line in text.splitlines()]
     if not lines:
         raise UserError(f"{path}: needs one image a line, found an empty file")
     table = np.array([_numbers(f"{path}: line {number}", line, num_classes) for number, line in enumerate(lines, start=1)])

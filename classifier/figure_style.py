@@ -14,6 +14,7 @@ BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
+    "text.parse_math": False,  # a class may be called "$"
     "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,

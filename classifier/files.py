@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from classifier.errors import UserError
+from classifier.errors import MOST_SHOWN, UserError, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -93,5 +93,5 @@ def read_json(path: Path, model: type[Model]) -> Model:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {field}: {first['msg']}, got {repr(first['input'])[:80]}") from None
+        field = ".".join(str(part)[:MOST_SHOWN] for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {field}: {first['msg']}, got {shown(first['input'])}") from None

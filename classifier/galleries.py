@@ -17,6 +17,8 @@ SAMPLES_PER_CLASS = 10
 MOST_CLASSES = 20
 MISTAKES_PER_ROW = 8
 MOST_MISTAKES = 40
+HIGHEST_INCHES = 40
+"""Of a figure; images can be a thousand times as high as wide."""
 
 
 def sample_grid(images_NCHW: NDArray[np.uint8], actual: "pd.Series[str]", classes: list[str]) -> Figure:
@@ -28,7 +30,7 @@ def sample_grid(images_NCHW: NDArray[np.uint8], actual: "pd.Series[str]", classe
         indices = np.flatnonzero(actual == name)[:SAMPLES_PER_CLASS]
         grid_RMCHW[row, : len(indices)] = images_NCHW[indices]
     mosaic_CHW = grid_RMCHW.transpose(2, 0, 3, 1, 4).reshape(channels, len(shown) * height, SAMPLES_PER_CLASS * width)
-    figure = Figure(figsize=(8, 0.66 * len(shown) * height / width + 0.6))
+    figure = Figure(figsize=(8, min(0.66 * len(shown) * height / width + 0.6, HIGHEST_INCHES)))
     axes = figure.subplots()
     _show(axes, mosaic_CHW)
     axes.set_yticks([(row + 0.5) * height - 0.5 for row in range(len(shown))], shown)

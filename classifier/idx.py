@@ -17,6 +17,8 @@ from classifier.errors import UserError
 from classifier.gzipped import ByteReader, open_gzip
 
 UNSIGNED_BYTE = 8
+MOST_PIXELS = 2**26
+"""Of one image. Each is held in memory whole, and a few kilobytes of gzip data can unpack to gigabytes."""
 NOUNS = {1: "labels", 3: "images"}
 
 
@@ -76,6 +78,8 @@ class _IdxFile:
         shape = struct.unpack(f">{num_dims}I", header[4:])
         if 0 in shape:
             raise UserError(f"{self._path}: needs {noun}, found none: the dimensions are {shape}")
+        if math.prod(shape[1:]) > MOST_PIXELS:
+            raise UserError(f"{self._path}: needs {noun} of at most {MOST_PIXELS} pixels, found dimensions {shape}")
         return shape
 
     def _needs(self) -> str:

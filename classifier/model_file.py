@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
-from classifier.errors import UserError
+from classifier.errors import UserError, shown, told
 from classifier.files import read_json, replacing, write_json
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
@@ -31,7 +32,7 @@ class ModelDescription(Standardised):
 def save_model(folder: Path, weights: dict[str, Tensor], description: ModelDescription) -> None:
     """Write both files, each whole or not at all."""
     with replacing(folder / WEIGHTS) as partial:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, partial)
+        partial.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}))
     write_json(folder / DESCRIPTION, description.model_dump())
 
 
@@ -41,18 +42,31 @@ def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
     Raises UserError when a file is missing, damaged, or does not belong to the other.
     """
     description = read_json(folder / DESCRIPTION, ModelDescription)
-    network = build_network(description.network, description.shape_CHW, len(description.classes), seed=0)
+    network = _empty_network(folder / DESCRIPTION, description)
     weights = _load_weights(folder / WEIGHTS)
-    needed = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    needed = {name: _kind(tensor) for name, tensor in network.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in weights.items()}
     if needed != found:
         odd = sorted(name for name in needed.keys() | found.keys() if needed.get(name) != found.get(name))[0]
         raise UserError(
-            f"{folder / WEIGHTS}: tensor {odd!r} needs shape {needed.get(odd)} by {DESCRIPTION}, found {found.get(odd)}; "
-            "make both files anew with `dvc repro`"
+            f"{folder / WEIGHTS}: tensor {shown(odd)} must be {needed.get(odd, 'absent')} by {DESCRIPTION}, "
+            f"found {found.get(odd, 'none')}; make both files anew with `dvc repro`"
         )
-    network.load_state_dict(weights)
+    network.load_state_dict(weights, assign=True)
     return ImageClassifier(network, description.mean, description.std).eval(), description
+
+
+def _empty_network(path: Path, description: ModelDescription) -> nn.Module:
+    """The network without memory for its weights: what a damaged description asks for need not fit into this machine."""
+    try:
+        with torch.device("meta"):
+            return build_network(description.network, description.shape_CHW, len(description.classes), seed=0)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}".removeprefix("torch.")
 
 
 def _load_weights(path: Path) -> dict[str, Tensor]:
@@ -61,4 +75,4 @@ def _load_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}); make it anew with `dvc repro`") from None
+        raise UserError(f"{path}: not a whole safetensors file ({told(error)}); make it anew with `dvc repro`") from None

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from classifier.errors import UserError
+from classifier.errors import UserError, shown
 from classifier.network_sizes import SMALLEST_IMAGE
 from classifier.randomness import derived_seed
 
@@ -22,7 +22,7 @@ def build_network(name: str, shape_CHW: Shape, num_classes: int, seed: int) -> n
     Raises UserError for an unknown name, and for images smaller than the network works on, naming that size.
     """
     if name not in _BUILDERS:
-        raise UserError(f"network {name!r} is not known; the known ones are {', '.join(_BUILDERS)}")
+        raise UserError(f"network {shown(name)} is not known; the known ones are {', '.join(_BUILDERS)}")
     if min(shape_CHW[1:]) < SMALLEST_IMAGE[name]:
         height, width = shape_CHW[1:]
         needed = SMALLEST_IMAGE[name]

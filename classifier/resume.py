@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +17,7 @@ from classifier.training_state import DamagedStateError, load_state, save_state
 
 MOST_BYTES = 2 * 2**30
 MOST_SECONDS = 30 * 24 * 3600
+MOST_SECONDS_OF_A_SAVE = 3600
 
 
 class ResumePoint:
@@ -38,10 +41,10 @@ class ResumePoint:
         A damaged file is set aside as `<name>.damaged`, and said on standard error.
         """
         _make_room(self.path)
-        if not self.path.is_file():
-            return None
         try:
             return load_state(self.path, model, optimizer)
+        except FileNotFoundError:
+            return None
         except DamagedStateError as error:
             aside = self.path.with_suffix(".damaged")
             self.path.replace(aside)
@@ -58,10 +61,23 @@ class ResumePoint:
 
 
 def _make_room(path: Path) -> None:
-    """Of the states beside `path`, never itself, delete those over thirty days old, then the oldest until two GiB are left."""
-    others = [file for file in path.parent.glob("*") if file.is_file() and file != path] if path.parent.is_dir() else []
+    """Of the files beside `path`, never itself, delete those over thirty days old, then the oldest until two GiB are left.
+
+    What a save that was killed left behind goes after an hour; until then it may be that of a run that goes on.
+    """
     left = MOST_BYTES
-    for file in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True):
-        left -= file.stat().st_size
-        if left < 0 or time.time() - file.stat().st_mtime > MOST_SECONDS:
+    for file, figures in sorted(_others(path), key=lambda pair: pair[1].st_mtime, reverse=True):
+        left -= figures.st_size
+        most_seconds = MOST_SECONDS_OF_A_SAVE if file.suffix == ".partial" else MOST_SECONDS
+        if left < 0 or time.time() - figures.st_mtime > most_seconds:
             file.unlink(missing_ok=True)
+
+
+def _others(path: Path) -> list[tuple[Path, os.stat_result]]:
+    """The files beside `path`. Other runs may be renaming or removing theirs just now."""
+    found = []
+    for file in path.parent.glob("*"):
+        with suppress(FileNotFoundError):
+            if file != path and file.is_file():
+                found.append((file, file.stat()))
+    return found

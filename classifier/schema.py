@@ -1,20 +1,45 @@
 """What the folders between the stages say of themselves: raw.json, schema.json and dataset.json."""
 
+import math
+from collections import Counter
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from classifier.errors import MOST_SHOWN, shown
+
+
+def _printable(name: str) -> str:
+    """Names stand in tables and pictures, and in lines on the screen."""
+    if not name.isprintable():
+        raise ValueError(f"a class name must be printable, got {shown(name)}")
+    return name
+
 
 def _all_different(names: list[str]) -> list[str]:
     """Tables and pictures tell classes apart by name."""
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
-        raise ValueError(f"class names must differ, got {repeated!r} twice")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"class names must differ, got {shown(name)} {'twice' if times == 2 else f'{times} times'}")
     return names
 
 
-ClassNames = Annotated[list[str], Field(min_length=2), AfterValidator(_all_different)]
-Shape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+MOST_PIXELS = 4 * 1024 * 1024
+
+
+def _not_too_large(shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Four channels of the largest `image_size`: what is made for an image must not fill the memory before one is read."""
+    if math.prod(shape_CHW) > MOST_PIXELS:
+        raise ValueError(f"an image has at most {MOST_PIXELS} values in all its channels")
+    return shape_CHW
+
+
+# A name becomes part of a path, so it has no slash and no leading dot: no file can make us read or write elsewhere.
+PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)]
+ClassName = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
+ClassNames = Annotated[list[ClassName], Field(min_length=2), AfterValidator(_all_different)]
+Side = Annotated[int, Field(ge=1)]
+Shape = Annotated[tuple[Side, Side, Side], AfterValidator(_not_too_large)]
 Count = Annotated[int, Field(ge=0)]
 TableSplit = Literal["train", "test"]
 Format = Literal["idx", "digits"]
@@ -29,7 +54,7 @@ ROLES: dict[Format, list[str]] = {
 def refuse_other_roles(published_format: Format, roles: list[str]) -> None:
     """Raise ValueError unless `roles` are those of the format, each once."""
     if sorted(roles) != sorted(ROLES[published_format]):
-        needed, came = ", ".join(ROLES[published_format]), ", ".join(roles) or "none"
+        needed, came = ", ".join(ROLES[published_format]), ", ".join(role[:MOST_SHOWN] for role in roles[:8]) or "none"
         raise ValueError(f"files of format {published_format!r} must be {needed}, got {came}")
 
 
@@ -83,7 +108,7 @@ class RawDescription(_Strict):
     dataset: str
     format: Format
     classes: ClassNames
-    files: dict[str, str]
+    files: dict[str, PlainName]
     """Role of each file to its name in the folder."""
 
     @model_validator(mode="after")

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from classifier.files import replacing
+from classifier.files import naming, replacing
 from classifier.model import ImageClassifier
 from classifier.training import Epoch, Result
 
@@ -30,7 +31,10 @@ class DamagedStateError(Exception):
 
 
 def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer, result: Result) -> None:
-    """Write the weights, the optimizer's state, the kept weights and the history, with a checksum over all of them."""
+    """Write the weights, the optimizer's state, the kept weights and the history, with a checksum over all of them.
+
+    Two runs of the same experiment may save at once, each under a name of its own: whichever is the last, `path` is whole.
+    """
     tensors = {
         **{f"network.{name}": tensor for name, tensor in model.network.state_dict().items()},
         **{f"kept.{name}": tensor for name, tensor in result.weights.items()},
@@ -38,12 +42,18 @@ def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimi
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch)))
-    with replacing(path) as partial:
-        save_file(tensors, partial, metadata={"progress": progress, "sha256": _checksum(tensors, progress)})
+    content = save(tensors, metadata={"progress": progress, "sha256": _checksum(tensors, progress)})
+    own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with replacing(own) as partial, naming(path):
+        partial.write_bytes(content)
+    own.replace(path)
 
 
 def load_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer) -> Result:
-    """Put the saved weights and optimizer state in place; return the history so far. Raises DamagedStateError before that."""
+    """Put the saved weights and optimizer state in place; return the history so far.
+
+    Before that, raises FileNotFoundError when there is no file, and DamagedStateError when it is another's or not whole.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -52,6 +62,8 @@ def load_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimi
         if metadata["sha256"] != _checksum(tensors, progress):
             raise DamagedStateError("its checksum is wrong")
         history, kept = _read_progress(progress)
+    except FileNotFoundError:
+        raise
     except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
     network = _with_prefix(tensors, "network.")

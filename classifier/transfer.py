@@ -59,7 +59,10 @@ def copy(source: str, target: Path) -> None:
 def _packaged(source: str) -> Path:
     """Where `package:<package>/<path>` is, found without importing the package, which may be slow."""
     package, _, path = source.removeprefix("package:").partition("/")
-    spec = find_spec(package)
+    try:
+        spec = find_spec(package)
+    except ValueError:  # the running program has none
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(f"the package {package} is not installed")
     return Path(spec.submodule_search_locations[0]) / path

@@ -1,5 +1,6 @@
 """Stage `evaluate`: models/, data/dataset/test -> metrics/test.json, plots/predictions.csv, plots/classes.csv."""
 
+import math
 from pathlib import Path
 
 from classifier.compute import set_up_compute
@@ -18,13 +19,13 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
     """Measure the kept model on the official test split, once. No other stage reads that split for its figures."""
     device = set_up_compute(params.device, params.threads)
     model, description = load_model(root / "models")
-    test_set = ImageDataset.from_folder(root / "data/dataset/test")
-    if test_set.shape_CHW != description.shape_CHW:
-        raise UserError(
-            f"data/dataset/test: models/model.json needs images of shape {description.shape_CHW}, "
-            f"found {test_set.shape_CHW}; run `dvc repro`"
-        )
+    test_set = ImageDataset.from_folder(root / "data/dataset/test", description)
+    if not len(test_set):
+        raise UserError(f"{root / 'data/dataset/test'}: needs an image at least, found none; run `dvc repro`")
     measured = outcomes(model.to(device), test_set, device)
+    if not math.isfinite(measured.loss):
+        weights = root / "models/model.safetensors"
+        raise UserError(f"{weights}: needs weights of a finite loss, found a test loss of {measured.loss}; run `dvc repro`")
     metrics = summary_metrics(measured)
     write_table(root / "plots/predictions.csv", predictions_table(measured, description.classes))
     write_table(root / "plots/classes.csv", classes_table(measured, description.classes))

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from classifier.arrays import load_split
 from classifier.csv_file import read_table
-from classifier.errors import UserError
+from classifier.errors import UserError, shown
 from classifier.figure_style import save_png, styled
 from classifier.figures import class_bars, confusion_matrix, learning_curves
 from classifier.files import read_json
@@ -22,18 +24,33 @@ def main(params: PlotParams, root: Path = Path()) -> None:
     classes = read_table(plots / "classes.csv", ["class", "precision", "recall", "f1", "support"])
     names = list(classes["class"])
     images_NCHW, _ = load_split(root / "data/dataset/test")
-    if len(images_NCHW) != len(predictions):
-        raise UserError(
-            f"{plots / 'predictions.csv'}: data/dataset/test has {len(images_NCHW)} images, found {len(predictions)} rows; "
-            "run `dvc repro`"
-        )
     kept_epoch = read_json(root / "metrics/train.json", KeptEpoch).best_epoch
+    _refuse_misfits(plots, history, kept_epoch, predictions, names, len(images_NCHW))
     with styled():
         save_png(learning_curves(history, kept_epoch), plots / "curves.png")
         save_png(confusion_matrix(predictions, names), plots / "confusion.png")
         save_png(class_bars(classes), plots / "classes.png")
         save_png(sample_grid(images_NCHW, predictions["actual"], names), plots / "samples.png")
         save_png(mistake_gallery(images_NCHW, predictions), plots / "mistakes.png")
+
+
+def _refuse_misfits(
+    plots: Path, history: pd.DataFrame, kept_epoch: int, predictions: pd.DataFrame, names: list[str], num_images: int
+) -> None:
+    """Raise UserError for tables that are not of one run."""
+    if list(history["epoch"]) != list(range(1, len(history) + 1)):
+        raise UserError(f"{plots / 'history.csv'}: needs the epochs 1 to {len(history)} in order; run `dvc repro`")
+    if kept_epoch > len(history):
+        needed = f"the epoch {shown(kept_epoch)} that metrics/train.json names"
+        raise UserError(f"{plots / 'history.csv'}: needs {needed}, found {len(history)} epochs; run `dvc repro`")
+    if len(set(names)) < len(names):
+        raise UserError(f"{plots / 'classes.csv'}: needs each class once; run `dvc repro`")
+    if len(predictions) != num_images:
+        found = f"data/dataset/test has {num_images} images, found {len(predictions)} rows"
+        raise UserError(f"{plots / 'predictions.csv'}: {found}; run `dvc repro`")
+    unknown = {*predictions["actual"], *predictions["predicted"]} - set(names)
+    if unknown:
+        raise UserError(f"{plots / 'predictions.csv'}: {shown(min(unknown))} is not a class of classes.csv; run `dvc repro`")
 
 
 if __name__ == "__main__":

@@ -131,5 +131,5 @@ def load_graph(graph_file: Path) -> dict[str, dict[str, Any]]:
 def one_line(error: Exception) -> str:
     """The text of an error on one line; of a system error, the file and the system's reason."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        return " ".join(f"{error.filename}: {error.strerror}".split())
     return " ".join(str(error).split())

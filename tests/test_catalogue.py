@@ -88,7 +88,7 @@ def test_a_data_set_name_that_could_leave_its_folder_is_refused(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
-        ("size", 0, "greater than or equal to 1, got '0'"),
+        ("size", 0, "greater than or equal to 1, got 0"),
         ("size", "3", "valid integer, got '3'"),
         ("md5", "0" * 31, "match pattern"),
         ("md5", "A" * 32, "match pattern"),

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import struct
 import tracemalloc
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_bad_labels_are_refused(tmp_path: Path, labels: bytes, message: str) -> 
         read(tmp_path, labels=labels)
 
 
-@pytest.mark.parametrize("shape", [(2**32 - 1, 28, 28), (1, 2**31, 2**31), (2**31, 2**31, 2**31)])
+@pytest.mark.parametrize("shape", [(2**32 - 1, 28, 28), (1, 2**13, 2**13), (2**32 - 1, 2**26, 1)])
 def test_a_header_alone_takes_no_memory(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     images = struct.pack(">4I", 0x803, *shape) + bytes(100)
     labels = struct.pack(">2I", 0x801, shape[0]) + bytes(100)
@@ -107,6 +108,14 @@ def test_a_header_alone_takes_no_memory(tmp_path: Path, shape: tuple[int, int, i
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(1, 2**13, 2**13 + 1), (2**31, 2**31, 2**31)])
+def test_images_of_too_many_pixels_are_refused(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    with pytest.raises(
+        UserError, match=rf"images: needs images of at most {2**26} pixels, found dimensions {re.escape(str(shape))}"
+    ):
+        read(tmp_path, images=struct.pack(">4I", 0x803, *shape))
 
 
 @pytest.mark.skipif("DATASET_MIRROR" not in os.environ, reason="needs DATASET_MIRROR")

@@ -75,7 +75,9 @@ def test_a_pickle_is_refused_and_not_run(saved: Path, tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused_with_the_first_odd_tensor(saved: Path) -> None:
     weights = load_file(saved / "model.safetensors")
     save_file(weights | {"0.bias": torch.zeros(31)}, saved / "model.safetensors")
-    with pytest.raises(UserError, match=r"tensor '0\.bias' needs shape \(32,\) by model\.json, found \(31,\)"):
+    with pytest.raises(
+        UserError, match=r"'0\.bias' must be float32 of shape \(32,\) by model\.json, found float32 of shape \(31,\)"
+    ):
         load_model(saved)
 
 

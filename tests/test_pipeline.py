@@ -243,6 +243,8 @@ def test_the_default_run_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     lock = repository.read("dvc.lock")
     made = {name: (repository.root / name).read_bytes() for name in ("metrics/test.json", "models/model.safetensors")}
     assert json.loads(made["metrics/test.json"])["test_accuracy"] >= 0.91
+    committed = yaml.safe_load((SOURCE / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert all(yaml.safe_load(lock)["stages"][stage]["outs"] == committed[stage]["outs"] for stage in ALL[:3])
     assert stages_run(repository.dvc("repro", "--force", "--no-run-cache")) == ALL
     assert repository.read("dvc.lock") == lock
     assert made == {name: (repository.root / name).read_bytes() for name in made}

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from classifier.errors import UserError
+from classifier.errors import UserError, shown, told
 
 
 class Params(BaseModel):
@@ -31,7 +31,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this in the folder that has it") from None
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: not readable as YAML: {told(error)}") from None
+    except (LookupError, ArithmeticError, TypeError, AttributeError, RecursionError) as error:
+        # Those the parser lets out: of `!!bool maybe` and `!!int ''`, of a character beyond Unicode, of a thousand brackets.
+        raise UserError(f"{path}: not readable as YAML: {type(error).__name__} of its parser") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: needs `key: value` lines, got {type(values).__name__}")
     return values
@@ -56,7 +59,7 @@ def refusals(path: Path, values: dict[str, Any], model: type[Params]) -> list[st
 
 def unknown_keys(path: Path, values: dict[str, Any], known: set[str]) -> list[str]:
     """One line for each key of `values` that is not `known`, with the nearest name that is."""
-    return [f"{path}: no stage in dvc.yaml uses the key {key!r}{_hint(key, known)}" for key in values if key not in known]
+    return [f"{path}: no stage in dvc.yaml uses the key {shown(key)}{_hint(key, known)}" for key in values if key not in known]
 
 
 def _own(values: dict[str, Any], model: type[Params]) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def _own(values: dict[str, Any], model: type[Params]) -> dict[str, Any]:
 
 
 def _hint(key: object, known: set[str]) -> str:
-    nearest = difflib.get_close_matches(str(key), sorted(known), n=1)
+    nearest = difflib.get_close_matches(key if isinstance(key, str) else shown(key), sorted(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; it uses {', '.join(sorted(known))}"
 
 
@@ -80,4 +83,4 @@ def _sentence(error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     rule = error["msg"].replace("Input should be", "must be", 1)
-    return f"{name} {rule}, got {repr(error['input'])[:80]}"
+    return f"{name} {rule}, got {shown(error['input'])}"
