@@ -1,6 +1,7 @@
 """The folder of a split: images.npy (uint8, images_NCHW) and labels.npy (int64, labels_N), readable by memory map."""
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from io import BufferedWriter
 from pathlib import Path
@@ -19,7 +20,17 @@ PIXEL = np.dtype("|u1")
 LABEL = np.dtype("<i8")
 
 # NumPy parses the header as Python source (literals alone: nothing of it is run).
-_OF_A_BAD_HEADER = (ValueError, EOFError, TypeError, OverflowError, SyntaxError, TokenError, RecursionError, MemoryError)
+_OF_A_BAD_HEADER = (
+    Warning,
+    ValueError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    TokenError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def write_split(folder: Path, num_rows: int, shape_CHW: tuple[int, int, int], blocks: Iterable[Block]) -> None:
@@ -63,7 +74,8 @@ def _write_header(file: BufferedWriter, dtype: np.dtype[Any], shape: tuple[int, 
 
 def _load(path: Path, dtype: np.dtype[Any], num_dims: int) -> NDArray[Any]:
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        with warnings.catch_warnings(action="error"):
+            array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
     except _OF_A_BAD_HEADER as error:
