@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import psutil
 import torch
 
 from classifier.model import ImageClassifier
@@ -17,7 +19,8 @@ from classifier.training_state import DamagedStateError, load_state, save_state
 
 MOST_BYTES = 2 * 2**30
 MOST_SECONDS = 30 * 24 * 3600
-MOST_SECONDS_OF_A_SAVE = 3600
+UNFINISHED = re.compile(r"\.(?P<pid>\d+)(\.partial)?$")
+"""The end of the name under which a process saves a state."""
 
 
 class ResumePoint:
@@ -43,12 +46,12 @@ class ResumePoint:
         _make_room(self.path)
         try:
             return load_state(self.path, model, optimizer)
-        except FileNotFoundError:
-            return None
         except DamagedStateError as error:
             aside = self.path.with_suffix(".damaged")
-            self.path.replace(aside)
-            print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
+            # There may be none, or another run of the same experiment may have removed it just now.
+            with suppress(FileNotFoundError):
+                self.path.replace(aside)
+                print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
             return None
 
     def save(self, model: ImageClassifier, optimizer: torch.optim.Optimizer, result: Result) -> None:
@@ -63,14 +66,18 @@ class ResumePoint:
 def _make_room(path: Path) -> None:
     """Of the files beside `path`, never itself, delete those over thirty days old, then the oldest until two GiB are left.
 
-    What a save that was killed left behind goes after an hour; until then it may be that of a run that goes on.
+    Also delete what processes that are gone were saving when they were killed.
     """
     left = MOST_BYTES
     for file, figures in sorted(_others(path), key=lambda pair: pair[1].st_mtime, reverse=True):
         left -= figures.st_size
-        most_seconds = MOST_SECONDS_OF_A_SAVE if file.suffix == ".partial" else MOST_SECONDS
-        if left < 0 or time.time() - figures.st_mtime > most_seconds:
+        if left < 0 or time.time() - figures.st_mtime > MOST_SECONDS or _is_abandoned(file):
             file.unlink(missing_ok=True)
+
+
+def _is_abandoned(file: Path) -> bool:
+    saving = UNFINISHED.search(file.name)
+    return saving is not None and not psutil.pid_exists(int(saving["pid"]))
 
 
 def _others(path: Path) -> list[tuple[Path, os.stat_result]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import secrets
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ _PROGRESS = TypeAdapter(_Progress)
 
 
 class DamagedStateError(Exception):
-    """The file is not a state of this model and optimizer, or not the bytes that were written."""
+    """The file is not there, not a state of this model and optimizer, or not the bytes that were written."""
 
 
 def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer, result: Result) -> None:
@@ -43,7 +43,7 @@ def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimi
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch)))
     content = save(tensors, metadata={"progress": progress, "sha256": _checksum(tensors, progress)})
-    own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    own = path.with_name(f"{path.name}.{os.getpid()}")
     with replacing(own) as partial, naming(path):
         partial.write_bytes(content)
     own.replace(path)
@@ -52,7 +52,7 @@ def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimi
 def load_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer) -> Result:
     """Put the saved weights and optimizer state in place; return the history so far.
 
-    Before that, raises FileNotFoundError when there is no file, and DamagedStateError when it is another's or not whole.
+    Raises DamagedStateError before that. A file that is removed meanwhile is a RuntimeError of torch.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -62,9 +62,7 @@ def load_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimi
         if metadata["sha256"] != _checksum(tensors, progress):
             raise DamagedStateError("its checksum is wrong")
         history, kept = _read_progress(progress)
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
+    except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
     network = _with_prefix(tensors, "network.")
     weights = _with_prefix(tensors, "kept.")

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from classifier.errors import UserError
+from classifier.errors import UserError, shown
 from classifier.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
 from classifier.pins import differing_versions
@@ -125,6 +125,8 @@ def load_graph(graph_file: Path) -> dict[str, dict[str, Any]]:
         raise UserError(f"{graph_file}: no such file; run this in the folder that has it") from None
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{graph_file}: needs a mapping `stages:`, got {' '.join(str(error).split())}") from None
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+        raise UserError(f"{graph_file}: needs a mapping below `stages:` for each stage, got {shown(stages)}")
     return stages
 
 

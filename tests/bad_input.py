@@ -304,6 +304,7 @@ def are_classes(value: object) -> bool:
 def read_by_dvc(content: bytes) -> object:
     """The reference for YAML; None where DVC cannot read it, or finds an empty file."""
     try:
-        return parse_yaml(content.decode("utf-8"), "a file") or None
+        with warnings.catch_warnings(action="ignore"):
+            return parse_yaml(content.decode("utf-8"), "a file") or None
     except Exception:  # DVC shows the person whatever its parser raises
         return None

@@ -292,9 +292,11 @@ def unpacked(content: bytes) -> bytes | None:
         return content
     found = b""
     while content.strip(b"\0"):
+        content = content.lstrip(b"\0") if found else content
         member = zlib.decompressobj(wbits=31)
         try:
-            found += member.decompress(content.lstrip(b"\0") if found else content)
+            # Python's gzip, unlike zlib, passes over the flags that have no meaning yet.
+            found += member.decompress(content[:3] + bytes(one & 0x1F for one in content[3:4]) + content[4:])
         except zlib.error:
             return None
         if not member.eof:

@@ -412,7 +412,7 @@ def is_tame(value: dict[str, Any]) -> bool:
 def is_model(value: Any) -> bool:
     return (
         is_described({"format_version": 1} | value if isinstance(value, dict) else value, set(MODEL))
-        and is_whole(value.get("format_version", 1), 1, 1)
+        and value.get("format_version", 1) == 1  # for which true passes too
         and value["network"] == "softmax"
         and is_whole(value["num_parameters"], 0)
         and is_whole(value["kept_epoch"], 1)
@@ -698,7 +698,7 @@ def test_images_of_other_shapes_in_pictures(shape_CHW: list[int], num_images: in
         assert plotted(box, images_NCHW=images_NCHW) == (num_images == 4 and 0 not in shape_CHW)
 
 
-@cases(40)
+@cases(25)
 @given(misshapen(KEPT))
 @example({"best_epoch": 10**400})
 @example({"best_epoch": 3})

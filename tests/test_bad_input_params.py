@@ -223,6 +223,7 @@ MERGES = "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]
 @cases(400)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=6).map("".join), st.sampled_from(["lr: ", "lr:\n  ", "? ", ""]))
 @example("!!python/object/apply:os.system ['touch EXECUTED']", "lr: ")
+@example("&a |\n? &a ", "lr: ")
 @example("x", "lr: !!bool ")
 @example("''", "lr: !!int ")
 @example('"\\UFFFFFFFF"', "dataset: ")

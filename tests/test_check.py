@@ -66,6 +66,7 @@ def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
             r"stage train: its code uses but dvc\.yaml does not list the dependency classifier/networks\.py",
         ),
         ("dvc.yaml", "stages:", "stagez:", r"dvc\.yaml: needs a mapping `stages:`"),
+        ("dvc.yaml", "stages:\n", "stages: 3\nothers:\n", r"dvc\.yaml: needs a mapping below `stages:` for each stage, got 3"),
         ("stages/plot.py", "import", "imp ort", "invalid syntax"),
     ],
 )

@@ -1,6 +1,7 @@
 """Typed, bounded parameters, read as DVC reads them and refused by name."""
 
 import difflib
+import warnings
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises UserError for a file that is missing, not UTF-8, not YAML, not a mapping, or has a key twice.
     """
     try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        with warnings.catch_warnings(action="ignore"):  # of an anchor that stands there twice, which YAML allows
+            values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this in the folder that has it") from None
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
