@@ -3,6 +3,10 @@
 import os
 import signal
 import sys
+import time
+
+STARTED_NS = time.time_ns()
+"""When this was imported, before all other code of a stage: what is edited later may not be what runs."""
 
 # With `python -m stages.NAME` this runs first, while Python still looks for NAME (then sys.argv[0] is "-m"): before the imports
 # of the stage, which can take seconds. Until they are done, a Ctrl-C ends the process without the traceback of a half-made

@@ -16,6 +16,7 @@ from classifier.errors import UserError, shown
 from classifier.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
 from classifier.pins import differing_versions
+from stages import STARTED_NS
 
 PARAMS_FILE = Path("params.yaml")
 GRAPH_FILE = Path("dvc.yaml")
@@ -49,6 +50,7 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     dependencies = declared_dependencies(name, values)
     if REQUIREMENTS_FILE in dependencies:
         _tell_differing_versions()
+    _refuse_late_edits(name, dependencies)
     before = fingerprints(dependencies)
     if resumable:
         # $DVC_ROOT is the repository also when an experiment runs in a temporary copy of it.
@@ -74,10 +76,19 @@ def _tell_differing_versions() -> None:
         print(f"versions differ from {REQUIREMENTS_FILE}, so bytes may too: {listed}", file=sys.stderr)
 
 
+def _refuse_late_edits(name: str, dependencies: list[Path]) -> None:
+    """Raise UserError if code was edited since the stage began to import it, which takes seconds: the old code may run."""
+    for file in dependencies:
+        if file.suffix == ".py" and file.is_file() and file.stat().st_mtime_ns > STARTED_NS:
+            raise UserError(
+                f"{file} changed while {name} was starting, which may have read the old one; run the same command again"
+            )
+
+
 def _refuse_changes(name: str, params: AnyParams, file: Path | None) -> None:
     """Raise UserError if a param or a file that the stage read is not what it was, so that DVC records nothing."""
     now = read_yaml(PARAMS_FILE)
-    changed = [f"{PARAMS_FILE}: {key}" for key, value in params.model_dump().items() if now.get(key) != value]
+    changed = [f"{PARAMS_FILE}: {key}" for key, value in params.model_dump().items() if key not in now or now[key] != value]
     if file is not None:
         changed.append(str(file))
     if changed:

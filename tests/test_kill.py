@@ -231,7 +231,7 @@ def test_a_killed_experiment_is_recognised_and_mended_without_loss(repository: R
     line = interrupted_experiment(repository.root)
     assert line
     assert line in problems(repository.root)
-    mend = re.search(r"loses nothing: (.*); then", line)
+    mend = re.search(r"keeps your changes: (.*); then", line)
     assert mend
     subprocess.run(mend[1], shell=True, cwd=repository.root, check=True)
     assert interrupted_experiment(repository.root) is None
@@ -239,3 +239,5 @@ def test_a_killed_experiment_is_recognised_and_mended_without_loss(repository: R
     assert (repository.root / "metrics/test.json").exists()
     assert repository.read("catalogue.yaml") == edited
     assert "where this run was broken off" in repository.dvc("exp", "run", "--set-param", "lr=0.003")
+    repository.git("checkout", "--quiet", "--force", "--detach", "HEAD")
+    assert interrupted_experiment(repository.root) is None, "an experiment that ended well, and a look at an old commit"

@@ -103,6 +103,23 @@ def test_an_input_that_changes_meanwhile_fails_the_stage_with_its_name(
     assert finish(process, folder) == (1, line)
 
 
+def test_code_that_is_edited_while_the_stage_still_imports_fails_it(folder: Path) -> None:
+    """The old code would run, and DVC would record the new one's hash."""
+    (folder / "code.py").write_text("old\n")
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text().replace("folder]", "folder, code.py]"))
+    slow_import = f"Path('importing').touch()\n{WAIT_FOR_GO}\nrunner.run_stage("
+    assert finish(start(folder), folder) == (0, "")
+    (folder / "go").unlink()
+    (folder / "toys/toy.py").write_text((folder / "toys/toy.py").read_text().replace("runner.run_stage(", slow_import))
+    command = [sys.executable, "-m", "toys.toy"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    wait_for(folder / "importing")
+    (folder / "code.py").write_text("new\n")
+    line = "error: code.py changed while toy was starting, which may have read the old one; run the same command again\n"
+    assert finish(process, folder) == (1, line)
+
+
 def test_a_param_of_another_stage_may_change_meanwhile(folder: Path) -> None:
     (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text() + "  other:\n    params: [epochs]\n")
     process = start(folder)

@@ -6,22 +6,25 @@ from pathlib import Path
 
 import psutil
 
+BASELINE = "refs/exps/exec/EXEC_BASELINE"
+
 
 def interrupted_experiment(root: Path) -> str | None:
     """One line that says how to mend it without losing anything; None when there is nothing to mend.
 
-    DVC takes HEAD off its branch while an experiment runs in the workspace, and notes the commit in refs/exps/exec/EXEC_HEAD.
+    While an experiment runs in the workspace, DVC takes HEAD off its branch and notes the commit in EXEC_BASELINE.
+    It deletes that reference in the end; EXEC_HEAD stays, also after a run that went well.
     """
-    if _git(root, "symbolic-ref", "--quiet", "HEAD") or not _git(
-        root, "rev-parse", "--quiet", "--verify", "refs/exps/exec/EXEC_HEAD"
-    ):
+    baseline = _git(root, "rev-parse", "--quiet", "--verify", BASELINE)
+    if _git(root, "symbolic-ref", "--quiet", "HEAD") or not baseline or baseline != _git(root, "rev-parse", "HEAD"):
         return None
     if _dvc_runs(root / ".dvc/tmp/rwlock"):
         return None
     branch = _git(root, "rev-parse", "--abbrev-ref", "@{-1}") or "main"
     return (
-        "git: an experiment was killed here and left HEAD off its branch; this mends it and loses nothing: "
-        f"git switch {branch} && git restore metrics plots; then the experiment's command goes on where it was"
+        "git: an experiment was killed here and left HEAD off its branch; this mends it and keeps your changes: "
+        f"git switch {branch} && git update-ref -d {BASELINE} && git restore metrics plots; then the experiment's command goes "
+        "on where it was (params.yaml has its values until then: git diff HEAD params.yaml)"
     )
 
 

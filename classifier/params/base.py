@@ -84,5 +84,5 @@ def _sentence(error: ErrorDetails) -> str:
         return f"the key {name!r} is missing"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
-    rule = error["msg"].replace("Input should be", "must be", 1)
+    rule = error["msg"].replace("Input should", "must", 1).replace("String should", "must", 1)
     return f"{name} {rule}, got {shown(error['input'])}"
