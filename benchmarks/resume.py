@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.record import ROOT, circumstances, spread
 from classifier.compute import set_up_compute
@@ -54,6 +55,7 @@ def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
     params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams).model_copy(update={"epochs": 1})
     device = set_up_compute(params.device, params.threads)
     model = ImageClassifier(build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed), [0.3], [0.35]).to(device)
+    model.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model.parameters(), params, device)
     rng = np.random.default_rng(0)
     num_images = num_steps * params.batch_size

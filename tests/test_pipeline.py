@@ -21,6 +21,7 @@ from classifier.params.base import read_yaml
 from tests.pipeline import LIGHT, SOURCE, Repository, stages_run
 
 ALL = ["download", "convert", "build", "train", "evaluate", "plot"]
+MIRROR = os.environ.get("DATASET_MIRROR", "")
 PICTURES = ["classes", "confusion", "curves", "mistakes", "samples"]
 
 
@@ -214,10 +215,10 @@ class TestOnDigits:
         repository.dvc("checkout")
 
 
-@pytest.mark.skipif("DATASET_MIRROR" not in os.environ, reason="needs a mirror with the official Fashion-MNIST files")
+@pytest.mark.skipif(not MIRROR, reason="needs a mirror with the official Fashion-MNIST files")
 def test_a_slice_of_the_real_fashion_mnist(tmp_path: Path) -> None:
     """Real images through all six stages, and out of the arrays as they went in."""
-    folder = Path(os.environ["DATASET_MIRROR"]) / "fashion_mnist"
+    folder = Path(MIRROR) / "fashion_mnist"
     arrays = {}
     for split, prefix, size in (("train", "train", 3000), ("test", "t10k", 600)):
         images = gzip.decompress((folder / f"{prefix}-images-idx3-ubyte.gz").read_bytes())[16:]
@@ -234,17 +235,17 @@ def test_a_slice_of_the_real_fashion_mnist(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("DATASET_MIRROR" not in os.environ, reason="needs a mirror with the official Fashion-MNIST files")
+@pytest.mark.skipif(not MIRROR, reason="needs a mirror with the official Fashion-MNIST files")
 def test_the_default_run_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     """The params as they are shipped, on the real data, from the download on."""
     shipped = {name: value for name, value in read_yaml(SOURCE / "params.yaml").items() if name in LIGHT}
     repository = Repository(tmp_path / "project", **shipped)
-    assert stages_run(repository.dvc("repro")) == ALL
+    assert stages_run(repository.dvc("repro", DATASET_MIRROR=MIRROR)) == ALL
     lock = repository.read("dvc.lock")
     made = {name: (repository.root / name).read_bytes() for name in ("metrics/test.json", "models/model.safetensors")}
     assert json.loads(made["metrics/test.json"])["test_accuracy"] >= 0.91
     committed = yaml.safe_load((SOURCE / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     assert all(yaml.safe_load(lock)["stages"][stage]["outs"] == committed[stage]["outs"] for stage in ALL[:3])
-    assert stages_run(repository.dvc("repro", "--force", "--no-run-cache")) == ALL
+    assert stages_run(repository.dvc("repro", "--force", "--no-run-cache", DATASET_MIRROR=MIRROR)) == ALL
     assert repository.read("dvc.lock") == lock
     assert made == {name: (repository.root / name).read_bytes() for name in made}
