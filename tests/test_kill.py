@@ -117,9 +117,8 @@ def assert_nothing_is_half(root: Path, straight: dict[str, bytes]) -> None:
 
 
 def assert_cache_is_intact(root: Path) -> None:
-    for file in (root / ".dvc/cache/files/md5").glob(
-        "??/[!.]*"
-    ):  # a killed DVC leaves temporary files, whose names start with a dot
+    # A killed DVC leaves temporary files there, whose names start with a dot.
+    for file in (root / ".dvc/cache/files/md5").glob("??/[!.]*"):
         name = file.parent.name + file.name.removesuffix(".dir")
         assert hashlib.md5(file.read_bytes()).hexdigest() == name
 
