@@ -1,6 +1,7 @@
 """What surrounds every stage: Ctrl-C, a killed caller, inputs that change meanwhile, a second run.."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -166,7 +167,7 @@ def test_a_stage_ends_when_its_caller_is_killed(folder: Path, through_a_shell: b
     assert finish(start(folder), folder) == (0, "")
     (folder / "began").unlink()
     (folder / "go").unlink()
-    command = f"{sys.executable} -m toys.toy" + ("; true" if through_a_shell else "")
+    command = f"{shlex.quote(sys.executable)} -m toys.toy" + ("; true" if through_a_shell else "")
     caller = subprocess.Popen(
         [sys.executable, "-c", f"import subprocess; subprocess.run(['/bin/sh', '-c', {command!r}])"],
         cwd=folder,
