@@ -67,10 +67,10 @@ def start(repository: Repository, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def running_stage(dvc: subprocess.Popen[bytes]) -> psutil.Process | None:
-    """The Python process of a stage below `dvc`, if there is one now."""
+    """The Python process of a stage below `dvc`, if there is one now; not the shell that some systems leave in between."""
     try:
         below = psutil.Process(dvc.pid).children(recursive=True)
-        return next((process for process in below if "stages." in " ".join(process.cmdline()[1:3])), None)
+        return next((process for process in below if process.cmdline()[1:2] == ["-m"]), None)
     except psutil.Error:
         return None
 
