@@ -3,10 +3,9 @@
 import math
 import warnings
 from collections.abc import Iterable, Iterator
-from io import BufferedWriter
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +36,8 @@ def write_split(folder: Path, num_rows: int, shape_CHW: tuple[int, int, int], bl
     """Write blocks of images, of any shape with C·H·W pixels each, and labels, together `num_rows`, into a new `folder`."""
     folder.mkdir(parents=True)
     with (folder / IMAGES_FILE).open("wb") as images_file, (folder / LABELS_FILE).open("wb") as labels_file:
-        _write_header(images_file, PIXEL, (num_rows, *shape_CHW))
-        _write_header(labels_file, LABEL, (num_rows,))
+        write_header(images_file, PIXEL, (num_rows, *shape_CHW))
+        write_header(labels_file, LABEL, (num_rows,))
         num_written = 0
         for images, labels_N in blocks:
             assert images.size == len(labels_N) * math.prod(shape_CHW)
@@ -54,8 +53,8 @@ def load_split(folder: Path) -> tuple[Images, Labels]:
     Raises UserError for a file that is missing or is not a whole .npy file of the right type and dimensions, and for files
     that do not fit together.
     """
-    images_NCHW = _load(folder / IMAGES_FILE, PIXEL, num_dims=4)
-    labels_N = _load(folder / LABELS_FILE, LABEL, num_dims=1)
+    images_NCHW = load_array(folder / IMAGES_FILE, PIXEL, num_dims=4)
+    labels_N = load_array(folder / LABELS_FILE, LABEL, num_dims=1)
     if len(images_NCHW) != len(labels_N):
         raise UserError(f"{folder}: needs a label for each of {len(images_NCHW)} images, found {len(labels_N)} labels")
     return images_NCHW, labels_N
@@ -67,12 +66,14 @@ def take_rows(images_NCHW: Images, labels_N: Labels, rows_N: NDArray[np.intp]) -
         yield images_NCHW[rows_N[part]], labels_N[rows_N[part]]
 
 
-def _write_header(file: BufferedWriter, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+def write_header(file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Write what a .npy file begins with; its length does not depend on the first dimension."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _load(path: Path, dtype: np.dtype[Any], num_dims: int) -> NDArray[Any]:
+def load_array(path: Path, dtype: np.dtype[Any], num_dims: int) -> NDArray[Any]:
+    """The .npy file as a read-only memory map. Raises UserError for one that is missing, damaged, or of another type."""
     try:
         with warnings.catch_warnings(action="error"):
             array = np.lib.format.open_memmap(path, mode="r")

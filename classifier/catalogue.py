@@ -7,8 +7,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from classifier.errors import MOST_SHOWN, UserError, shown
+from classifier.own_data import OWN
 from classifier.params.base import read_yaml
-from classifier.schema import ClassNames, Format, PlainName, refuse_other_roles
+from classifier.schema import ClassNames, PlainName, PublishedFormat, refuse_other_roles
 
 Address = Annotated[str, Field(pattern=r"^(https?://[^\s]+|package:[A-Za-z0-9_]+(/[A-Za-z0-9_][A-Za-z0-9._-]*)+)$")]
 
@@ -36,7 +37,7 @@ class CataloguedDataset(_Strict):
 
     title: str = Field(min_length=1)
     reference: str = Field(min_length=1)
-    format: Format
+    format: PublishedFormat
     classes: ClassNames
     files: dict[str, RemoteFile]
 
@@ -62,14 +63,20 @@ _CATALOGUE = TypeAdapter(dict[PlainName, CataloguedDataset])
 
 def load_catalogue(path: Path) -> dict[str, CataloguedDataset]:
     """All data sets of the catalogue at `path`, by name. Raises UserError with the file, the entry and the field."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; `source` in params.yaml names the catalogue, which is catalogue.yaml at first")
     try:
-        return _CATALOGUE.validate_python(read_yaml(path))
+        datasets = _CATALOGUE.validate_python(read_yaml(path))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part)[:MOST_SHOWN] for part in first["loc"])
         if first["type"] == "value_error":
             raise UserError(f"{path}: {where}: {first['ctx']['error']}") from None
         raise UserError(f"{path}: {where}: {first['msg']}, got {shown(first['input'])}") from None
+    for name in OWN:
+        if name in datasets:
+            raise UserError(f"{path}: {name}: needs another name: `dataset: {name}` means your own images")
+    return datasets
 
 
 def load_dataset(path: Path, name: str) -> CataloguedDataset:

@@ -34,28 +34,39 @@ def _not_too_large(shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
     return shape_CHW
 
 
+LONGEST_NAME = 100
+"""Characters of a class name: it must fit beside a picture."""
+
 # A name becomes part of a path, so it has no slash and no leading dot: no file can make us read or write elsewhere.
 PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)]
-ClassName = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
+ClassName = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_printable)]
 ClassNames = Annotated[list[ClassName], Field(min_length=2), AfterValidator(_all_different)]
 Side = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Side, Side, Side], AfterValidator(_not_too_large)]
 Count = Annotated[int, Field(ge=0)]
 TableSplit = Literal["train", "test"]
-Format = Literal["idx", "digits"]
+DatasetSplit = Literal["train", "val", "test"]
+PublishedFormat = Literal["idx", "digits", "cifar"]
+Format = Literal[PublishedFormat, "csv", "pictures"]
+"""Those of the catalogue, and those in which `download` keeps a person's own images."""
 
 ROLES: dict[Format, list[str]] = {
     "idx": ["train_images", "train_labels", "test_images", "test_labels"],
     "digits": ["images"],
+    "cifar": ["archive"],
+    "csv": ["train", "test"],
+    "pictures": ["contents", "list"],
 }
-"""The files that each published format consists of. Another format is another line here, and a reader in `convert`."""
+"""The files that each format consists of. Another format is another line here, and a reader in `classifier.raw_images`."""
+MAY_LACK: dict[Format, set[str]] = {"csv": {"test"}}
 
 
-def refuse_other_roles(published_format: Format, roles: list[str]) -> None:
+def refuse_other_roles(raw_format: Format, roles: list[str]) -> None:
     """Raise ValueError unless `roles` are those of the format, each once."""
-    if sorted(roles) != sorted(ROLES[published_format]):
-        needed, came = ", ".join(ROLES[published_format]), ", ".join(role[:MOST_SHOWN] for role in roles[:8]) or "none"
-        raise ValueError(f"files of format {published_format!r} must be {needed}, got {came}")
+    required = set(ROLES[raw_format]) - MAY_LACK.get(raw_format, set())
+    if len(roles) != len(set(roles)) or not required <= set(roles) <= set(ROLES[raw_format]):
+        needed, came = ", ".join(ROLES[raw_format]), ", ".join(role[:MOST_SHOWN] for role in roles[:8]) or "none"
+        raise ValueError(f"files of format {raw_format!r} must be {needed}, got {came}")
 
 
 class _Strict(BaseModel):
@@ -71,15 +82,25 @@ class Described(_Strict):
 
 
 class TableSchema(Described):
-    """Of data/csv: a row is `label,pixel1,…,pixelN`, N = C·H·W, pixels 0 to 255 in `pixel_order`."""
+    """Of data/csv: a row is `label,pixel1,…,pixelN`, N = C·H·W, pixels 0 to 255 in `pixel_order`.
+
+    With `packed_pixels` a row is `row,label`, and the pixels of row k are images_NCHW[k] of train.npy or test.npy beside.
+    Without images to test on, `rows` has 0 for them, and `build` cuts them from those to train on.
+    """
 
     pixel_order: Literal["CHW"] = "CHW"
+    packed_pixels: Literal[True] | None = None
     rows: dict[TableSplit, Count] = Field(min_length=2)
 
     @property
     def num_pixels(self) -> int:
-        channels, height, width = self.shape_CHW
-        return channels * height * width
+        return math.prod(self.shape_CHW)
+
+    @model_validator(mode="after")
+    def has_images_to_train_on(self) -> Self:
+        if self.rows["train"] == 0:
+            raise ValueError("rows of train must be 1 or more, got 0")
+        return self
 
 
 class Standardised(Described):
@@ -99,7 +120,7 @@ class Standardised(Described):
 class DatasetInfo(Standardised):
     """Of data/dataset."""
 
-    rows: dict[Literal["train", "val", "test"], Count] = Field(min_length=3)
+    rows: dict[DatasetSplit, Count] = Field(min_length=3)
 
 
 class RawDescription(_Strict):

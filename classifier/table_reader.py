@@ -27,21 +27,30 @@ def read_table(path: Path, num_pixels: int, num_classes: int, num_rows: int, blo
     file, line and column for a header or a cell that the layout does not allow, for labels from `num_classes` on, and for a
     number of rows other than `num_rows`. What came before the fault has been yielded by then.
     """
-    names = column_names(num_pixels)
-    labels = label_texts(num_classes)
-    row_bytes = LABEL_BYTES + num_pixels * PIXEL_BYTES + len("\r\n")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it")
     num_found = 0
+    for block in read_rows(path, column_names(num_pixels), label_texts(num_classes), block_bytes):
+        num_found += len(block[1])
+        if num_found > num_rows:
+            raise UserError(f"{path}: line {num_rows + 2}: needs the {num_rows} rows of schema.json, found more")
+        yield block
+    if num_found < num_rows:
+        raise UserError(f"{path}: needs the {num_rows} rows of schema.json, found {num_found}")
+
+
+def read_rows(path: Path, names: list[str], labels: dict[bytes, int], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The same with columns of the given `names`, however many rows, and any `labels` (text to number) in the first column."""
+    num_pixels = len(names) - 1
+    row_bytes = max(LABEL_BYTES, *map(len, labels)) + num_pixels * PIXEL_BYTES + len("\r\n")
+    first_line = 2
     _keep_freed_memory()
     with path.open("rb") as file:
-        _check_header(path, file.readline(2 * len(",".join(names))), names)
+        _check_header(path, file.readline(2 * len(",".join(names).encode()) + len(BOM_UTF8)), names)
         for text in _whole_lines(file, max(block_bytes, row_bytes)):
-            block = _parse_fast(text, num_pixels, labels) or parse_lines(path, text, num_found + 2, names, labels)
-            num_found += len(block[1])
-            if num_found > num_rows:
-                raise UserError(f"{path}: line {num_rows + 2}: needs the {num_rows} rows of schema.json, found more")
+            block = _parse_fast(text, num_pixels, labels) or parse_lines(path, text, first_line, names, labels)
+            first_line += len(block[1])
             yield block
-    if num_found < max(num_rows, 1):
-        raise UserError(f"{path}: needs the {max(num_rows, 1)} rows of schema.json, found {num_found}")
 
 
 def _keep_freed_memory() -> None:

@@ -1,45 +1,90 @@
-"""Stage `build`: data/csv -> data/dataset/{train,val,test}/{images,labels}.npy, data/dataset/dataset.json."""
+"""Stage `build`: data/csv -> data/dataset/ (arrays of train, val and test, dataset.json), metrics/data.json, plots/data.csv."""
 
 import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
+
 from classifier.arrays import load_split, take_rows, write_split
+from classifier.blocks import Images, Labels
 from classifier.channel_statistics import channel_statistics
-from classifier.files import read_json, replacing_folder, write_json
+from classifier.data_report import class_table, data_report, remarks
+from classifier.errors import UserError
+from classifier.files import read_json, replacing_folder, write_json, write_text
+from classifier.packed_pixels import read_packed
 from classifier.params.build import BuildParams
-from classifier.schema import DatasetInfo, TableSchema
+from classifier.schema import DatasetInfo, DatasetSplit, TableSchema, TableSplit
 from classifier.table_reader import read_table
-from classifier.validation_split import split_rows
+from classifier.unreadable import read_unreadable
+from classifier.validation_split import Rows, split_rows
 from stages.runner import run_stage
+
+TEST_FRACTION = 0.2
+"""What `test_fraction: null` means."""
 
 
 def main(params: BuildParams, root: Path = Path()) -> None:
-    """Turn the tables into arrays; cut validation from train; measure what is left of train."""
+    """Turn the tables into arrays, cut the splits that they lack, measure what is left of train, and say what is odd."""
     tables = root / "data/csv"
     schema = read_json(tables / "schema.json", TableSchema)
+    unreadable = [one.path for one in read_unreadable(tables)]
     with replacing_folder(root / "data/dataset") as folder:
-        _build_split(tables / "test.csv", schema, schema.rows["test"], folder / "test")
-        _build_split(tables / "train.csv", schema, schema.rows["train"], folder / "uncut")
-        images_NCHW, labels_N = load_split(folder / "uncut")
-        train_rows, val_rows = split_rows(labels_N, params.val_fraction, params.seed)
-        write_split(folder / "train", len(train_rows), schema.shape_CHW, take_rows(images_NCHW, labels_N, train_rows))
-        write_split(folder / "val", len(val_rows), schema.shape_CHW, take_rows(images_NCHW, labels_N, val_rows))
-        shutil.rmtree(folder / "uncut")
-        mean, std = channel_statistics(load_split(folder / "train")[0])
+        given = {split: _arrays(tables, split, schema, folder / f"given_{split}") for split in schema.rows}
+        for split, (source, rows_N) in _cut(params, {name: labels_N for name, (_, labels_N) in given.items()}).items():
+            write_split(folder / split, len(rows_N), schema.shape_CHW, take_rows(*given[source], rows_N))
+        for split in given:
+            shutil.rmtree(folder / f"given_{split}", ignore_errors=True)
+        splits = {split: load_split(folder / split) for split in _SPLITS}
+        mean, std = channel_statistics(splits["train"][0])
         info = DatasetInfo(
             dataset=schema.dataset,
             classes=schema.classes,
             shape_CHW=schema.shape_CHW,
-            rows={"train": len(train_rows), "val": len(val_rows), "test": schema.rows["test"]},
+            rows={split: len(labels_N) for split, (_, labels_N) in splits.items()},
             mean=mean,
             std=std,
         )
         write_json(folder / "dataset.json", info.model_dump(mode="json"))
+        report = data_report(splits, len(schema.classes), unreadable)
+        table = class_table(splits, schema.classes)
+    write_json(root / "metrics/data.json", report)
+    write_text(root / "plots/data.csv", table)
+    for remark in remarks(report):
+        print(f"data check: {remark}", file=sys.stderr)
 
 
-def _build_split(table: Path, schema: TableSchema, num_rows: int, folder: Path) -> None:
-    blocks = read_table(table, schema.num_pixels, len(schema.classes), num_rows)
-    write_split(folder, num_rows, schema.shape_CHW, blocks)
+_SPLITS: tuple[DatasetSplit, ...] = ("train", "val", "test")
+
+
+def _arrays(tables: Path, split: TableSplit, schema: TableSchema, folder: Path) -> tuple[Images, Labels]:
+    """All rows of a table, memory-mapped: from the packed pixels as they are, or through arrays in the new `folder`."""
+    num_rows, num_classes = schema.rows[split], len(schema.classes)
+    if schema.packed_pixels:
+        return read_packed(tables, split, schema.shape_CHW, num_classes, num_rows)
+    write_split(
+        folder, num_rows, schema.shape_CHW, read_table(tables / f"{split}.csv", schema.num_pixels, num_classes, num_rows)
+    )
+    return load_split(folder)
+
+
+def _cut(params: BuildParams, labels: dict[TableSplit, Labels]) -> dict[DatasetSplit, tuple[TableSplit, Rows]]:
+    """For each split the table that its rows are from, and which. Without a table to test on, test is cut before validation."""
+    num_given = len(labels["test"])
+    if num_given and params.test_fraction is not None:
+        raise UserError(
+            f"test_fraction has no effect, as there are {num_given} images to test on already; write `test_fraction: null`"
+        )
+    rest_N, test_N = np.arange(len(labels["train"])), np.arange(num_given)
+    if not num_given:
+        fraction = TEST_FRACTION if params.test_fraction is None else params.test_fraction
+        rest_N, test_N = split_rows(labels["train"], fraction, params.seed, "test_fraction")
+    train, val = split_rows(labels["train"][rest_N], params.val_fraction, params.seed)
+    return {
+        "train": ("train", rest_N[train]),
+        "val": ("train", rest_N[val]),
+        "test": ("test" if num_given else "train", test_N),
+    }
 
 
 if __name__ == "__main__":

@@ -1,44 +1,57 @@
 """Stage `convert`: data/raw -> data/csv/{train,test}.csv, data/csv/schema.json."""
 
-from collections.abc import Iterable
+import math
+import sys
 from pathlib import Path
 
-from classifier.blocks import Block
-from classifier.digits import is_test_row, read_digits
+from classifier.colour import CHANNELS, coloured
+from classifier.errors import UserError, shown
 from classifier.files import read_json, replacing_folder, write_json
-from classifier.idx import read_idx
+from classifier.packed_pixels import MOST_COLUMNS, write_packed
 from classifier.params.convert import ConvertParams
+from classifier.raw_images import read_raw
 from classifier.resize import resized
-from classifier.schema import RawDescription, TableSchema, TableSplit
+from classifier.schema import RawDescription, TableSchema
 from classifier.table_writer import write_table
+from classifier.unreadable import UNREADABLE_FILE, write_unreadable
 from stages.runner import run_stage
+
+MOST_TOLD = 20
 
 
 def main(params: ConvertParams, root: Path = Path()) -> None:
-    """Write the tables of both splits, with every image brought to `params.image_size`."""
+    """Write the tables of both splits, with every image brought to the size and the colours of `params`."""
     raw = root / "data/raw"
     description = read_json(raw / "raw.json", RawDescription)
-    shape_CHW = (1, params.image_size, params.image_size)  # all formats so far are grey
     with replacing_folder(root / "data/csv") as folder:
-        rows = {
-            split: write_table(folder / f"{split}.csv", params.image_size**2, resized(blocks, params.image_size))
-            for split, blocks in _read_raw(raw, description).items()
-        }
-        schema = TableSchema(dataset=description.dataset, classes=description.classes, shape_CHW=shape_CHW, rows=rows)
-        write_json(folder / "schema.json", schema.model_dump(mode="json"))
-
-
-def _read_raw(raw: Path, description: RawDescription) -> dict[TableSplit, Iterable[Block]]:
-    """The blocks of each split, at the size they were published in."""
-    files, num_classes = description.files, len(description.classes)
-    if description.format == "idx":
-        return {
-            "train": read_idx(raw / files["train_images"], raw / files["train_labels"], num_classes),
-            "test": read_idx(raw / files["test_images"], raw / files["test_labels"], num_classes),
-        }
-    images_NCHW, labels_N = read_digits(raw / files["images"], num_classes)
-    test_N = is_test_row(labels_N)
-    return {"train": [(images_NCHW[~test_N], labels_N[~test_N])], "test": [(images_NCHW[test_N], labels_N[test_N])]}
+        scratch = folder / "pixels"
+        images = read_raw(raw, description, params, scratch)
+        shape_CHW = (CHANNELS.get(params.color, images.channels), params.image_size, params.image_size)
+        packed = math.prod(shape_CHW) > MOST_COLUMNS
+        rows = {}
+        for split, blocks in images.splits.items():
+            final = resized(coloured(blocks, shape_CHW[0]), params.image_size, params.resize)
+            if packed:
+                rows[split] = write_packed(folder, split, shape_CHW, final)
+            else:
+                rows[split] = write_table(folder / f"{split}.csv", math.prod(shape_CHW), final)
+        if not rows["train"]:
+            raise UserError(f"{raw}: needs images to train on, found none")
+        scratch.unlink(missing_ok=True)
+        schema = TableSchema(
+            dataset=description.dataset,
+            classes=description.classes,
+            shape_CHW=shape_CHW,
+            packed_pixels=True if packed else None,
+            rows=rows,
+        )
+        write_json(folder / "schema.json", schema.model_dump(mode="json", exclude_none=True))
+        if images.unreadable:
+            write_unreadable(folder, images.unreadable)
+    for one in images.unreadable[:MOST_TOLD]:
+        print(f"unreadable, left out: {shown(one.path)}: {one.reason}", file=sys.stderr)
+    if len(images.unreadable) > MOST_TOLD:
+        print(f"unreadable, left out: {len(images.unreadable)} in all; data/csv/{UNREADABLE_FILE} lists them", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,19 @@ import pytest
 
 import tests.test_bad_input_data
 import tests.test_bad_input_model
+import tests.test_bad_input_own
 import tests.test_bad_input_params
 from classifier.errors import UserError
 from tests.bad_input import CASES, Hang, Sandbox, sandbox
 from tests.test_bad_input_model import Touch
 
 ROOT = Path(__file__).parents[1]
-PROPERTIES = (tests.test_bad_input_data, tests.test_bad_input_model, tests.test_bad_input_params)
+PROPERTIES = (
+    tests.test_bad_input_data,
+    tests.test_bad_input_model,
+    tests.test_bad_input_own,
+    tests.test_bad_input_params,
+)
 
 
 def test_there_are_two_thousand_cases() -> None:

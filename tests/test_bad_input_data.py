@@ -21,11 +21,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.params.build import BuildParams
-from classifier.params.convert import ConvertParams
 from classifier.params.download import DownloadParams
 from stages import build, convert, download
 from tests.bad_input import Sandbox, are_classes, as_yaml, cases, damaged, is_text, is_whole, misshapen, read_by_dvc, sandbox
+from tests.data_params import build_params, convert_params
 from tests.test_table import PIECES, read_by_csv_module
 
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
@@ -271,7 +270,9 @@ def converted(box: Sandbox, raw: dict[str, bytes], description: bytes) -> dict[s
         box.write(f"data/raw/{name}", content)
     box.write("data/csv/earlier.csv", b"earlier")
     line = box.refusal(
-        lambda: convert.main(ConvertParams(image_size=SIDE), box.root), outputs=("data/csv",), names=("data/raw/",)
+        lambda: convert.main(convert_params(image_size=SIDE, resize="stretch"), box.root),
+        outputs=("data/csv",),
+        names=("data/raw/",),
     )
     if line is not None:
         return None
@@ -507,8 +508,8 @@ def built(box: Sandbox, schema: bytes, train: bytes = TRAIN) -> dict[str, tuple[
     box.write("data/csv/test.csv", TEST)
     box.write("data/dataset/earlier", b"earlier")
     line = box.refusal(
-        lambda: build.main(BuildParams(val_fraction=0, seed=0), box.root),
-        outputs=("data/dataset",),
+        lambda: build.main(build_params(val_fraction=0), box.root),
+        outputs=("data/dataset", "metrics", "plots"),
         names=("schema.json", "train.csv", "test.csv"),
     )
     if line is not None:

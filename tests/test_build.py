@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from classifier.errors import UserError
-from classifier.params.build import BuildParams
 from stages.build import main
+from tests.data_params import build_params
 
 SPLITS = ("train", "val", "test")
 
@@ -51,7 +51,7 @@ def built_rows(root: Path, split: str) -> NDArray[np.int64]:
 
 def test_train_and_validation_together_are_the_training_table(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    main(BuildParams(val_fraction=0.2, seed=0), tmp_path)
+    main(build_params(val_fraction=0.2, seed=0), tmp_path)
     train, val = built_rows(tmp_path, "train"), built_rows(tmp_path, "val")
     assert sorted([*train.tolist(), *val.tolist()]) == sorted(table_rows(tmp_path, "train").tolist())
     assert np.bincount(val[:, 0]).tolist() == [4, 4, 4]
@@ -60,7 +60,7 @@ def test_train_and_validation_together_are_the_training_table(tmp_path: Path) ->
 
 def test_the_rows_keep_their_order(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    main(BuildParams(val_fraction=0.2, seed=0), tmp_path)
+    main(build_params(val_fraction=0.2, seed=0), tmp_path)
     table = table_rows(tmp_path, "train").tolist()
     for split in ("train", "val"):
         places = [table.index(row) for row in built_rows(tmp_path, split).tolist()]
@@ -69,14 +69,14 @@ def test_the_rows_keep_their_order(tmp_path: Path) -> None:
 
 def test_no_validation(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    main(BuildParams(val_fraction=0.0, seed=0), tmp_path)
+    main(build_params(val_fraction=0.0, seed=0), tmp_path)
     np.testing.assert_array_equal(built_rows(tmp_path, "train"), table_rows(tmp_path, "train"))
     assert built_rows(tmp_path, "val").shape == (0, 25)
 
 
 def test_dataset_json_measures_what_is_left_of_train(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    main(BuildParams(val_fraction=0.2, seed=0), tmp_path)
+    main(build_params(val_fraction=0.2, seed=0), tmp_path)
     info = json.loads((tmp_path / "data/dataset/dataset.json").read_text())
     images_NCHW = np.load(tmp_path / "data/dataset/train/images.npy") / 255
     assert info.pop("mean") == pytest.approx(images_NCHW.mean(axis=(0, 2, 3)).tolist(), rel=1e-12)
@@ -91,7 +91,7 @@ def test_dataset_json_measures_what_is_left_of_train(tmp_path: Path) -> None:
 
 def test_nothing_else_is_written(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    main(BuildParams(val_fraction=0.2, seed=0), tmp_path)
+    main(build_params(val_fraction=0.2, seed=0), tmp_path)
     written = sorted(
         str(file.relative_to(tmp_path / "data/dataset")) for file in tmp_path.rglob("dataset/**/*") if file.is_file()
     )
@@ -102,7 +102,7 @@ def test_the_same_bytes_again_and_others_with_another_seed(tmp_path: Path) -> No
     write_tables(tmp_path)
     contents = []
     for seed in (1, 1, 2):
-        main(BuildParams(val_fraction=0.2, seed=seed), tmp_path)
+        main(build_params(val_fraction=0.2, seed=seed), tmp_path)
         contents.append([file.read_bytes() for file in sorted(tmp_path.rglob("dataset/*/*.npy"))])
     assert contents[0] == contents[1]
     assert contents[0] != contents[2]
@@ -127,13 +127,13 @@ def test_the_same_bytes_again_and_others_with_another_seed(tmp_path: Path) -> No
 )
 def test_what_is_refused_leaves_what_was_there(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
     write_tables(tmp_path)
-    main(BuildParams(val_fraction=0.2, seed=0), tmp_path)
+    main(build_params(val_fraction=0.2, seed=0), tmp_path)
     before = (tmp_path / "data/dataset/dataset.json").read_text()
     path = tmp_path / "data/csv" / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=message):
-        main(BuildParams(val_fraction=0.3, seed=0), tmp_path)
+        main(build_params(val_fraction=0.3, seed=0), tmp_path)
     assert sorted(child.name for child in (tmp_path / "data").iterdir()) == ["csv", "dataset"]
     assert (tmp_path / "data/dataset/dataset.json").read_text() == before
 
@@ -141,7 +141,7 @@ def test_what_is_refused_leaves_what_was_there(tmp_path: Path, file: str, old: s
 def test_a_fraction_too_small_is_refused(tmp_path: Path) -> None:
     write_tables(tmp_path)
     with pytest.raises(UserError, match=r"val_fraction 0.01 leaves some class without an image .* 60 images of 3 classes"):
-        main(BuildParams(val_fraction=0.01, seed=0), tmp_path)
+        main(build_params(val_fraction=0.01, seed=0), tmp_path)
     assert not (tmp_path / "data/dataset").exists()
 
 
@@ -153,7 +153,7 @@ def test_memory_does_not_follow_the_number_of_rows(tmp_path: Path, monkeypatch: 
         write_tables(root, num_rows, 3, (1, 28, 28))
         tracemalloc.start()
         try:
-            main(BuildParams(val_fraction=0.0, seed=0), root)
+            main(build_params(val_fraction=0.0, seed=0), root)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

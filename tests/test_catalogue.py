@@ -56,7 +56,8 @@ def test_sizes_and_checksums_are_those_of_the_real_files(name: str) -> None:
 
 
 def test_unknown_data_set_lists_the_known_ones_and_the_nearest() -> None:
-    expected = "no data set named 'fashon_mnist'; it has digits, fashion_mnist, kmnist, mnist; did you mean 'fashion_mnist'?"
+    known = "cifar10, digits, fashion_mnist, kmnist, mnist"
+    expected = f"no data set named 'fashon_mnist'; it has {known}; did you mean 'fashion_mnist'?"
     with pytest.raises(UserError, match=re.escape(expected)):
         load_dataset(CATALOGUE, "fashon_mnist")
 
@@ -133,3 +134,15 @@ def test_an_entry_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
 def test_a_missing_catalogue_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         load_catalogue(tmp_path / "catalogue.yaml")
+
+
+@pytest.mark.parametrize("name", ["folder", "csv"])
+def test_the_names_of_own_images_are_taken(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"catalogue\.yaml: {name}: needs another name: `dataset: {name}` means"):
+        load_catalogue(write(tmp_path, ENTRY, name=name))
+
+
+@pytest.mark.parametrize("format", ["csv", "pictures"])
+def test_the_formats_of_own_images_are_not_published(tmp_path: Path, format: str) -> None:
+    with pytest.raises(UserError, match=r"mine\.format: Input should be 'idx', 'digits' or 'cifar', got "):
+        load_catalogue(write(tmp_path, ENTRY | {"format": format}))

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.errors import UserError
-from classifier.params.convert import ConvertParams
 from stages.convert import main
+from tests.data_params import convert_params
 
 CLASSES = ["cat", "dog", "fish"]
 IDX_FILES = {role: role.replace("_", "-") for role in ("train_images", "train_labels", "test_images", "test_labels")}
@@ -46,7 +46,7 @@ def write_idx(root: Path, num_train: int, num_test: int, side: int = 6) -> dict[
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_idx_images_in_the_kaggle_layout(tmp_path: Path, split: str) -> None:
     arrays = write_idx(tmp_path, 30, 20)
-    main(ConvertParams(image_size=6), tmp_path)
+    main(convert_params(image_size=6), tmp_path)
     table = pd.read_csv(tmp_path / f"data/csv/{split}.csv")
     assert list(table.columns) == ["label", *(f"pixel{number}" for number in range(1, 37))]
     np.testing.assert_array_equal(table["label"], arrays[f"{split}_labels"])
@@ -55,7 +55,7 @@ def test_idx_images_in_the_kaggle_layout(tmp_path: Path, split: str) -> None:
 
 def test_schema_says_what_is_in_the_tables(tmp_path: Path) -> None:
     write_idx(tmp_path, 30, 20)
-    main(ConvertParams(image_size=6), tmp_path)
+    main(convert_params(image_size=6), tmp_path)
     assert json.loads((tmp_path / "data/csv/schema.json").read_text()) == {
         "dataset": "some",
         "classes": CLASSES,
@@ -67,7 +67,7 @@ def test_schema_says_what_is_in_the_tables(tmp_path: Path) -> None:
 
 def test_images_are_resized(tmp_path: Path) -> None:
     arrays = write_idx(tmp_path, 3, 2)
-    main(ConvertParams(image_size=4), tmp_path)
+    main(convert_params(image_size=4), tmp_path)
     table = pd.read_csv(tmp_path / "data/csv/train.csv").drop(columns="label")
     reference = [
         np.asarray(Image.fromarray(image).resize((4, 4), Image.Resampling.BILINEAR)) for image in arrays["train_images"]
@@ -79,7 +79,7 @@ def test_images_are_resized(tmp_path: Path) -> None:
 def test_digits(tmp_path: Path) -> None:
     describe(tmp_path, "digits", [str(digit) for digit in range(10)], {"images": "digits.csv.gz"})
     shutil.copy(Path(sklearn.datasets.__file__).parent / "data/digits.csv.gz", tmp_path / "data/raw")
-    main(ConvertParams(image_size=8), tmp_path)
+    main(convert_params(image_size=8), tmp_path)
     reference = sklearn.datasets.load_digits()
     tables = {split: pd.read_csv(tmp_path / f"data/csv/{split}.csv") for split in ("train", "test")}
     rows = json.loads((tmp_path / "data/csv/schema.json").read_text())["rows"]
@@ -96,19 +96,19 @@ def test_the_same_bytes_again(tmp_path: Path) -> None:
     write_idx(tmp_path, 30, 20)
     contents = []
     for _ in range(2):
-        main(ConvertParams(image_size=5), tmp_path)
+        main(convert_params(image_size=5), tmp_path)
         contents.append([file.read_bytes() for file in sorted((tmp_path / "data/csv").iterdir())])
     assert contents[0] == contents[1]
 
 
 def test_bad_files_leave_what_was_there(tmp_path: Path) -> None:
     write_idx(tmp_path, 30, 20)
-    main(ConvertParams(image_size=6), tmp_path)
+    main(convert_params(image_size=6), tmp_path)
     before = (tmp_path / "data/csv/test.csv").read_bytes()
     path = tmp_path / "data/raw/test-images"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"data/raw/test-images: 20 images need 720 bytes, found 719$"):
-        main(ConvertParams(image_size=6), tmp_path)
+        main(convert_params(image_size=6), tmp_path)
     assert sorted(file.name for file in (tmp_path / "data").iterdir()) == ["csv", "raw"]
     assert (tmp_path / "data/csv/test.csv").read_bytes() == before
 
@@ -117,7 +117,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     write_idx(tmp_path, 3, 2)
     (tmp_path / "data/raw/test-labels").unlink()
     with pytest.raises(FileNotFoundError, match=r"test-labels"):
-        main(ConvertParams(image_size=6), tmp_path)
+        main(convert_params(image_size=6), tmp_path)
     assert not (tmp_path / "data/csv").exists()
 
 
@@ -128,7 +128,7 @@ def test_memory_does_not_follow_the_number_of_images(tmp_path: Path, image_size:
         write_idx(root, num_images, 1, side=28)
         tracemalloc.start()
         try:
-            main(ConvertParams(image_size=image_size), root)
+            main(convert_params(image_size=image_size), root)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -12,6 +12,7 @@ from classifier.catalogue import load_dataset
 from classifier.errors import UserError
 from classifier.fetch import UnreachableError
 from classifier.files import replacing
+from classifier.own_data import OWN
 from classifier.params.base import read_yaml, validate
 from classifier.params.download import DownloadParams
 from stages.download import fetch
@@ -29,7 +30,8 @@ def main() -> int:
     params = validate(PARAMS_FILE, read_yaml(PARAMS_FILE), DownloadParams)
     _say(f"quickstart: get {params.dataset}, then train, measure and plot; Ctrl-C stops, and the same command goes on")
     try:
-        fetch(params.dataset, load_dataset(Path(params.source), params.dataset), Path())
+        if params.dataset not in OWN:
+            fetch(params.dataset, load_dataset(Path(params.source), params.dataset), Path())
     except UnreachableError as error:
         if run("dvc", "status", "--quiet", "download") != 0:  # nothing is missing where the stage would not run
             _rewrite(PARAMS_FILE, with_fallback)

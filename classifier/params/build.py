@@ -1,12 +1,24 @@
 """Parameters of the stage `build`."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from classifier.own_data import OWN, refuse_in_vain
 from classifier.params.base import Params
 
 
 class BuildParams(Params):
-    """`val_fraction` of the training rows become the validation split, drawn by `seed`; 0 means no validation."""
+    """`val_fraction` of the training rows become the validation split, drawn by `seed`; 0 means no validation.
 
+    Before that, `test_fraction` of a person's own images become the test split, where they have none; null is 0.2.
+    """
+
+    dataset: str = Field(min_length=1)
     val_fraction: float = Field(ge=0, lt=1)
+    test_fraction: float | None = Field(gt=0, lt=1)
     seed: int = Field(ge=0, le=2**32 - 1)
+
+    @model_validator(mode="after")
+    def refuse_what_has_no_effect(self) -> "BuildParams":
+        """Every data set of the catalogue has a test split."""
+        refuse_in_vain(self.dataset, OWN, test_fraction=self.test_fraction)
+        return self

@@ -1,0 +1,88 @@
+"""A person's pictures in two files, so that DVC need not look at thousands: their bytes one after the other, and a list.
+
+`pictures.csv` has a line `path,split,label,size` for each, in the order of `pictures.bin`.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from tqdm import tqdm
+
+from classifier.errors import UserError, shown, told
+from classifier.files import naming
+from classifier.schema import TableSplit
+
+CONTENTS_FILE = "pictures.bin"
+LIST_FILE = "pictures.csv"
+COLUMNS = ["path", "split", "label", "size"]
+SPLITS = get_args(TableSplit)
+NUMBER = re.compile(r"[0-9]{1,9}")
+LARGEST_PICTURE = 2**28
+"""Bytes; far more than any camera makes. Each is held in memory whole."""
+
+
+@dataclass(frozen=True)
+class PackedPicture:
+    """A line of the list; `size` in bytes."""
+
+    path: str
+    split: TableSplit
+    label: int
+    size: int
+
+
+def write_pack(folder: Path, source: Path, pictures: Sequence[tuple[str, TableSplit, int]]) -> None:
+    """Copy `pictures` (path in `source`, split, label) into the two files in `folder`. Raises UserError for one too large."""
+    with (
+        naming(folder / CONTENTS_FILE),
+        (folder / CONTENTS_FILE).open("wb") as contents,
+        (folder / LIST_FILE).open("w", encoding="utf-8", newline="") as listed,
+    ):
+        lines = csv.writer(listed, lineterminator="\n")
+        lines.writerow(COLUMNS)
+        for path, split, label in tqdm(pictures, desc="packing", unit=" pictures", disable=None, leave=False):
+            with (source / path).open("rb") as file:
+                content = file.read(LARGEST_PICTURE + 1)
+            if len(content) > LARGEST_PICTURE:
+                raise UserError(f"{source}: {shown(path)}: needs at most {LARGEST_PICTURE} bytes, found more")
+            contents.write(content)
+            lines.writerow([path, split, label, len(content)])
+
+
+def read_list(folder: Path, num_classes: int) -> list[PackedPicture]:
+    """The lines of the list. Raises UserError for one that is not as `write_pack` writes it, or contents of another length."""
+    path = folder / LIST_FILE
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            if next(reader, []) != COLUMNS:
+                raise UserError(f"{path}: line 1: needs {','.join(COLUMNS)}")
+            pictures = [_packed(f"{path}: line {reader.line_num}", row, num_classes) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as CSV: {told(error)}") from None
+    needed, found = sum(picture.size for picture in pictures), (folder / CONTENTS_FILE).stat().st_size
+    if needed != found:
+        raise UserError(f"{folder / CONTENTS_FILE}: needs the {needed} bytes of {LIST_FILE}, found {found}")
+    return pictures
+
+
+def _packed(where: str, row: list[str], num_classes: int) -> PackedPicture:
+    if len(row) != len(COLUMNS) or row[1] not in SPLITS or not all(NUMBER.fullmatch(cell) for cell in row[2:]):
+        raise UserError(f"{where}: needs {','.join(COLUMNS)}, found {shown(','.join(row))}")
+    path, split, label, size = row[0], row[1], int(row[2]), int(row[3])
+    if label >= num_classes or size > LARGEST_PICTURE:
+        raise UserError(
+            f"{where}: needs a label below {num_classes} and a size of at most {LARGEST_PICTURE}, found {label},{size}"
+        )
+    return PackedPicture(path, "train" if split == "train" else "test", label, size)
+
+
+def read_contents(folder: Path, pictures: Sequence[PackedPicture]) -> Iterator[bytes]:
+    """The bytes of each picture of the list, in its order."""
+    with (folder / CONTENTS_FILE).open("rb") as contents:
+        for picture in pictures:
+            yield contents.read(picture.size)
