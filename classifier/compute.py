@@ -5,6 +5,7 @@ import os
 import torch
 
 from classifier.errors import UserError
+from classifier.precision import bfloat16_instructions
 
 
 def set_up_compute(device: str, threads: int) -> torch.device:
@@ -32,9 +33,14 @@ def _available_devices() -> list[str]:
     return [name for name, here in found.items() if here]
 
 
-def compute_facts(device: torch.device, threads: int) -> dict[str, str | int]:
+def compute_facts(device: torch.device, threads: int, precision: str) -> dict[str, str | int]:
     """What the last bits of the numbers depend on besides params and data; for model.json."""
-    facts: dict[str, str | int] = {"torch": torch.__version__.partition("+")[0], "device": device.type}
+    facts: dict[str, str | int] = {
+        "torch": torch.__version__.partition("+")[0],
+        "device": device.type,
+        "precision": precision,
+    }
     if device.type == "cuda":
         return facts | {"cuda_device": torch.cuda.get_device_name(device)}
-    return facts | {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "threads": threads}
+    facts |= {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "threads": threads}
+    return facts | ({"bfloat16": bfloat16_instructions()} if precision == "bfloat16" else {})

@@ -36,18 +36,25 @@ class Outcomes:
 
 
 @torch.inference_mode()
-def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device) -> Outcomes:
-    """Run `model` in evaluation mode over `dataset`, which must not be empty."""
+def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device, *, flip_tta: bool = False) -> Outcomes:
+    """Run `model` in evaluation mode over `dataset`, which must not be empty.
+
+    With `flip_tta` an image's logits are the means of its own and of those of its mirror image (test-time augmentation).
+    """
     model.eval()
-    batches = [_outcomes_of_batch(model, dataset, rows, device) for rows in torch.arange(len(dataset)).split(BATCH_SIZE)]
-    return Outcomes(*(torch.cat(column).numpy() for column in zip(*batches, strict=True)))
+    batches = [
+        _outcomes_of_batch(model, dataset, rows, device, flip_tta) for rows in torch.arange(len(dataset)).split(BATCH_SIZE)
+    ]
+    return Outcomes(*(torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)))
 
 
 def _outcomes_of_batch(
-    model: ImageClassifier, dataset: ImageDataset, rows: torch.Tensor, device: torch.device
+    model: ImageClassifier, dataset: ImageDataset, rows: torch.Tensor, device: torch.device, flip_tta: bool
 ) -> tuple[torch.Tensor, ...]:
-    images_NCHW, labels_N = dataset.batch(rows)
-    logits_NK = model(images_NCHW.to(device)).float()
-    loss_N = cross_entropy(logits_NK, labels_N.to(device), reduction="none")
+    images_NCHW, labels_N = (tensor.to(device) for tensor in dataset.batch(rows))
+    logits_NK = model(images_NCHW)
+    if flip_tta:
+        logits_NK = (logits_NK + model(images_NCHW.flip(3))) / 2
+    loss_N = cross_entropy(logits_NK, labels_N, reduction="none")
     confidence_N, predicted_N = logits_NK.softmax(dim=1).max(dim=1)
-    return labels_N, predicted_N.cpu(), confidence_N.cpu(), loss_N.cpu()
+    return labels_N, predicted_N, confidence_N.float(), loss_N.float()

@@ -7,7 +7,7 @@ import time
 import psutil
 
 SECONDS_BETWEEN_LOOKS = 0.5
-SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish", "cmd.exe", "powershell.exe"}
+SHELLS = {"sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "tcsh", "zsh", "cmd.exe", "powershell.exe"}
 EXIT_STATUS = 1
 
 

@@ -13,6 +13,8 @@ from classifier.errors import UserError, shown, told
 from classifier.files import read_json, replacing, write_json
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
+from classifier.params.compute import Precision
+from classifier.precision import parameter_dtype
 from classifier.schema import Standardised
 
 WEIGHTS = "model.safetensors"
@@ -24,6 +26,7 @@ class ModelDescription(Standardised):
 
     format_version: Literal[1] = 1
     network: str
+    precision: Precision
     num_parameters: Annotated[int, Field(ge=0)]
     kept_epoch: Annotated[int, Field(ge=1)]
     computed_with: dict[str, str | int]
@@ -53,14 +56,15 @@ def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
             f"found {found.get(odd, 'none')}; make both files anew with `dvc repro`"
         )
     network.load_state_dict(weights, assign=True)
-    return ImageClassifier(network, description.mean, description.std).eval(), description
+    return ImageClassifier(network, description.mean, description.std, description.precision).eval(), description
 
 
 def _empty_network(path: Path, description: ModelDescription) -> nn.Module:
     """The network without memory for its weights: what a damaged description asks for need not fit into this machine."""
     try:
         with torch.device("meta"):
-            return build_network(description.network, description.shape_CHW, len(description.classes), seed=0)
+            network = build_network(description.network, description.shape_CHW, len(description.classes), seed=0)
+            return network.to(parameter_dtype(description.precision))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -1,25 +1,86 @@
 """The optimizers by name, with torch's fused kernels where the device has them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classifier.params.train import TrainParams
 
-DEFAULT_MOMENTUM = 0.9
+DEFAULT_MOMENTUM = {"sgd": 0.9, "muon": 0.95}
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], params: TrainParams, device: torch.device) -> torch.optim.Optimizer:
-    """SGD, Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019), as `params` say, otherwise at torch's defaults.
+def build_optimizers(network: nn.Module, params: TrainParams, device: torch.device) -> list[torch.optim.Optimizer]:
+    """SGD with Nesterov's momentum, Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) or Muon (Jordan et al. 2024).
 
-    `momentum` is SGD's alone; None is 0.9. `weight_decay` is an L2 penalty in sgd and adam, decoupled in adamw.
+    `momentum` None is the optimizer's own of DEFAULT_MOMENTUM; the rest stands at torch's defaults. `weight_decay` is an L2
+    penalty in sgd and adam, decoupled in adamw and muon. It spares vectors: biases, and the scales of normalisations.
+    Muon moves the convolutions of more than one pixel; AdamW all else, at the same `lr` (Liu et al. 2025).
     """
-    lr, weight_decay = params.lr, params.weight_decay
-    fused = device.type in ("cpu", "cuda")
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if params.optimizer == "muon":
+        kernels = [parameter for parameter in trained if _is_kernel(parameter)]
+        others = [parameter for parameter in trained if not _is_kernel(parameter)]
+        adamw = torch.optim.AdamW(_groups(others, params), lr=params.lr, fused=_has_fused(device))
+        return [FlattenedMuon(kernels, params), adamw] if kernels else [adamw]
+    options: dict[str, Any] = {"lr": params.lr, "fused": _has_fused(device)}
     if params.optimizer == "sgd":
-        momentum = DEFAULT_MOMENTUM if params.momentum is None else params.momentum
-        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
-    if params.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
+        momentum = _momentum(params)
+        return [torch.optim.SGD(_groups(trained, params), momentum=momentum, nesterov=momentum > 0, **options)]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer]
+    return [kind(_groups(trained, params), **options)]
+
+
+class FlattenedMuon(torch.optim.Muon):
+    """torch's Muon, which takes matrices only, for convolutions: each (O, C, h, w) is a matrix of O rows, in place.
+
+    The kernels must lie channels-last in memory.
+    """
+
+    def __init__(self, kernels: Iterable[nn.Parameter], params: TrainParams) -> None:
+        self.kernels = list(kernels)
+        super().__init__(
+            [nn.Parameter(_as_matrix(kernel.detach())) for kernel in self.kernels],
+            lr=params.lr,
+            weight_decay=params.weight_decay,
+            momentum=_momentum(params),
+            adjust_lr_fn="match_rms_adamw",
+        )
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move the kernels by their gradients."""
+        for kernel, matrix in zip(self.kernels, self.param_groups[0]["params"], strict=True):
+            matrix.grad = None if kernel.grad is None else _as_matrix(kernel.grad)
+        super().step(closure)  # type: ignore[no-untyped-call]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of the kernels."""
+        super().zero_grad(set_to_none)
+        for kernel in self.kernels:
+            kernel.grad = None
+
+
+def _as_matrix(kernel_OChw: Tensor) -> Tensor:
+    """The same memory as rows of h·w·C values. Raises RuntimeError where it does not lie so."""
+    return kernel_OChw.permute(0, 2, 3, 1).view(len(kernel_OChw), -1)
+
+
+def _is_kernel(parameter: nn.Parameter) -> bool:
+    return parameter.ndim == 4 and parameter.shape[2:].numel() > 1
+
+
+def _momentum(params: TrainParams) -> float:
+    return DEFAULT_MOMENTUM[params.optimizer] if params.momentum is None else params.momentum
+
+
+def _groups(parameters: list[nn.Parameter], params: TrainParams) -> list[dict[str, Any]]:
+    groups = [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": params.weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _has_fused(device: torch.device) -> bool:
+    return device.type in ("cpu", "cuda")

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-import torch
 
-from classifier.model import ImageClassifier
-from classifier.training import Result
+from classifier.training import Result, Trainee
 from classifier.training_state import DamagedStateError, load_state, save_state
 
 MOST_BYTES = 2 * 2**30
@@ -38,14 +36,14 @@ class ResumePoint:
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return cls(start.with_name(f"{start.name}-{digest[:8]}.safetensors"))
 
-    def restore(self, model: ImageClassifier, optimizer: torch.optim.Optimizer) -> Result | None:
+    def restore(self, trainee: Trainee) -> Result | None:
         """Put the saved state in place and return the history so far; None when there is none to go on from.
 
         A damaged file is set aside as `<name>.damaged`, and said on standard error.
         """
         _make_room(self.path)
         try:
-            return load_state(self.path, model, optimizer)
+            return load_state(self.path, trainee)
         except DamagedStateError as error:
             aside = self.path.with_suffix(".damaged")
             # There may be none, or another run of the same experiment may have removed it just now.
@@ -54,9 +52,9 @@ class ResumePoint:
                 print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
             return None
 
-    def save(self, model: ImageClassifier, optimizer: torch.optim.Optimizer, result: Result) -> None:
+    def save(self, trainee: Trainee, result: Result) -> None:
         """Replace the state, whole or not at all."""
-        save_state(self.path, model, optimizer, result)
+        save_state(self.path, trainee, result)
 
     def discard(self) -> None:
         """Remove the state: the run is complete."""

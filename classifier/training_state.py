@@ -14,7 +14,7 @@ from torch import Tensor
 
 from classifier.files import naming, replacing
 from classifier.model import ImageClassifier
-from classifier.training import Epoch, Result
+from classifier.training import Epoch, Result, Trainee
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,20 @@ class DamagedStateError(Exception):
     """The file is not there, not a state of this model and optimizer, or not the bytes that were written."""
 
 
-def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer, result: Result) -> None:
-    """Write the weights, the optimizer's state, the kept weights and the history, with a checksum over all of them.
+def save_state(path: Path, trainee: Trainee, result: Result) -> None:
+    """Write the weights, their average, the optimizers' states, the kept weights and the history, with a checksum over all.
 
     Two runs of the same experiment may save at once, each under a name of its own: whichever is the last, `path` is whole.
     """
     tensors = {
-        **{f"network.{name}": tensor for name, tensor in model.network.state_dict().items()},
-        **{f"kept.{name}": tensor for name, tensor in result.weights.items()},
-        **{f"optimizer.{index}.{name}": tensor for index, name, tensor in _optimizer_tensors(optimizer)},
+        **_prefixed("network.", trainee.model.network.state_dict()),
+        **_prefixed("average.", trainee.average.network.state_dict() if trainee.average else {}),
+        **_prefixed("kept.", result.weights),
+        **{
+            f"optimizer.{number}.{index}.{name}": tensor
+            for number, optimizer in enumerate(trainee.optimizers)
+            for index, name, tensor in _optimizer_tensors(optimizer)
+        },
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch)))
@@ -49,8 +54,8 @@ def save_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimi
     own.replace(path)
 
 
-def load_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimizer) -> Result:
-    """Put the saved weights and optimizer state in place; return the history so far.
+def load_state(path: Path, trainee: Trainee) -> Result:
+    """Put the saved weights, average and optimizer states in place; return the history so far.
 
     Raises DamagedStateError before that. A file that is removed meanwhile is a RuntimeError of torch.
     """
@@ -64,12 +69,16 @@ def load_state(path: Path, model: ImageClassifier, optimizer: torch.optim.Optimi
         history, kept = _read_progress(progress)
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
-    network = _with_prefix(tensors, "network.")
-    weights = _with_prefix(tensors, "kept.")
-    _require_same_shapes(network, model)
-    _require_same_shapes(weights, model)
-    model.network.load_state_dict(network)
-    _load_optimizer(optimizer, _with_prefix(tensors, "optimizer."))
+    network, weights = _with_prefix(tensors, "network."), _with_prefix(tensors, "kept.")
+    _require_same_shapes(network, trainee.model)
+    _require_same_shapes(weights, trainee.model)
+    if trainee.average:
+        average = _with_prefix(tensors, "average.")
+        _require_same_shapes(average, trainee.model)
+        trainee.average.network.load_state_dict(average)
+    trainee.model.network.load_state_dict(network)
+    for number, optimizer in enumerate(trainee.optimizers):
+        _load_optimizer(optimizer, _with_prefix(tensors, f"optimizer.{number}."))
     return Result(history, kept, weights)
 
 
@@ -102,6 +111,10 @@ def _require_same_shapes(tensors: dict[str, Tensor], model: ImageClassifier) -> 
     needed = {name: tensor.shape for name, tensor in model.network.state_dict().items()}
     if {name: tensor.shape for name, tensor in tensors.items()} != needed:
         raise DamagedStateError("it belongs to another network")
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

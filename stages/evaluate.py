@@ -11,18 +11,24 @@ from classifier.files import write_json
 from classifier.inference import outcomes
 from classifier.model_file import load_model
 from classifier.params.evaluate import EvaluateParams
+from classifier.precision import resolve_precision
 from classifier.scores import classes_table, predictions_table, summary_metrics
 from stages.runner import run_stage
 
 
 def main(params: EvaluateParams, root: Path = Path()) -> None:
-    """Measure the kept model on the official test split, once. No other stage reads that split for its figures."""
+    """Measure the kept model on the official test split, once. No other stage reads that split for its figures.
+
+    Precision "auto" is the one that the model was trained in.
+    """
     device = set_up_compute(params.device, params.threads)
     model, description = load_model(root / "models")
     test_set = ImageDataset.from_folder(root / "data/dataset/test", description)
     if not len(test_set):
         raise UserError(f"{root / 'data/dataset/test'}: needs an image at least, found none; run `dvc repro`")
-    measured = outcomes(model.to(device), test_set, device)
+    if params.precision != "auto":
+        model.set_precision(resolve_precision(params.precision, description.network, device))
+    measured = outcomes(model.to(device), test_set, device, flip_tta=params.flip_tta)
     if not math.isfinite(measured.loss):
         weights = root / "models/model.safetensors"
         raise UserError(f"{weights}: needs weights of a finite loss, found a test loss of {measured.loss}; run `dvc repro`")

@@ -12,12 +12,16 @@ from classifier.history import epoch_line, history_table, train_metrics
 from classifier.model import ImageClassifier
 from classifier.model_file import ModelDescription, save_model
 from classifier.networks import build_network, count_parameters
-from classifier.optimizers import build_optimizer
 from classifier.params.train import TrainParams
+from classifier.precision import resolve_precision
 from classifier.resume import ResumePoint
 from classifier.schema import DatasetInfo
-from classifier.training import Result, fit
+from classifier.training import Result, Trainee, fit
+from classifier.whitening import fit_first_layer
 from stages.runner import run_stage
+
+NUM_IMAGES_TO_FIT = 5000
+"""For a first layer that is fitted to images instead of trained."""
 
 
 def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -> None:
@@ -26,14 +30,15 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     `resume` is the start of the path of the training state; None keeps none.
     """
     device = set_up_compute(params.device, params.threads)
-    facts = compute_facts(device, params.threads)
+    precision = resolve_precision(params.precision, params.network, device)
+    facts = compute_facts(device, params.threads, precision)
     info = read_json(root / "data/dataset/dataset.json", DatasetInfo)
     train_set = ImageDataset.from_folder(root / "data/dataset/train", info)
     val_set = ImageDataset.from_folder(root / "data/dataset/val", info)
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
-    model = ImageClassifier(network, info.mean, info.std).to(device)
-    model.to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(model.parameters(), params, device)
+    model = ImageClassifier(network, info.mean, info.std, precision)
+    fit_first_layer(network, model.normalised(train_set.batch(torch.arange(len(train_set))[:NUM_IMAGES_TO_FIT])[0]))
+    trainee = Trainee(model.to(device), params, device)
     point = ResumePoint.of_run(resume, facts) if resume else None
 
     def write_progress(result: Result) -> None:
@@ -43,14 +48,14 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     def after_epoch(result: Result) -> None:
         print(epoch_line(result, params.epochs), flush=True)
         if point:
-            point.save(model, optimizer, result)
+            point.save(trainee, result)
         write_progress(result)
 
-    so_far = point.restore(model, optimizer) if point else None
+    so_far = point.restore(trainee) if point else None
     if so_far:
         print(f"going on after epoch {len(so_far.history)} of {params.epochs}, where this run was broken off", flush=True)
         write_progress(so_far)
-    result = fit(model, optimizer, train_set, val_set, params, device, after_epoch, so_far)
+    result = fit(trainee, train_set, val_set, params, device, after_epoch, so_far)
     description = ModelDescription(
         dataset=info.dataset,
         classes=info.classes,
@@ -58,6 +63,7 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
         mean=info.mean,
         std=info.std,
         network=params.network,
+        precision=precision,
         num_parameters=count_parameters(network),
         kept_epoch=result.kept.epoch,
         computed_with=facts,

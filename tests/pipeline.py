@@ -11,7 +11,18 @@ from typing import Any
 from ruamel.yaml import YAML
 
 SOURCE = Path(__file__).parent.parent
-LIGHT: dict[str, Any] = {"dataset": "digits", "image_size": 8, "network": "mlp", "epochs": 3, "batch_size": 32, "device": "cpu"}
+LIGHT: dict[str, Any] = {
+    "dataset": "digits",
+    "image_size": 8,
+    "network": "mlp",
+    "optimizer": "adam",
+    "lr": 0.001,
+    "augment": [],
+    "epochs": 3,
+    "batch_size": 32,
+    "device": "cpu",
+    "threads": 1,
+}
 """Changes to params.yaml with which all six stages take seconds."""
 
 

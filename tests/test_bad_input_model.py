@@ -39,6 +39,7 @@ from tests.bad_input import (
     misshapen,
     sandbox,
 )
+from tests.test_training import params
 
 CLASSES = ["cat", "dog", "fish"]
 RNG = np.random.default_rng(0)
@@ -53,6 +54,7 @@ MODEL: dict[str, Any] = {
     "std": [0.25],
     "format_version": 1,
     "network": "softmax",
+    "precision": "float32",
     "num_parameters": 15,
     "kept_epoch": 1,
     "computed_with": {"torch": "2", "device": "cpu", "threads": 2},
@@ -130,7 +132,7 @@ def evaluated(
     box.write("models/model.json", json.dumps(MODEL).encode() if model is None else model)
     box.write("models/model.safetensors", safetensors(WEIGHTS) if weights is None else weights)
     box.write("metrics/test.json", b"earlier")
-    params = EvaluateParams(device="cpu", threads=1)
+    params = EvaluateParams(device="cpu", threads=1, precision="auto", flip_tta=False)
     if box.refusal(lambda: evaluate.main(params, box.root), outputs=OUTPUTS, names=INPUTS) is not None:
         return None
     found: dict[str, float] = json.loads((box.root / "metrics/test.json").read_bytes())
@@ -414,6 +416,7 @@ def is_model(value: Any) -> bool:
         is_described({"format_version": 1} | value if isinstance(value, dict) else value, set(MODEL))
         and value.get("format_version", 1) == 1  # for which true passes too
         and value["network"] == "softmax"
+        and value["precision"] in ("float32", "bfloat16", "float64")
         and is_whole(value["num_parameters"], 0)
         and is_whole(value["kept_epoch"], 1)
         and isinstance(value["computed_with"], dict)
@@ -480,8 +483,7 @@ def write_splits(box: Sandbox, info: bytes, train_labels: NDArray[Any], val_labe
 
 
 def train_params(epochs: int) -> TrainParams:
-    choice: dict[str, Any] = {"network": "softmax", "optimizer": "adam", "lr": 0.1, "momentum": None, "weight_decay": 0}
-    return TrainParams(**choice, batch_size=4, epochs=epochs, seed=0, device="cpu", threads=1)
+    return params(network="softmax", optimizer="adam", lr=0.1, momentum=None, batch_size=4, epochs=epochs, seed=0)
 
 
 MADE = ("models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv")

@@ -34,17 +34,34 @@ FILE = (SOURCE / "params.yaml").read_bytes()
 GOOD: dict[str, Any] = parse_yaml(FILE.decode(), "params.yaml")
 USED = used_keys(SOURCE / "dvc.yaml")
 
+AUGMENTATIONS = ("flip", "shift", "crop", "cutout")
 RULES: dict[str, Callable[[Any], bool]] = {
     "dataset": lambda value: is_text(value, 1),
-    "source": lambda value: is_text(value, 1),
+    "source": lambda value: is_text(value, 1) and not value.startswith("~") and ".." not in value.split("/"),
     "image_size": lambda value: is_whole(value, 1, 1024),
+    "resize": lambda value: value in ("crop", "pad", "stretch"),
+    "color": lambda value: value in ("auto", "rgb", "grey"),
+    "image_shape": lambda value: (
+        value is None or (isinstance(value, list) and len(value) == 3 and all(is_whole(side, 1) for side in value))
+    ),
+    "max_unreadable": lambda value: value is None or (is_number(value) and 0 <= value < 1),
+    "test_fraction": lambda value: value is None or (is_number(value) and 0 < value < 1),
     "val_fraction": lambda value: is_number(value) and 0 <= value < 1,
     "seed": lambda value: is_whole(value, 0, 4294967295),
-    "network": lambda value: value in ("softmax", "mlp", "cnn"),
-    "optimizer": lambda value: value in ("sgd", "adam", "adamw"),
+    "network": lambda value: value in ("softmax", "mlp", "cnn", "pyramid"),
+    "optimizer": lambda value: value in ("sgd", "adam", "adamw", "muon"),
     "lr": lambda value: is_number(value) and 0 < value <= 1000,
     "momentum": lambda value: value is None or (is_number(value) and 0 <= value < 1),
     "weight_decay": lambda value: is_number(value) and 0 <= value <= 1,
+    "schedule": lambda value: value in ("constant", "linear", "cosine", "onecycle"),
+    "warmup_fraction": lambda value: is_number(value) and 0 <= value < 1,
+    "augment": lambda value: isinstance(value, list) and all(name in AUGMENTATIONS for name in value),
+    "label_smoothing": lambda value: is_number(value) and 0 <= value < 1,
+    "clip_norm": lambda value: value is None or (is_number(value) and value > 0),
+    "ema_decay": lambda value: value is None or (is_number(value) and 0 < value < 1),
+    "compile": lambda value: isinstance(value, bool),
+    "flip_tta": lambda value: isinstance(value, bool),
+    "precision": lambda value: value in ("auto", "float32", "bfloat16", "float64"),
     "batch_size": lambda value: is_whole(value, 1, 2**20),
     "epochs": lambda value: is_whole(value, 1, 100_000),
     "device": lambda value: value in ("auto", "cpu", "cuda", "mps"),
@@ -52,11 +69,28 @@ RULES: dict[str, Callable[[Any], bool]] = {
 }
 
 
+OF_OWN_IMAGES = {"image_shape": ("csv",), "max_unreadable": ("folder",), "test_fraction": ("folder", "csv")}
+
+
 def allowed(model: type[Params], values: dict[str, Any]) -> bool:
     """Whether a stage with the params `model` may start with `values`."""
     fields = model.model_fields
-    in_vain = "momentum" in fields and values.get("momentum") is not None and values.get("optimizer") != "sgd"
-    return not in_vain and all(name in values and RULES[name](values[name]) for name in fields)
+    for name, datasets in OF_OWN_IMAGES.items():
+        if name in fields and values.get(name) is not None and values.get("dataset") not in datasets:
+            return False
+    return all(name in values and RULES[name](values[name]) for name in fields) and not (
+        "optimizer" in fields and _has_no_effect(values)
+    )
+
+
+def _has_no_effect(values: dict[str, Any]) -> bool:
+    augment = values["augment"]
+    return (
+        (values["momentum"] is not None and values["optimizer"] in ("adam", "adamw"))
+        or len(set(augment)) < len(augment)
+        or {"shift", "crop"} <= set(augment)
+        or (values["schedule"] == "onecycle" and values["warmup_fraction"] == 0)
+    )
 
 
 def loaded(box: Sandbox, content: bytes) -> dict[str, dict[str, Any]]:
@@ -89,7 +123,26 @@ def expect(found: dict[str, dict[str, Any]], values: object) -> None:
             assert stage not in found
 
 
-EDGES: list[Any] = [None, True, False, "", "1", "0.5", "null", "CPU", "cpu", "sgd", "mlp", [1], {"a": 1}]
+EDGES: list[Any] = [
+    None,
+    True,
+    False,
+    "",
+    "1",
+    "0.5",
+    "null",
+    "CPU",
+    "cpu",
+    "sgd",
+    "mlp",
+    [1],
+    {"a": 1},
+    [],
+    ["flip"],
+    ["flip", "crop"],
+    ["crop", "shift"],
+    ["flip", "flip"],
+]
 LIMITS = [0, 1, 1000, 1024, 100_000, 2**20, 2**32 - 1]
 EDGES += [edge for limit in LIMITS for edge in (limit - 1, limit, limit + 1, float(limit))]
 CHANGES = [(key, edge) for key in GOOD for edge in EDGES]

@@ -20,6 +20,7 @@ DESCRIPTION = ModelDescription(
     mean=[0.25],
     std=[0.5],
     network="cnn",
+    precision="float32",
     num_parameters=0,
     kept_epoch=1,
     computed_with={"torch": "2", "device": "cpu", "threads": 2},

@@ -15,6 +15,12 @@ from classifier.networks import build_network, count_parameters
         ("softmax", (1, 28, 28), 10, 784 * 10 + 10),
         ("mlp", (1, 28, 28), 10, (784 * 300 + 300) + (300 * 100 + 100) + (100 * 10 + 10)),
         ("cnn", (1, 28, 28), 10, (25 * 32 + 32) + (25 * 32 * 64 + 64) + (64 * 4 * 4 * 512 + 512) + (512 * 10 + 10)),
+        (
+            "pyramid",
+            (1, 28, 28),
+            10,
+            2 * 32 + 9 * (32 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256) + 2 * 2 * (64 + 128 + 256) + 2560,
+        ),
         ("softmax", (3, 32, 32), 7, 3072 * 7 + 7),
         ("mlp", (3, 8, 9), 3, (216 * 300 + 300) + (300 * 100 + 100) + (100 * 3 + 3)),
         ("cnn", (3, 32, 32), 100, (75 * 32 + 32) + (800 * 64 + 64) + (64 * 5 * 5 * 512 + 512) + (512 * 100 + 100)),
@@ -27,7 +33,7 @@ def test_the_number_of_parameters(name: str, shape_CHW: tuple[int, int, int], nu
 
 def test_the_published_counts_for_28x28() -> None:
     counts = {name: count_parameters(build_network(name, (1, 28, 28), 10, seed=0)) for name in SMALLEST_IMAGE}
-    assert counts == {"softmax": 7_850, "mlp": 266_610, "cnn": 582_026}
+    assert counts == {"softmax": 7_850, "mlp": 266_610, "cnn": 582_026, "pyramid": 1_165_632}
 
 
 @pytest.mark.parametrize("name", SMALLEST_IMAGE)
@@ -44,7 +50,7 @@ def test_one_pixel_less_than_the_smallest_is_refused_with_that_number() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="network 'resnet' is not known; the known ones are softmax, mlp, cnn"):
+    with pytest.raises(UserError, match="network 'resnet' is not known; the known ones are softmax, mlp, cnn, pyramid"):
         build_network("resnet", (1, 28, 28), 10, seed=0)
 
 

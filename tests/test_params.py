@@ -18,11 +18,19 @@ GOOD: dict[str, Any] = {
     "lr": 0.001,
     "momentum": None,
     "weight_decay": 0,
+    "schedule": "linear",
+    "warmup_fraction": 0.1,
     "batch_size": 256,
     "epochs": 2,
+    "augment": ["flip"],
+    "label_smoothing": 0.1,
+    "clip_norm": None,
+    "ema_decay": None,
+    "compile": False,
     "seed": 0,
     "device": "cpu",
     "threads": 2,
+    "precision": "auto",
 }
 PATH = Path("params.yaml")
 
@@ -92,9 +100,19 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"epochs": True}, r"^params\.yaml: epochs must be a valid integer, got True$"),
         ({"batch_size": [256]}, r"^params\.yaml: batch_size must be a valid integer, got \[256\]$"),
         ({"seed": 2**32}, r"^params\.yaml: seed must be less than or equal to 4294967295, got 4294967296$"),
-        ({"network": "cmn"}, r"^params\.yaml: network must be 'softmax', 'mlp' or 'cnn', got 'cmn'$"),
+        ({"network": "cmn"}, r"^params\.yaml: network must be 'softmax', 'mlp', 'cnn' or 'pyramid', got 'cmn'$"),
         ({"device": "gpu"}, r"^params\.yaml: device must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'$"),
         ({"momentum": 0.9}, r"^params\.yaml: momentum has no effect with optimizer 'adam'; write `momentum: null`.*got 0\.9$"),
+        ({"augment": ["flip", "spin"]}, r"^params\.yaml: augment\.1 must be 'flip', 'shift', 'crop' or 'cutout', got 'spin'$"),
+        ({"augment": "flip"}, r"^params\.yaml: augment must be a valid list, got 'flip'$"),
+        ({"augment": ["flip", "flip"]}, r"^params\.yaml: augment must name each augmentation once, got 'flip' twice$"),
+        ({"augment": ["crop", "shift"]}, r"^params\.yaml: augment: shift has no effect of its own beside crop; .*got both$"),
+        ({"schedule": "onecycle", "warmup_fraction": 0}, r"^params\.yaml: schedule 'onecycle' needs a warmup_fraction above 0"),
+        ({"label_smoothing": 1}, r"^params\.yaml: label_smoothing must be less than 1, got 1$"),
+        ({"clip_norm": 0}, r"^params\.yaml: clip_norm must be greater than 0, got 0$"),
+        ({"ema_decay": 1.0}, r"^params\.yaml: ema_decay must be less than 1, got 1\.0$"),
+        ({"compile": "yes"}, r"^params\.yaml: compile must be a valid boolean, got 'yes'$"),
+        ({"precision": "float16"}, r"^params\.yaml: precision must be 'auto', 'float32', 'bfloat16' or 'float64', got 'float16'$"),
         ({"momentum": 1}, r"^params\.yaml: momentum must be less than 1, got 1$"),
     ],
 )
@@ -120,7 +138,7 @@ def test_good_values_pass_and_keys_of_other_stages_do_not_matter() -> None:
 @pytest.mark.parametrize("fraction", [-0.01, 1, 1.5, "0.1", None])
 def test_val_fraction_is_bounded(fraction: object) -> None:
     with pytest.raises(UserError, match="val_fraction must be"):
-        validate(PATH, {"val_fraction": fraction, "seed": 0}, BuildParams)
+        validate(PATH, {"dataset": "digits", "val_fraction": fraction, "test_fraction": None, "seed": 0}, BuildParams)
 
 
 def test_an_unknown_key_comes_with_the_nearest_known_one() -> None:

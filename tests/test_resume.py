@@ -12,10 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from classifier import resume
 from classifier.model import ImageClassifier
-from classifier.optimizers import build_optimizer
 from classifier.params.train import TrainParams
 from classifier.resume import ResumePoint
-from classifier.training import Result, fit
+from classifier.training import Result, Trainee, fit
 from tests.test_training import CPU, compute, model_for, params, random_set
 
 __all__ = ["compute"]
@@ -29,27 +28,29 @@ class BrokenOffError(Exception):
 def run(settings: TrainParams, point: ResumePoint | None, broken_off_after: int = 0) -> tuple[Result, ImageClassifier]:
     """Train, saving to `point`; with `broken_off_after`, leave by an exception after that many epochs."""
     model = model_for(settings.network, side=SIDE)
-    optimizer = build_optimizer(model.parameters(), settings, CPU)
+    trainee = Trainee(model, settings, CPU)
 
     def after_epoch(result: Result) -> None:
         if point:
-            point.save(model, optimizer, result)
+            point.save(trainee, result)
         if len(result.history) == broken_off_after:
             raise BrokenOffError
 
-    so_far = point.restore(model, optimizer) if point else None
+    so_far = point.restore(trainee) if point else None
     sets = random_set(40, side=SIDE), random_set(12, side=SIDE, seed=1)
-    return fit(model, optimizer, *sets, settings, CPU, after_epoch, so_far), model
+    return fit(trainee, *sets, settings, CPU, after_epoch, so_far), model
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn"])
+@pytest.mark.parametrize("network", ["mlp", "cnn", "pyramid"])
 @pytest.mark.parametrize(
     "changes",
     [
         {"optimizer": "sgd", "momentum": 0.0, "lr": 0.3},
         {"optimizer": "sgd", "momentum": 0.9, "lr": 0.05},
         {"optimizer": "adam", "momentum": None, "lr": 0.01},
-        {"optimizer": "adamw", "momentum": None, "lr": 0.01, "weight_decay": 0.1},
+        {"optimizer": "adamw", "momentum": None, "lr": 0.01, "weight_decay": 0.1, "augment": ["flip", "crop", "cutout"]},
+        {"optimizer": "muon", "momentum": None, "lr": 0.01, "schedule": "onecycle", "warmup_fraction": 0.3},
+        {"optimizer": "adam", "momentum": None, "lr": 0.01, "ema_decay": 0.9, "clip_norm": 1.0, "precision": "bfloat16"},
     ],
 )
 def test_broken_off_twice_and_resumed_it_is_the_same_to_the_bit(
@@ -126,8 +127,7 @@ def test_old_states_and_the_oldest_of_too_many_make_room(tmp_path: Path, monkeyp
         (tmp_path / name).write_bytes(b"x" * 100)
         stamp = time.time() - days * 24 * 3600
         os.utime(tmp_path / name, (stamp, stamp))
-    model = model_for("mlp")
-    ResumePoint(tmp_path / "own").restore(model, build_optimizer(model.parameters(), params(network="mlp"), CPU))
+    ResumePoint(tmp_path / "own").restore(Trainee(model_for("mlp"), params(network="mlp"), CPU))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "own.damaged"]
 
 
@@ -139,7 +139,7 @@ def test_the_state_holds_everything_and_no_pickle(tmp_path: Path) -> None:
     with safe_open(point.path, framework="pt") as file:
         names = set(file.keys())
     weights = {f"{layer}.{kind}" for layer in (1, 3, 5) for kind in ("weight", "bias")}
-    optimizer = {f"optimizer.{index}.{name}" for index in range(6) for name in ("step", "exp_avg", "exp_avg_sq")}
+    optimizer = {f"optimizer.0.{index}.{name}" for index in range(6) for name in ("step", "exp_avg", "exp_avg_sq")}
     assert names == {f"network.{name}" for name in weights} | {f"kept.{name}" for name in weights} | optimizer
     point.discard()
     assert list(tmp_path.iterdir()) == []

@@ -15,10 +15,9 @@ from classifier.history import epoch_line, history_table, train_metrics
 from classifier.inference import outcomes
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
-from classifier.optimizers import build_optimizer
 from classifier.params.train import TrainParams
 from classifier.randomness import generator
-from classifier.training import Epoch, Result, fit
+from classifier.training import Epoch, Result, Trainee, fit
 
 CPU = torch.device("cpu")
 
@@ -26,7 +25,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def compute() -> Iterator[None]:
     threads = torch.get_num_threads()
-    set_up_compute("cpu", threads=2)
+    set_up_compute("cpu", threads=1)
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
@@ -39,11 +38,19 @@ def params(**changes: Any) -> TrainParams:
         "lr": 0.1,
         "momentum": 0.0,
         "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup_fraction": 0.0,
         "batch_size": 8,
         "epochs": 1,
+        "augment": [],
+        "label_smoothing": 0.0,
+        "clip_norm": None,
+        "ema_decay": None,
+        "compile": False,
         "seed": 3,
         "device": "cpu",
-        "threads": 2,
+        "threads": 1,
+        "precision": "float32",
     }
     return TrainParams(**(values | changes))
 
@@ -56,13 +63,11 @@ def random_set(num_images: int, side: int = 6, num_classes: int = 3, seed: int =
 
 def model_for(name: str, side: int = 6, num_classes: int = 3, seed: int = 3) -> ImageClassifier:
     network = build_network(name, (1, side, side), num_classes, seed)
-    return ImageClassifier(network, [0.5], [0.25]).to(memory_format=torch.channels_last)
+    return ImageClassifier(network, [0.5], [0.25])
 
 
 def train(model: ImageClassifier, train_set: ImageDataset, val_set: ImageDataset, settings: TrainParams) -> Result:
-    return fit(
-        model, build_optimizer(model.parameters(), settings, CPU), train_set, val_set, settings, CPU, lambda result: None
-    )
+    return fit(Trainee(model, settings, CPU), train_set, val_set, settings, CPU, lambda result: None)
 
 
 def test_one_epoch_is_softmax_regression_worked_out_in_numpy() -> None:
@@ -97,12 +102,15 @@ def test_the_optimizers_are_torchs_own_on_a_plain_loop(optimizer: str) -> None:
     train_set = random_set(32)
     settings = params(optimizer=optimizer, momentum=None, lr=0.01, weight_decay=0.1, network="mlp")
     model, plain = model_for("mlp"), model_for("mlp")
+    weights = [parameter for name, parameter in plain.named_parameters() if name.endswith("weight")]
+    biases = [parameter for name, parameter in plain.named_parameters() if name.endswith("bias")]
+    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": 0.1}, {"params": biases, "weight_decay": 0.0}]
     plain_optimizer: torch.optim.Optimizer
     if optimizer == "sgd":
-        plain_optimizer = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1)
+        plain_optimizer = torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True)
     else:
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer]
-        plain_optimizer = kind(plain.parameters(), lr=0.01, weight_decay=0.1)
+        plain_optimizer = kind(groups, lr=0.01)
     for rows in torch.randperm(32, generator=generator(3, "shuffle", 1)).split(8):
         images, labels = train_set.batch(rows)
         plain_optimizer.zero_grad()
@@ -155,7 +163,7 @@ def test_the_kept_weights_are_those_of_the_best_validation_epoch() -> None:
         seen.append((measured.accuracy, -measured.loss, weights))
 
     settings = params(network="mlp", epochs=12, lr=0.5)
-    result = fit(model, build_optimizer(model.parameters(), settings, CPU), random_set(24), val_set, settings, CPU, note)
+    result = fit(Trainee(model, settings, CPU), random_set(24), val_set, settings, CPU, note)
     best = max(range(12), key=lambda epoch: seen[epoch][:2])
     assert result.kept.epoch == best + 1
     assert result.kept.epoch != 12, "the data must make a test of this: the last epoch must not be the best"

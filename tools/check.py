@@ -8,6 +8,7 @@ from typing import Any
 from classifier.catalogue import load_dataset
 from classifier.errors import UserError
 from classifier.network_sizes import SMALLEST_IMAGE
+from classifier.own_data import OWN, refuse_mismatch
 from classifier.params.base import Params, read_yaml, refusals, unknown_keys
 from classifier.params.build import BuildParams
 from classifier.params.convert import ConvertParams
@@ -16,8 +17,10 @@ from classifier.params.evaluate import EvaluateParams
 from classifier.params.plot import PlotParams
 from classifier.params.train import TrainParams
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
+from tools.dvc_locks import damaged_tables
 from tools.import_closure import import_closure
 from tools.interrupted import interrupted_experiment
+from tools.lock_file import lock_file_problem
 
 STAGE_PARAMS: dict[str, type[Params]] = {
     "download": DownloadParams,
@@ -30,19 +33,27 @@ STAGE_PARAMS: dict[str, type[Params]] = {
 
 
 def problems(root: Path = Path()) -> list[str]:
-    """Every problem of the params, the graph and the state that DVC left git in under `root`, one line each."""
+    """Every problem of what a killed DVC left, of the params and of the graph under `root`, one line each."""
+    found = [*_left_by_dvc(root)]
     try:
         values = read_yaml(root / PARAMS_FILE)
         graph = load_graph(root / GRAPH_FILE)
-        interrupted = interrupted_experiment(root)
-        found = [interrupted] if interrupted else []
-        return list(dict.fromkeys([*found, *_params_problems(root, values), *_graph_problems(root, graph)]))
+        return list(dict.fromkeys([*found, *params_problems(root, values, root / PARAMS_FILE), *_graph_problems(root, graph)]))
     except (UserError, OSError, SyntaxError) as error:
-        return [one_line(error)]
+        return [*found, one_line(error)]
 
 
-def _params_problems(root: Path, values: dict[str, Any]) -> Iterator[str]:
-    path = root / PARAMS_FILE
+def _left_by_dvc(root: Path) -> Iterator[str]:
+    """What a DVC that was killed left git and its own files in, each with the mend."""
+    for found in (interrupted_experiment(root), lock_file_problem(root)):
+        if found:
+            yield found
+    for table in damaged_tables(root):
+        yield f"{table}: damaged, as by a kill or a power cut, and DVC stops at it; when no `dvc` runs here, `rm {table}`"
+
+
+def params_problems(root: Path, values: dict[str, Any], path: Path) -> Iterator[str]:
+    """Every problem of `values`, which stand in `path`, with the graph and the data sets under `root`, one line each."""
     yield from unknown_keys(path, values, used_keys(root / GRAPH_FILE))
     refused = [line for model in STAGE_PARAMS.values() for line in refusals(path, values, model)]
     yield from refused
@@ -53,7 +64,9 @@ def _params_problems(root: Path, values: dict[str, Any]) -> Iterator[str]:
 
 def _dataset_problems(root: Path, source: str, dataset: str) -> Iterator[str]:
     try:
-        load_dataset(root / source, dataset)
+        refuse_mismatch(root / source, dataset)
+        if dataset not in OWN:
+            load_dataset(root / source, dataset)
     except (UserError, OSError) as error:
         yield one_line(error)
 

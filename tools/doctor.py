@@ -19,11 +19,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from classifier.pins import differing_versions
+from tools.dvc_locks import living_processes
 from tools.half_installed import half_installed
 
 VENV = Path(".venv")
 LOCK = Path(".dvc/tmp/lock")
-RWLOCK = Path(".dvc/tmp/rwlock")
 DATA_BYTES = 2 * 10**9
 """Disk space for data, cache and some experiments."""
 VENV_BYTES = 10 * 10**9 if platform.system() == "Linux" else 2 * 10**9
@@ -153,7 +153,10 @@ def dvc_section() -> Iterator[str]:
     yield f"cache {_size('.dvc/cache')}, downloads {_size('.dvc/tmp/downloads')}"
     if find_spec("dvc") is None:
         return
-    yield from _lock_holders()
+    yield from (f"process {pid} holds files: {command}" for pid, command in living_processes(Path()).items())
+    from tools.left_experiments import left_experiments  # needs a package that comes with DVC
+
+    yield from (Wrong(line) for line in left_experiments(Path()))
     if _is_locked(LOCK):
         yield "a DVC command is at work in this folder, so its status is not asked"
         return
@@ -175,32 +178,6 @@ def _is_locked(lock: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def _lock_holders() -> Iterator[str]:
-    """Who holds outputs or dependencies. DVC itself forgets holders that are dead."""
-    if not RWLOCK.exists():
-        return
-    try:
-        table = json.loads(RWLOCK.read_text(encoding="utf-8"))
-        readers = [holder for holders in table.get("read", {}).values() for holder in holders]
-        holders = {holder["pid"]: holder["cmd"] for holder in [*readers, *table.get("write", {}).values()]}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        yield Wrong(f"{RWLOCK} is damaged, and DVC stops at it; when no DVC command runs, delete it")
-        return
-    for pid, command in holders.items():
-        if _is_alive(pid):
-            yield f"process {pid} holds files: {command}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def mirror_section() -> Iterator[str]:
@@ -237,7 +214,7 @@ def _wanted() -> tuple[str, list[str]]:
         params = read_yaml(Path("params.yaml"))
         files = load_dataset(Path(str(params.get("source"))), str(params.get("dataset"))).files.values()
     except (UserError, OSError):
-        return "", []  # the section on params.yaml says why
+        return "", []  # the section `check` says why
     return str(params["dataset"]), [file.name for file in files if not file.packaged]
 
 
@@ -260,15 +237,15 @@ def disk_section() -> Iterator[str]:
         yield Wrong(f"only {_gb(free)} of disk space are free, about {_gb(needed)} are needed; `dvc gc --workspace` may help")
 
 
-def params_section() -> Iterator[str]:
-    """What `python -m tools.check` says of params.yaml and dvc.yaml."""
+def check_section() -> Iterator[str]:
+    """What `python -m tools.check` says of params.yaml, of dvc.yaml, and of what a killed DVC left."""
     if any(found == NOT_INSTALLED for found, _ in differing_versions(Path("requirements.txt")).values()):
         yield "not checked: packages are missing"
         return
     status, words = _output(sys.executable, "-m", "tools.check")
     yield from (Wrong(line) for line in words.splitlines())
     if status == 0:
-        yield "params.yaml and dvc.yaml are good"
+        yield "params.yaml and dvc.yaml are good, and no killed `dvc` left anything behind"
 
 
 SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
@@ -279,7 +256,7 @@ SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
     "dvc": dvc_section,
     "mirror": mirror_section,
     "disk": disk_section,
-    "params": params_section,
+    "check": check_section,
 }
 
 

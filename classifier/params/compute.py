@@ -6,9 +6,15 @@ from pydantic import Field
 
 from classifier.params.base import Params
 
+Precision = Literal["float32", "bfloat16", "float64"]
+
 
 class ComputeParams(Params):
-    """`device` "auto" is CUDA, then MPS, then the CPU. `threads` changes float sums, so it is never automatic."""
+    """`device` "auto" is CUDA, then MPS, then the CPU. `threads` changes float sums, so it is never automatic.
+
+    `precision` "auto" comes from a table (classifier.precision), never from timing.
+    """
 
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int = Field(ge=1, le=1024)
+    precision: Literal["auto", "float32", "bfloat16", "float64"]

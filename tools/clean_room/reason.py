@@ -30,14 +30,18 @@ def _facts(repo: Any, stage: Any, room: Room) -> list[tuple[str, Any, Any]]:
     recorded = recorded_copy(repo, models[0], room) if models else None
     if recorded is None:
         return []
-    there = json.loads(recorded.read_text(encoding="utf-8")).get("computed_with", {})
-    here = _facts_here(stage)
+    description = json.loads(recorded.read_text(encoding="utf-8"))
+    there = description.get("computed_with", {})
+    here = _facts_here(stage, description["network"])
     return [(name, there.get(name), here.get(name)) for name in there | here if there.get(name) != here.get(name)]
 
 
-def _facts_here(stage: Any) -> dict[str, Any]:
+def _facts_here(stage: Any, network: str) -> dict[str, Any]:
     """What a model that is made here would say, with the stage's recorded params."""
-    from classifier.compute import compute_facts, set_up_compute  # takes seconds, for torch, and only after a breach
+    # These take seconds, for torch, and are needed only after a breach.
+    from classifier.compute import compute_facts, set_up_compute
+    from classifier.precision import resolve_precision
 
     values = {name: value for dep in stage.params for name, value in dep.hash_info.value.items()}
-    return dict(compute_facts(set_up_compute(values["device"], values["threads"]), values["threads"]))
+    device = set_up_compute(values["device"], values["threads"])
+    return dict(compute_facts(device, values["threads"], resolve_precision(values["precision"], network, device)))

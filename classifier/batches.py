@@ -1,0 +1,42 @@
+"""Cuts batches straight out of a data set's arrays, onto the device. Legend: N images of a batch."""
+
+import torch
+from torch import Tensor
+
+from classifier.dataset import ImageDataset
+
+SHARE_OF_FREE_MEMORY = 0.5
+"""A data set that takes less than this of a GPU's free memory is moved there once, and cut there."""
+
+
+class Batches:
+    """The images and labels of `dataset` on `device`, by rows.
+
+    On the CPU a batch is cut from the memory-mapped arrays, which are never copied as a whole.
+    """
+
+    def __init__(self, dataset: ImageDataset, device: torch.device) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.resident = dataset.batch(torch.arange(len(dataset))) if _fits(dataset, device) else None
+        if self.resident:
+            self.resident = (self.resident[0].to(device), self.resident[1].to(device))
+
+    def cut(self, rows_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Images_NCHW (uint8) and labels_N (int64) of the rows, which are on the CPU; the copy need not have arrived."""
+        if self.resident:
+            rows_N = rows_N.to(self.device, non_blocking=True)
+            return self.resident[0][rows_N], self.resident[1][rows_N]
+        batch = self.dataset.batch(rows_N)
+        if self.device.type == "cpu":
+            return batch
+        if self.device.type == "cuda":
+            batch = (batch[0].pin_memory(), batch[1].pin_memory())
+        return batch[0].to(self.device, non_blocking=True), batch[1].to(self.device, non_blocking=True)
+
+
+def _fits(dataset: ImageDataset, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return False
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return dataset.images_NCHW.nbytes < SHARE_OF_FREE_MEMORY * free_bytes

@@ -1,0 +1,30 @@
+"""The caller that a stage watches is the one behind the shell, whatever shell DVC takes ($SHELL)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from classifier.lifeline import SHELLS
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = "from classifier.lifeline import _caller; print(_caller().pid)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process is named after the link it was started by")
+@pytest.mark.parametrize("shell", ["ash", "busybox", "csh", "tcsh", "bash"])
+def test_a_shell_in_between_is_not_the_caller(tmp_path: Path, shell: str) -> None:
+    """The shell stays, because another command follows. A link gives /bin/sh the name of one that is not installed here."""
+    assert shell in SHELLS
+    (tmp_path / shell).symlink_to("/bin/sh")
+    command = [str(tmp_path / shell), "-c", f"{sys.executable} -c '{PROGRAM}'; true"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == f"{os.getpid()}\n"
+
+
+def test_another_program_in_between_is(tmp_path: Path) -> None:
+    program = "import os, subprocess, sys; print(os.getpid(), flush=True); subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    command = [sys.executable, "-c", program, PROGRAM]
+    first, second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert first == second
