@@ -23,6 +23,28 @@ def circumstances(packages: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def page_head(title: str, name: str, record: dict[str, Any], facts: Sequence[str] = ()) -> list[str]:
+    """The first lines of the page of benchmarks/`name`.py: title, command, `facts`, and the circumstances in `record`."""
+    return [
+        f"# {title}",
+        "",
+        f"Written by `benchmarks/{name}.py`; the same figures are in `{name}.json`.",
+        "",
+        f"- command: `{record['command']}`",
+        *(f"- {fact}" for fact in facts),
+        *circumstances_lines(record),
+    ]
+
+
+def circumstances_lines(record: dict[str, Any]) -> list[str]:
+    """What `circumstances` put into `record`, as two lines of a Markdown list."""
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return [
+        f"- machine: {record['processor']}, {record['cores']} cores, {record['system']}",
+        f"- versions: {versions}; commit {record['commit']}",
+    ]
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Least, median and greatest of the repeats, to three decimals."""
     return {

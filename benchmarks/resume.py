@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from benchmarks.record import ROOT, circumstances, spread
+from benchmarks.record import ROOT, circumstances, page_head, spread
 from classifier.compute import set_up_compute
 from classifier.dataset import ImageDataset
 from classifier.files import write_json, write_text
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
-from classifier.optimizers import build_optimizer
 from classifier.params.base import read_yaml, validate
 from classifier.params.train import TrainParams
+from classifier.precision import resolve_precision
 from classifier.resume import ResumePoint
-from classifier.training import Result, fit
+from classifier.training import Result, Trainee, fit
 
 NUM_TRAIN = 54_000
 """Training images of Fashion-MNIST when a tenth of them is kept for validation."""
@@ -54,9 +53,9 @@ def main() -> None:
 def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
     params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams).model_copy(update={"epochs": 1})
     device = set_up_compute(params.device, params.threads)
-    model = ImageClassifier(build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed), [0.3], [0.35]).to(device)
-    model.to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(model.parameters(), params, device)
+    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
+    precision = resolve_precision(params.precision, params.network, device)
+    trainee = Trainee(ImageClassifier(network, [0.3], [0.35], precision).to(device), params, device)
     rng = np.random.default_rng(0)
     num_images = num_steps * params.batch_size
     images_NCHW = rng.integers(0, 256, (num_images, *SHAPE_CHW), dtype=np.uint8)
@@ -65,7 +64,7 @@ def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
     results: list[Result] = []
 
     def train() -> None:
-        results.append(fit(model, optimizer, train_set, no_validation, params, device, lambda result: None))
+        results.append(fit(trainee, train_set, no_validation, params, device, lambda result: None))
 
     train()  # the first steps set up the kernels
     epochs = [seconds * NUM_TRAIN / num_images for seconds in _timed(train, repeats)]
@@ -73,8 +72,8 @@ def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
     state_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=state_folder) as folder:
         point = ResumePoint(Path(folder) / "state.safetensors")
-        saves = _timed(lambda: point.save(model, optimizer, results[-1]), num_saves)
-        restores = _timed(lambda: point.restore(model, optimizer), num_saves)
+        saves = _timed(lambda: point.save(trainee, results[-1]), num_saves)
+        restores = _timed(lambda: point.restore(trainee), num_saves)
         size = point.path.stat().st_size
     return {
         "network": params.network,
@@ -106,17 +105,12 @@ def _timed(job: Callable[[], object], repeats: int) -> list[float]:
 
 def _page(record: dict[str, Any]) -> str:
     """The record as Markdown."""
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    network = (
+        f"network {record['network']} with {record['optimizer']} as in `params.yaml`, on {record['device']}, "
+        f"{record['threads']} threads; {NUM_TRAIN:,} images of 28×28"
+    )
     lines = [
-        "# Keeping the training state",
-        "",
-        "Written by `benchmarks/resume.py`; the same figures are in `resume.json`.",
-        "",
-        f"- command: `{record['command']}`",
-        f"- network {record['network']} with {record['optimizer']} as in `params.yaml`, on {record['device']}, "
-        f"{record['threads']} threads; {NUM_TRAIN:,} images of 28×28",
-        f"- machine: {record['processor']}, {record['cores']} cores, {record['system']}",
-        f"- versions: {versions}; commit {record['commit']}",
+        *page_head("Keeping the training state", "resume", record, [network]),
         f"- the state is one file of {record['state_MB']} MB, written to the disk of the repository and flushed",
         "",
         "| seconds | least | median | greatest |",

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.record import ROOT, circumstances, spread
+from benchmarks.record import ROOT, circumstances, page_head, spread
 from classifier.blocks import Block
 from classifier.files import write_json, write_text
 from classifier.idx import read_idx
@@ -185,16 +185,9 @@ def _ratio(tables: dict[str, dict[str, float]], slow: str, fast: str) -> float:
 
 def _page(record: dict[str, Any]) -> str:
     """The record as Markdown."""
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    data = f"data: {record['data']}, as one table of 60,000 rows and one of 10,000"
     lines = [
-        "# Writing and reading tables",
-        "",
-        "Written by `benchmarks/table.py`; the same figures are in `table.json`.",
-        "",
-        f"- command: `{record['command']}`",
-        f"- data: {record['data']}, as one table of 60,000 rows and one of 10,000",
-        f"- machine: {record['processor']}, {record['cores']} cores, {record['system']}",
-        f"- versions: {versions}; commit {record['commit']}",
+        *page_head("Writing and reading tables", "table", record, [data]),
         f"- {record['rounds']} rounds, each measuring everything once, in turn",
         "",
         "| seconds | least | median | greatest |",

@@ -7,6 +7,7 @@ import torch
 from classifier.compute import compute_facts, set_up_compute
 from classifier.csv_file import write_table
 from classifier.dataset import ImageDataset
+from classifier.errors import UserError
 from classifier.files import read_json, write_json
 from classifier.history import epoch_line, history_table, train_metrics
 from classifier.model import ImageClassifier
@@ -35,6 +36,10 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     info = read_json(root / "data/dataset/dataset.json", DatasetInfo)
     train_set = ImageDataset.from_folder(root / "data/dataset/train", info)
     val_set = ImageDataset.from_folder(root / "data/dataset/val", info)
+    if not len(train_set):
+        raise UserError(
+            f"{root / 'data/dataset/train'}: needs an image at least, found none; lower `val_fraction` and run `dvc repro`"
+        )
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
     model = ImageClassifier(network, info.mean, info.std, precision)
     fit_first_layer(network, model.normalised(train_set.batch(torch.arange(len(train_set))[:NUM_IMAGES_TO_FIT])[0]))

@@ -20,7 +20,8 @@ import pytest
 import yaml
 
 from tests.pipeline import SOURCE, Repository
-from tests.test_kill import STAGES, assert_cache_is_intact, assert_nothing_is_half, ended, kill, outputs, retrain
+from tests.test_kill import STAGES, assert_cache_is_intact, assert_nothing_is_half, ended, kill, outputs, retrain, running_stage
+from tools.left_experiments import left_experiments
 
 EPOCHS = 60
 GOES_ON = "where this run was broken off"
@@ -33,8 +34,6 @@ MADE_BY = {
     "plot": [f"plots/{name}.png" for name in ("classes", "confusion", "curves", "mistakes", "samples")],
 }
 PR_SET_CHILD_SUBREAPER = 36
-
-pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,19 @@ class Running:
         return self.process.wait(timeout=300), self.printed()
 
 
-def wait_until(condition: Callable[[], bool], told: Callable[[], str] = str, seconds: float = 90) -> None:
+@contextmanager
+def held(command: Running) -> Iterator[None]:
+    """Stop the stage that runs below `command`, so that it cannot end meanwhile."""
+    stage = running_stage(command.process)
+    assert stage, command.printed()
+    stage.suspend()
+    try:
+        yield
+    finally:
+        stage.resume()
+
+
+def wait_until(condition: Callable[[], bool], told: Callable[[], str] = str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, told()
@@ -163,7 +174,12 @@ def broken_off(command: Running, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "lr"), [("group", 0.002), ("dvc", 0.003), pytest.param("ctrl-c", 0.004, marks=pytest.mark.slow)]
+    ("kind", "lr"),
+    [
+        pytest.param("group", 0.002, marks=pytest.mark.slow),
+        ("dvc", 0.003),
+        pytest.param("ctrl-c", 0.004, marks=pytest.mark.slow),
+    ],
 )
 def test_a_broken_off_temporary_experiment_goes_on_when_the_same_is_typed(
     repository: Repository, start: Callable[..., Running], tmp_path: Path, kind: str, lr: float
@@ -184,6 +200,7 @@ def test_a_broken_off_temporary_experiment_goes_on_when_the_same_is_typed(
     assert list((repository.root / ".dvc/tmp/resume").iterdir()) == [], "a finished run leaves no state"
     assert_git_is_as_it_was(repository)
     left = list((repository.root / ".dvc/tmp/exps/standalone").glob("tmp*"))
+    assert len(list(left_experiments(repository.root))) == len(left)
     assert repository.dvc("exp", "show", "--csv").count("Running") == len(left)
 
 
@@ -224,7 +241,7 @@ result = Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
 point = ResumePoint(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read(1)
-for _ in range(200):
+for _ in range(100):
     point.save(model, optimizer, result)
     assert (point.restore(model, optimizer) or result).history == result.history
     point.discard()
@@ -249,7 +266,7 @@ def test_processes_that_save_the_same_state_at_once_do_not_disturb_each_other(tm
         assert run.stdin
         run.stdin.write("g")
         run.stdin.flush()
-    assert [run.communicate(timeout=60)[1] for run in runs] == ["", ""]
+    assert [run.communicate(timeout=300)[1] for run in runs] == ["", ""]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -259,7 +276,8 @@ def test_two_repros_at_once_the_second_is_refused_and_the_first_completes(
     retrain(repository)
     first = start("repro")
     first.wait_for("epoch 2/")
-    refusal = repository.dvc("repro", status=255)
+    with held(first):
+        refusal = repository.dvc("repro", status=255)
     assert re.search(rf"is busy, it is being blocked by:\n  \(PID {first.process.pid}\):", refusal), refusal
     assert "Traceback" not in refusal
     assert first.end()[0] == 0
@@ -287,9 +305,9 @@ def test_two_repros_started_in_the_same_moment_leave_what_one_leaves(
         ("download", 20_000, r"\.dvc/tmp/downloads/digits/\w+/digits\.csv\.gz\.partial"),
         ("convert", 20_000, "data/csv"),
         ("build", 20_000, "data/dataset"),
-        ("train", 100_000, r"\.dvc/tmp/resume/train-[-0-9a-f]+\.safetensors"),
-        ("evaluate", 1_000, r"plots/predictions\.csv"),
-        ("plot", 1_000, r"plots/curves\.png"),
+        pytest.param("train", 100_000, r"\.dvc/tmp/resume/train-[-0-9a-f]+\.safetensors", marks=pytest.mark.slow),
+        pytest.param("evaluate", 1_000, r"plots/predictions\.csv", marks=pytest.mark.slow),
+        pytest.param("plot", 1_000, r"plots/curves\.png", marks=pytest.mark.slow),
     ],
 )
 def test_a_full_disk_is_one_line_and_the_stage_completes_once_there_is_space(
@@ -311,7 +329,7 @@ def test_a_full_disk_is_one_line_and_the_stage_completes_once_there_is_space(
     assert states(repository) == []
 
 
-@pytest.mark.parametrize("full", ["state", "model"])
+@pytest.mark.parametrize("full", ["state", pytest.param("model", marks=pytest.mark.slow)])
 def test_a_disk_that_fills_up_in_training_costs_no_finished_epoch(
     repository: Repository, straight: dict[str, bytes], tmp_path: Path, full: str
 ) -> None:
@@ -361,6 +379,7 @@ def run_limited(
     )
 
 
+@pytest.mark.slow
 def test_params_edited_while_it_trains_fail_the_run_and_the_next_takes_the_new_value(
     repository: Repository, start: Callable[..., Running], tmp_path: Path
 ) -> None:
@@ -368,7 +387,8 @@ def test_params_edited_while_it_trains_fail_the_run_and_the_next_takes_the_new_v
     lock = repository.read("dvc.lock")
     run = start("repro", "train")
     run.wait_for("epoch 2/")
-    repository.set_params(lr=0.009)
+    with held(run):
+        repository.set_params(lr=0.009)
     status, printed = run.end()
     assert status == 255
     line = "error: params.yaml: lr changed while train was running, which had read the old one; run the same command again"
@@ -408,6 +428,11 @@ def processes_in(root: Path) -> list[psutil.Process]:
     return found
 
 
+def queued_of(lines: Iterator[str]) -> list[str]:
+    """Those of the queue: experiments of other tests may be left in folders of their own."""
+    return [line for line in lines if line.startswith("the queued experiment")]
+
+
 def reap(group: int) -> None:
     with suppress(ChildProcessError):
         while True:
@@ -439,10 +464,13 @@ def test_a_killed_queue_goes_on_when_the_same_is_queued_again(
             assert processes_in(repository.root) == []
             assert len(states(repository)) == 1
             assert re.search(rf"{name} .* Running\n.*\nWorker status: 0 active", repository.dvc("queue", "status"), re.DOTALL)
+            (line,) = queued_of(left_experiments(repository.root))
+            assert f"`dvc queue kill {name} && dvc queue remove {name}` forgets this one" in line
             repository.dvc("queue", "kill", name)
             assert re.search(rf"{name} .* Failed", repository.dvc("queue", "status"))
             repository.dvc("queue", "remove", name)
             assert "No experiment tasks" in repository.dvc("queue", "status")
+            assert queued_of(left_experiments(repository.root)) == []
             repository.dvc(*queue)
             assert start("queue", "start").process.wait(timeout=60) == 0
             wait_until(lambda: re.search("Success|Failed", repository.dvc("queue", "status")) is not None)
