@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro verify test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro verify review test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ repro: setup ## check params.yaml and dvc.yaml, then `dvc repro`: rerun what has
 verify: setup ## run each stage again in a clean room and compare with dvc.lock (ARGS="--no-train" for the quick part)
 	@$(VENV_PYTHON) -m tools.verify $(ARGS)
 
+review: setup ## is it better? compare BASE (HEAD) with HEAD (the workspace): make review BASE=main (ARGS="--html review.html")
+	@$(VENV_PYTHON) -m tools.review $(ARGS) '$(or $(BASE),HEAD)' $(if $(HEAD),'$(HEAD)')
+
 test: setup-dev ## the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)
 
@@ -34,8 +37,8 @@ lint: setup-dev ## the linter, the formatter (it changes nothing) and the type c
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy
 
-bench: setup ## the benchmarks
-	$(VENV_PYTHON) -m benchmarks.table $(ARGS)
+bench: setup ## the benchmarks, on a machine that does nothing else, with DATASET_MIRROR set (ARGS="train" for one)
+	for name in $(or $(ARGS),table resume train pipeline); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
 
 doctor: ## what a bug report needs, and what is wrong
 	@python=$(VENV_PYTHON); $$python -c '' 2>/dev/null || python=$$(sh tools/setup.sh python) && "$$python" -m tools.doctor

@@ -1,0 +1,84 @@
+"""What changed between two dvc.lock files, which stages that touches, and which results are stale."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.review_case import CODE, Case
+from tools.review.changes import ABSENT, Change, Touched, find_changes, touched_stages
+from tools.review.lock_file import Lock
+from tools.review.results import read_results
+from tools.review.revisions import find_revision
+from tools.review.staleness import stale_inputs
+
+A, B = "a" * 32, "b" * 32
+
+
+def lock(**changed: Any) -> Lock:
+    """Two stages: `make` makes data/set for `use`, from code that both import."""
+    values = {"code": A, "notes": A, "data": A, "result": A, "cmd": "use it", "lr": 0.1, **changed}
+    shared = [{"path": "lib.py", "md5": values["code"]}]
+    make = {"cmd": "make it", "deps": shared, "outs": [{"path": "data/set", "md5": values["data"]}]}
+    use = {
+        "cmd": values["cmd"],
+        "deps": [*shared, {"path": "data/set/test", "md5": values["data"]}, {"path": "notes.txt", "md5": values["notes"]}],
+        "params": {"params.yaml": {"lr": values["lr"]}},
+        "outs": [{"path": "model", "md5": values["result"]}],
+    }
+    return Lock.model_validate({"stages": {"make": make, "use": use} | values.get("more", {})})
+
+
+@pytest.mark.parametrize(
+    ("changed", "change", "touched"),
+    [
+        ({"lr": 0.2}, Change("param", "lr", "0.1", "0.2", ["use"]), Touched(["use"], [], [])),
+        ({"lr": None}, Change("param", "lr", "0.1", "null", ["use"]), Touched(["use"], [], [])),
+        ({"lr": True}, Change("param", "lr", "0.1", "true", ["use"]), Touched(["use"], [], [])),
+        ({"code": B}, Change("code", "lib.py", "aaaaaaa", "bbbbbbb", ["make", "use"]), Touched(["make", "use"], [], [])),
+        ({"notes": B}, Change("file", "notes.txt", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [])),
+        ({"cmd": "x"}, Change("command", "use", "use it", "x", ["use"]), Touched(["use"], [], [])),
+        ({"data": B}, Change("data", "data/set/test", "aaaaaaa", "bbbbbbb", ["use"]), Touched([], ["use"], ["make"])),
+    ],
+)
+def test_each_kind_of_change_with_its_stages(changed: dict[str, Any], change: Change, touched: Touched) -> None:
+    assert find_changes(lock(), lock(**changed)) == [change]
+    assert touched_stages(lock(), lock(**changed)) == touched
+
+
+def test_results_that_differ_for_no_reason_on_record() -> None:
+    assert find_changes(lock(), lock(result=B)) == []
+    assert touched_stages(lock(), lock(result=B)) == Touched([], [], ["use"])
+    assert touched_stages(lock(), lock()) == Touched([], [], [])
+
+
+def test_a_new_stage_and_one_that_is_gone() -> None:
+    more = {"more": {"draw": {"cmd": "draw", "deps": [{"path": "draw.py", "md5": B}]}}}
+    assert find_changes(lock(), lock(**more)) == [
+        Change("code", "draw.py", ABSENT, "bbbbbbb", ["draw"]),
+        Change("command", "draw", ABSENT, "draw", ["draw"]),
+    ]
+    assert touched_stages(lock(), lock(**more)) == touched_stages(lock(**more), lock()) == Touched(["draw"], [], [])
+
+
+def test_params_and_files_that_differ_from_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    case.results([0, 1, 2], [0, 1, 2], lr=1e-05)
+    case.commit()
+
+    def stale(name: str) -> dict[str, list[str]]:
+        revision = find_revision(name)
+        return stale_inputs(revision, read_results(revision).lock)
+
+    assert stale("HEAD") == stale("workspace") == {}
+    case.write(CODE, "edited")
+    params = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    case.write("params.yaml", params.replace("lr: 1.0e-05", "lr: 0.5").replace("momentum: null\n", ""))
+    assert stale("HEAD") == {}
+    assert stale("workspace") == {"train": ["lr", "momentum", CODE]}
+    case.commit()
+    assert stale("HEAD") == {"train": ["lr", "momentum", CODE]}
+    (tmp_path / CODE).unlink()
+    (tmp_path / "params.yaml").unlink()
+    assert stale("workspace") == {"train": [CODE]}

@@ -1,0 +1,1 @@
+"""A review of two revisions that tells signal from noise; `python -m tools.review --help`."""

@@ -1,0 +1,102 @@
+"""What differs between two dvc.lock files, and which stages that touches."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tools.review.lock_file import Lock, LockedStage
+
+DATA = "data/"
+"""Where the stages put data sets. Models, metrics and plots are results: that they differ is no reason, but the outcome."""
+ABSENT = "not there"
+_HASH_DIGITS = 7
+_ORDER = ("param", "data", "code", "file", "command")
+
+Kind = Literal["param", "code", "file", "data", "command"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that stages read, with what it was and is."""
+
+    kind: Kind
+    name: str
+    before: str
+    after: str
+    stages: list[str]
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Stages by the reason why they ran again, each in the order of dvc.lock."""
+
+    directly: list[str]
+    """Their command, params, code or files differ, or only one side has them."""
+    by_inputs: list[str]
+    """Only what earlier stages made for them differs."""
+    unexplained: list[str]
+    """Nothing that they read differs, but what they wrote does."""
+
+
+def find_changes(before: Lock, after: Lock) -> list[Change]:
+    """Every change once: params first, then data, code, other files and commands, each by name."""
+    found: dict[tuple[Kind, str, str, str], list[str]] = {}
+    for stage in _stage_names(before, after):
+        old, new = _inputs(before, stage), _inputs(after, stage)
+        for kind, name in {**old, **new}:
+            values = old.get((kind, name), ABSENT), new.get((kind, name), ABSENT)
+            if values[0] != values[1] and (kind != "data" or name.startswith(DATA)):
+                found.setdefault((kind, name, *values), []).append(stage)
+    changes = [
+        Change(kind, name, _short(kind, old), _short(kind, new), stages) for (kind, name, old, new), stages in found.items()
+    ]
+    return sorted(changes, key=lambda change: (_ORDER.index(change.kind), change.name))
+
+
+def touched_stages(before: Lock, after: Lock) -> Touched:
+    """Sort the stages that differ by why they do."""
+    touched = Touched([], [], [])
+    for name in _stage_names(before, after):
+        old, new = _inputs(before, name), _inputs(after, name)
+        differing = {kind for kind, path in {**old, **new} if old.get((kind, path)) != new.get((kind, path))}
+        if differing - {"data"}:
+            touched.directly.append(name)
+        elif differing:
+            touched.by_inputs.append(name)
+        elif before.stages[name].outs != after.stages[name].outs:
+            touched.unexplained.append(name)
+    return touched
+
+
+def _stage_names(before: Lock, after: Lock) -> list[str]:
+    return list({**before.stages, **after.stages})
+
+
+def _inputs(lock: Lock, name: str) -> dict[tuple[Kind, str], str]:
+    """All that a stage reads, as text; a stage that is not there reads nothing."""
+    stage = lock.stages.get(name)
+    if stage is None:
+        return {}
+    inputs: dict[tuple[Kind, str], str] = {("command", name): _command(stage)}
+    inputs |= {("param", key): _value(value) for key, value in stage.param_values.items()}
+    return inputs | {(_kind(lock, path), path): md5 for path, md5 in stage.dep_hashes.items()}
+
+
+def _kind(lock: Lock, path: str) -> Kind:
+    if lock.makes(path):
+        return "data"
+    return "code" if path.endswith(".py") else "file"
+
+
+def _command(stage: LockedStage) -> str:
+    return stage.cmd if isinstance(stage.cmd, str) else "; ".join(stage.cmd)
+
+
+def _value(value: Any) -> str:
+    """A param as params.yaml has it."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _short(kind: Kind, value: str) -> str:
+    """Hashes are told by their first digits."""
+    return value if kind in ("param", "command") or value == ABSENT else value[:_HASH_DIGITS]

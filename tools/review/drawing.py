@@ -1,0 +1,29 @@
+"""Draws the pictures of a review into a folder."""
+
+from pathlib import Path
+
+from classifier.figure_style import save_png, styled
+from tools.review.images import load_test_images
+from tools.review.pictures import confusion_change, flip_gallery, overlaid_curves
+from tools.review.review import Review
+
+CURVES, CONFUSION, FLIPS = "curves.png", "confusion.png", "flips.png"
+CAPTIONS = {
+    CURVES: "Learning curves, before (dashed) and after",
+    CONFUSION: "How the confusion matrix changed: test images after less before",
+    FLIPS: "Images that changed sides",
+}
+
+
+def draw(review: Review, folder: Path) -> tuple[list[str], str | None]:
+    """Write what can be drawn; return the names of the files, and why there is no picture of images if there is none."""
+    with styled():
+        save_png(overlaid_curves(review.before, review.after), folder / CURVES)
+        if review.flips is None:
+            return [CURVES], None
+        save_png(confusion_change(review.before, review.after), folder / CONFUSION)
+        images_NCHW, missing = load_test_images(review.after)
+        if images_NCHW is None:
+            return [CURVES, CONFUSION], missing
+        save_png(flip_gallery(images_NCHW, review.flips, review.before, review.after), folder / FLIPS)
+    return [CURVES, CONFUSION, FLIPS], None

@@ -1,0 +1,150 @@
+"""The review as Markdown, for a comment on a pull request: the verdict first, short, the rest folded."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tools.review import wording
+from tools.review.review import Review
+from tools.review.verdicts import NO_EVIDENCE
+
+MARK = "<!-- tools.review -->"
+"""The first line, by which a program finds its own comment again."""
+MOST_ROWS_NAMED = 30
+MOST_CHANGES_OPEN = 10
+_LONGEST = 100
+_SPECIAL = re.compile(r"([!\"#$&'*<>@\[-`{-~])")
+"""Punctuation that means something in Markdown, in HTML or to the platform, within a line."""
+METHODS = (
+    "The unit is the test image, and the verdict is about these two models, not about their settings. Accuracy: mid-p McNemar "
+    "test, Bonett-Price interval. Loss and macro-F1: symmetric bootstrap-t over images, 10,000 resamples. Each is tested "
+    "at the 5 % level; the classes are corrected after Holm for their number. More in docs/review.md."
+)
+
+
+def as_markdown(review: Review, pictures: Sequence[str] = ()) -> str:
+    """The whole comment; `pictures` are links to those that were drawn."""
+    blocks = [MARK, *_verdict(review), _table_of_metrics(review), *_changes(review)]
+    if review.flips and not review.identical:
+        blocks += _classes(review)
+        blocks += _flips(review)
+    blocks += _other_metrics(review)
+    if pictures:
+        blocks += _folded("Pictures", *(f"![]({link})" for link in pictures))
+    if review.flips and not review.identical:
+        blocks += _folded("How this is judged", METHODS)
+    return "\n\n".join(blocks) + "\n"
+
+
+def text(words: str) -> str:
+    """`words` as they are: no character of them is Markdown or HTML, nor do they call a person's name."""
+    short = " ".join(words.split())
+    short = short if len(short) <= _LONGEST else f"{short[: _LONGEST - 1]}…"
+    return _SPECIAL.sub(r"\\\1", short).replace("@", "@\u2060")
+
+
+def code(words: str) -> str:
+    """`words` in code type, also in a cell of a table."""
+    short = " ".join(words.split()).replace("`", "'").replace("|", "\\|")
+    return f"`{short if len(short) <= _LONGEST else short[: _LONGEST - 1] + '…'}`" if short else ""
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+    """A table of cells that are Markdown; `align` has `l`, `r` or `c` for each column."""
+    rules = {"l": ":--", "r": "--:", "c": ":-:"}
+    lines = [heads, [rules[letter] for letter in align], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _verdict(review: Review) -> Iterator[str]:
+    yield f"### Review: {_name(review, 'before')} → {_name(review, 'after')}"
+    verdict, sentence = wording.headline(review)
+    yield " ".join([f"**{verdict}**{text_of_sentence(sentence)}", *map(text_of_sentence, wording.further_verdicts(review))])
+    for line in wording.stale_sentences(review):
+        yield f"> **Stale.** {text_of_sentence(line)}. Run `dvc repro` and commit its results."
+
+
+def text_of_sentence(sentence: str) -> str:
+    """A sentence of any length as it is."""
+    return " ".join(text(word) for word in sentence.split(" "))
+
+
+def _name(review: Review, side: str) -> str:
+    return code(wording.revision_words(review.before if side == "before" else review.after))
+
+
+def _verdict_cell(verdict: str) -> str:
+    return verdict if verdict == NO_EVIDENCE else f"**{verdict}**"
+
+
+def _table_of_metrics(review: Review) -> str:
+    rows = []
+    for metric in review.metrics:
+        *cells, verdict = wording.metric_cells(metric)
+        rows.append([wording.metric_words(metric.name), *cells, _verdict_cell(verdict)])
+    return table(["metric", "before", "after", "difference", "95 % interval", "verdict"], rows, "lrrrcl")
+
+
+def _changes(review: Review) -> Iterator[str]:
+    rows = [
+        [f"{change.kind} {code(change.name)}", code(change.before), code(change.after), ", ".join(map(text, change.stages))]
+        for change in review.changes
+    ]
+    sentence = text_of_sentence(wording.touched_sentence(review))
+    if not rows:
+        yield f"**What changed:** nothing that a stage reads. {sentence}"
+        return
+    changed = table(["what changed", "before", "after", "read by"], rows, "llll")
+    if len(rows) <= MOST_CHANGES_OPEN:
+        yield changed
+        yield sentence
+    else:
+        yield from _folded(f"What changed: {len(rows)} params and files", changed, sentence)
+
+
+def _classes(review: Review) -> Iterator[str]:
+    rows = [
+        [
+            text(one.name),
+            f"{one.num_images:,}",
+            wording.figure(one.recall_before),
+            wording.figure(one.recall_after),
+            wording.signed(one.recall_after - one.recall_before),
+            f"{one.gained}",
+            f"{one.lost}",
+            f"{one.p_value:.3g}",
+            _verdict_cell(one.verdict),
+        ]
+        for one in review.classes
+    ]
+    heads = ["class", "images", "recall before", "after", "difference", "gained", "lost", "p (Holm)", "verdict"]
+    changed = sum(one.verdict != NO_EVIDENCE for one in review.classes)
+    summary = f"By class: {changed} of {len(rows)} differ" if changed else "By class: no evidence of a difference in any"
+    yield from _folded(summary, table(heads, rows, "lrrrrrrrl"))
+
+
+def _flips(review: Review) -> Iterator[str]:
+    assert review.flips is not None
+    lines = []
+    for (sentence, mistakes), rows in zip(
+        wording.flip_sentences(review), (review.flips.lost, review.flips.gained), strict=True
+    ):
+        line = f"**{sentence}**" + (f" ({'; '.join(map(text, mistakes))})" if mistakes else "")
+        if len(rows):
+            more = f" and {len(rows) - MOST_ROWS_NAMED:,} more" if len(rows) > MOST_ROWS_NAMED else ""
+            line += f". Images {', '.join(str(row) for row in rows[:MOST_ROWS_NAMED])}{more}"
+        lines.append(f"{line}.")
+    summary = f"Images that changed sides: {len(review.flips.lost):,} lost, {len(review.flips.gained):,} gained"
+    yield from _folded(summary, *lines, "Images are counted from 0 in the order of the test split.")
+
+
+def _other_metrics(review: Review) -> Iterator[str]:
+    rows = [[code(name), *wording.other_metric_cells(*pair)] for name, pair in review.other_metrics.items()]
+    heads = ["metric", "before", "after", "difference"]
+    yield from _folded("Other metrics, which nothing can be tested for", table(heads, rows, "lrrr"))
+
+
+def _folded(summary: str, *blocks: str) -> Iterator[str]:
+    """The empty lines around the content make a platform read it as Markdown."""
+    yield f"<details><summary>{summary}</summary>"
+    yield from blocks
+    yield "</details>"

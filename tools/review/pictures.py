@@ -1,0 +1,106 @@
+"""Pictures of a review: curves overlaid, the change of the confusion matrix, the images that changed sides.
+
+Legend: N images, K classes, C channels, H height, W width.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from classifier.blocks import Images
+from classifier.figure_style import BLUE, VERMILION
+from classifier.figures import MOST_ANNOTATED_CLASSES
+from tools.review.flips import Flips, surest_first
+from tools.review.results import Results
+
+IMAGES_PER_ROW = 8
+MOST_IMAGES = 24
+"""Of each direction."""
+_LONGEST_NAME = 13
+_WORSE_TO_BETTER = LinearSegmentedColormap.from_list("worse to better", [VERMILION, "white", BLUE])
+
+
+def overlaid_curves(before: Results, after: Results) -> Figure:
+    """Loss and accuracy by epoch, before (dashed) and after, training and validation (where there is one)."""
+    figure = Figure(figsize=(9, 3.8))
+    axes_of = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
+    for measure, unit in (("loss", "cross-entropy (nats)"), ("accuracy", "share of images classified right")):
+        for results, line, when in ((before, "--", "before"), (after, "-", "after")):
+            _curves(axes_of[measure], results.history, measure, line, when)
+        axes_of[measure].xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes_of[measure].set(title=measure.capitalize(), xlabel="epoch", ylabel=unit)
+    axes_of["loss"].legend()
+    return figure
+
+
+def _curves(axes: Axes, history: pd.DataFrame, measure: str, line: str, when: str) -> None:
+    for split, colour, label in (("train", BLUE, "training"), ("val", VERMILION, "validation")):
+        if f"{split}_{measure}" in history:
+            figures, alpha = history[f"{split}_{measure}"], 0.6 if when == "before" else 1
+            axes.plot(history["epoch"], figures, line, marker=".", color=colour, alpha=alpha, label=f"{label}, {when}")
+
+
+def confusion_change(before: Results, after: Results) -> Figure:
+    """Counts after less before, by actual (row) and predicted class. Blue is better: more on the diagonal, fewer beside it."""
+    change_KK = _confusion(after) - _confusion(before)
+    better_KK = np.where(np.eye(len(change_KK), dtype=bool), change_KK, -change_KK)
+    num_classes, most = len(change_KK), max(1, int(np.abs(change_KK).max()))
+    side = min(max(4.5, 0.55 * num_classes + 2.2), 14.0)
+    figure = Figure(figsize=(side + 0.4, side))
+    axes = figure.subplots()
+    axes.imshow(better_KK, cmap=_WORSE_TO_BETTER, vmin=-most, vmax=most)
+    axes.grid(visible=False)
+    axes.set_xticks(range(num_classes), after.classes, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(num_classes), after.classes)
+    axes.set(title="Test images after less before: blue is better", xlabel="predicted", ylabel="actual")
+    if num_classes <= MOST_ANNOTATED_CLASSES:
+        for (row, column), change in np.ndenumerate(change_KK):
+            if change:
+                colour = "white" if abs(change) > 0.7 * most else "black"
+                axes.text(column, row, f"{change:+d}".replace("-", "−"), ha="center", va="center", fontsize=8, color=colour)
+    return figure
+
+
+def _confusion(results: Results) -> NDArray[np.int64]:
+    num_classes = len(results.classes)
+    cell_N = results.actual_N * num_classes + results.predicted_N
+    return np.bincount(cell_N, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Results) -> Figure:
+    """The images of each direction of which the wrong side was surest: actual class, and what each side took it for."""
+    parts = [
+        ("right → wrong", surest_first(flips.lost, after), VERMILION),
+        ("wrong → right", surest_first(flips.gained, before), BLUE),
+    ]
+    num_rows = [max(1, math.ceil(min(len(rows), MOST_IMAGES) / IMAGES_PER_ROW)) for _, rows, _ in parts]
+    figure = Figure(figsize=(9, 1.55 * sum(num_rows) + 0.9))
+    halves = figure.subfigures(2, 1, height_ratios=num_rows, squeeze=False).ravel()
+    for half, height, (words, rows, colour) in zip(halves, num_rows, parts, strict=True):
+        shown = rows[:MOST_IMAGES]
+        half.suptitle(f"{words}: {len(shown)} of {len(rows)}, surest first (actual: before → after)", fontsize=11, color=colour)
+        all_axes = half.subplots(height, IMAGES_PER_ROW, squeeze=False).ravel()
+        for axes in all_axes:
+            axes.axis("off")
+        for axes, row in zip(all_axes, shown, strict=False):
+            _show(axes, images_NCHW[row])
+            was, now = (_short(results.classes[results.predicted_N[row]]) for results in (before, after))
+            axes.set_title(f"{row}: {_short(before.classes[before.actual_N[row]])}\n{was} →\n{now}", fontsize=6.5)
+    return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _show(axes: Axes, image_CHW: NDArray[np.uint8]) -> None:
+    if len(image_CHW) == 3:
+        axes.imshow(image_CHW.transpose(1, 2, 0), interpolation="nearest")
+    else:
+        axes.imshow(image_CHW[0], cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")

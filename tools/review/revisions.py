@@ -1,0 +1,118 @@
+"""What a revision holds: a commit, branch, tag or experiment by its content in git, or the files of the workspace."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier.errors import UserError, shown, told
+
+WORKSPACE = "workspace"
+_EXPERIMENTS = "refs/exps"
+_EXPERIMENT = re.compile(r"refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38})/(?P<name>[^/]+)")
+"""As DVC names an experiment: below the commit that it started from."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One side of a review."""
+
+    name: str
+    commit: str | None
+    """None for the workspace."""
+
+    @property
+    def short_commit(self) -> str | None:
+        """Seven digits of the commit; None for the workspace."""
+        return self.commit and self.commit[:7]
+
+    def files(self, paths: list[str]) -> dict[str, bytes]:
+        """Content of those of `paths`, relative to the project's folder, that are files here."""
+        return _committed(self.commit, paths) if self.commit else _of_workspace(paths)
+
+    @contextmanager
+    def naming(self, folder: Path) -> Iterator[None]:
+        """Say `main:params.yaml` in errors, in place of the path of a copy in `folder`."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(str(error).replace(f"{folder}/", f"{self.name}:")) from None
+
+
+def find_revision(name: str) -> Revision:
+    """What git, or else DVC's experiments, know as `name`; `workspace` is the files in the current folder.
+
+    Raises UserError for an unknown or ambiguous name, in a folder without git, and for the workspace of a bare repository.
+    """
+    bare = _git("rev-parse", "--is-bare-repository") == b"true\n"
+    if name == WORKSPACE:
+        if bare:
+            raise UserError(
+                f"{WORKSPACE}: a bare repository has none; name two revisions, as in: python -m tools.review BASE HEAD"
+            )
+        return Revision(name, None)
+    commit = _commit(name) or _experiment(name)
+    if commit is None:
+        hint = "see `git branch --all` and `dvc exp list --all`; a shallow clone needs `git fetch --unshallow` first"
+        raise UserError(f"{name}: git knows no such revision and DVC no such experiment; {hint}")
+    return Revision(name, commit)
+
+
+def _commit(name: str) -> str | None:
+    done = _run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return done.stdout.decode().strip() if done.returncode == 0 else None
+
+
+def _experiment(name: str) -> str | None:
+    """The commit of an experiment; where several have the name, of the one that started from HEAD."""
+    lines = _git("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).decode(errors="replace").splitlines()
+    refs = [(line.partition(" ")[0], _EXPERIMENT.fullmatch(line.partition(" ")[2])) for line in lines]
+    found = {match["baseline"].replace("/", ""): commit for commit, match in refs if match and match["name"] == name}
+    if len(found) > 1:
+        here = found.get(_commit("HEAD") or "")
+        if here is None:
+            several = ", ".join(commit[:7] for commit in found.values())
+            raise UserError(f"{name}: {len(found)} experiments have this name; name one by its commit: {several}")
+        return here
+    return next(iter(found.values()), None)
+
+
+def _committed(commit: str, paths: list[str]) -> dict[str, bytes]:
+    """Read blobs from git in one go."""
+    prefix = _git("rev-parse", "--show-prefix").decode().rstrip("\n")
+    asked = [path for path in paths if "\n" not in path]
+    request = "".join(f"{commit}:{prefix}{path}\n" for path in asked).encode()
+    answer = _git("cat-file", "--batch", request=request)
+    found, position = {}, 0
+    for path in asked:
+        end = answer.index(b"\n", position)
+        header, position = answer[position:end].split(b" "), end + 1
+        if header[-1] in (b"missing", b"ambiguous") or not header[-1].isdigit():
+            continue
+        size = int(header[-1])
+        if header[-2] == b"blob":
+            found[path] = answer[position : position + size]
+        position += size + 1
+    return found
+
+
+def _of_workspace(paths: list[str]) -> dict[str, bytes]:
+    return {path: Path(path).read_bytes() for path in paths if Path(path).is_file()}
+
+
+def _git(*arguments: str, request: bytes | None = None) -> bytes:
+    """What git prints. Raises UserError with its words when it fails."""
+    done = _run_git(*arguments, request=request)
+    if done.returncode:
+        words = told(Exception(done.stderr.decode(errors="replace").removeprefix("fatal: ")))
+        raise UserError(f"git: {words or shown(arguments)}; run this in a folder of the project's repository")
+    return done.stdout
+
+
+def _run_git(*arguments: str, request: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], input=request, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UserError("git: not found; a review compares what git holds, so install git first") from None

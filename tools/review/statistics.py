@@ -1,0 +1,161 @@
+"""Paired comparisons of two models on the same images. docs/review.md says why these, and how often they raise a false alarm.
+
+Legend: N images, K classes, R resamples, C cells: the distinct triples of actual class, class predicted before and after.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, norm
+
+LEVEL = 0.05
+"""Of every test here; the intervals are of confidence 1 - LEVEL."""
+RESAMPLES = 10_000
+SEED = 0
+_VALUES_AT_ONCE = 2**20
+"""Drawn together: enough to be quick, few enough to stay in the processor's cache."""
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the bounds of its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def leaves_out_zero(self) -> bool:
+        """Whether zero lies outside."""
+        return self.low > 0 or self.high < 0
+
+
+def mcnemar_mid_p(gained: int, lost: int) -> float:
+    """Two-sided mid-p value of McNemar's test (Fagerland, Lydersen & Laake 2013), from the images that changed sides.
+
+    Under the null hypothesis each of them is as likely to be gained as lost. Without any, 1.
+    """
+    fewer, num_changed = min(gained, lost), gained + lost
+    return float(2 * binom.cdf(fewer, num_changed, 0.5) - binom.pmf(fewer, num_changed, 0.5))
+
+
+def accuracy_interval(gained: int, lost: int, num_images: int) -> Interval:
+    """Change of the share that is right, with the interval of Bonett & Price (2012): Wald's with an image more of each kind."""
+    estimate = (gained - lost) / num_images
+    share_gained, share_lost = (gained + 1) / (num_images + 2), (lost + 1) / (num_images + 2)
+    shift = share_gained - share_lost
+    half = _z() * math.sqrt((share_gained + share_lost - shift**2) / (num_images + 2))
+    return Interval(estimate, max(shift - half, -1.0), min(shift + half, 1.0))
+
+
+def mean_interval(values_N: Floats, num_resamples: int = RESAMPLES) -> Interval:
+    """Mean of paired differences, with the symmetric bootstrap-t interval (Hall 1988) over images."""
+    num_images = len(values_N)
+    rng = np.random.default_rng(SEED)
+    scale = float(np.abs(values_N).max())
+    if scale == 0:
+        return Interval(0.0, 0.0, 0.0)
+    scaled_N = values_N / scale  # at most 1, as a change of macro-F1 is
+    means, errors = [], []
+    for num_rows in _rows(num_resamples, num_images):
+        drawn_RN = scaled_N[rng.integers(0, num_images, (num_rows, num_images))]
+        mean_R = drawn_RN.mean(axis=1)
+        means.append(mean_R)
+        errors.append(np.sqrt(np.maximum(np.einsum("rn,rn->r", drawn_RN, drawn_RN) / num_images - mean_R**2, 0) / num_images))
+    estimate, error = float(scaled_N.mean()), float(scaled_N.std() / math.sqrt(num_images))
+    interval = _bootstrap_t(estimate, error, np.concatenate(means), np.concatenate(errors))
+    return Interval(interval.estimate * scale, interval.low * scale, interval.high * scale)
+
+
+def macro_f1_interval(
+    actual_N: Labels, before_N: Labels, after_N: Labels, num_classes: int, num_resamples: int = RESAMPLES
+) -> Interval:
+    """Change of macro-F1, with the symmetric bootstrap-t interval over images.
+
+    Drawing N images with replacement is drawing how often each cell occurs, so only the counts of cells are drawn.
+    """
+    if np.array_equal(before_N, after_N):
+        return Interval(0.0, 0.0, 0.0)
+    cells = np.stack([actual_N, before_N, after_N])
+    cells, count_C = np.unique(cells, axis=1, return_counts=True)
+    num_images, rng = len(actual_N), np.random.default_rng(SEED)
+    draws = [
+        macro_f1_change(rng.multinomial(num_images, count_C / num_images, size=num_rows).astype(np.float64), cells, num_classes)
+        for num_rows in _rows(num_resamples, len(count_C))
+    ]
+    (estimate,), (error,) = macro_f1_change(count_C[None].astype(np.float64), cells, num_classes)
+    return _bootstrap_t(float(estimate), float(error), *(np.concatenate(part) for part in zip(*draws, strict=True)))
+
+
+def macro_f1(actual_N: Labels, predicted_N: Labels, num_classes: int) -> float:
+    """Mean F1 of the classes that occur as actual or predicted class, as scikit-learn's `f1_score(average="macro")`."""
+    right_K = np.bincount(actual_N[actual_N == predicted_N], minlength=num_classes)
+    total_K = np.bincount(actual_N, minlength=num_classes) + np.bincount(predicted_N, minlength=num_classes)
+    return float((2 * right_K[total_K > 0] / total_K[total_K > 0]).mean())
+
+
+def macro_f1_change(count_RC: Floats, cells: Labels, num_classes: int) -> tuple[Floats, Floats]:
+    """Macro-F1 after less that before, and its standard error, with `count_RC[r, c]` images of the triple `cells[:, c]`.
+
+    The error is that of the infinitesimal jackknife: to first order, an image adds the slope of its cell.
+    """
+    actual_C, before_C, after_C = cells
+    before_R, slope_before_RC = _macro_f1_and_slope(count_RC, actual_C, before_C, num_classes)
+    after_R, slope_after_RC = _macro_f1_and_slope(count_RC, actual_C, after_C, num_classes)
+    error_R = np.sqrt(np.einsum("rc,rc->r", count_RC, (slope_after_RC - slope_before_RC) ** 2))
+    return after_R - before_R, error_R
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """p-values corrected for their number (Holm 1979), in the same order: all below LEVEL are findings together."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        least = max(least, min(1.0, p_values[index] * (len(p_values) - rank)))
+        corrected[index] = least
+    return corrected
+
+
+def _z() -> float:
+    return float(norm.ppf(1 - LEVEL / 2))
+
+
+def _rows(num_resamples: int, num_values: int) -> Iterator[int]:
+    """How many resamples of `num_values` values to draw at a time."""
+    at_once = max(1, _VALUES_AT_ONCE // num_values)
+    for start in range(0, num_resamples, at_once):
+        yield min(at_once, num_resamples - start)
+
+
+def _bootstrap_t(estimate: float, error: float, estimate_R: Floats, error_R: Floats) -> Interval:
+    """`estimate` plus and minus `error` times the quantile of the resamples' distances from it in units of their own errors.
+
+    Where hardly an image differs, many resamples have no error and the quantile is infinite: no change can be larger than 1.
+    """
+    distance_R = np.abs(estimate_R - estimate)
+    distances_R = np.divide(distance_R, error_R, out=np.full_like(distance_R, np.inf), where=error_R > 0)
+    distances_R[distance_R == 0] = 0
+    half = float(np.quantile(distances_R, 1 - LEVEL, method="higher")) * error if error else 0.0
+    half = min(half, 1.0)
+    return Interval(estimate, estimate - half, estimate + half)
+
+
+def _macro_f1_and_slope(count_RC: Floats, actual_C: Labels, predicted_C: Labels, num_classes: int) -> tuple[Floats, Floats]:
+    """Macro-F1 and what one image more of a cell would add to it, to first order. (F1 is 2 right / (actual + predicted).)"""
+    right_C = actual_C == predicted_C
+    class_K = np.arange(num_classes)[:, None]
+    is_actual_CK, is_predicted_CK = (actual_C == class_K).T, (predicted_C == class_K).T
+    total_RK = count_RC @ (is_actual_CK.astype(np.float64) + is_predicted_CK)
+    occurs_RK = total_RK > 0
+    per_image_RK = np.divide(1, total_RK, out=np.zeros_like(total_RK), where=occurs_RK)
+    f1_RK = 2 * (count_RC @ (is_actual_CK & is_predicted_CK).astype(np.float64)) * per_image_RK
+    num_occurring_R = occurs_RK.sum(axis=1)
+    loss_RK = f1_RK * per_image_RK
+    slope_RC = 2 * per_image_RK[:, actual_C] * right_C - loss_RK[:, actual_C] - loss_RK[:, predicted_C]
+    return f1_RK.sum(axis=1) / num_occurring_R, slope_RC / num_occurring_R[:, None]

@@ -1,0 +1,137 @@
+"""The sentences and cells of a review, as plain text that Markdown and HTML share."""
+
+from tools.review.flips import commonest_mistakes
+from tools.review.results import Results
+from tools.review.review import Review
+from tools.review.statistics import Interval
+from tools.review.verdicts import BETTER, NO_EVIDENCE, WORSE, TestedMetric
+
+MOST_MISTAKES_NAMED = 5
+_WORDS = {"test_accuracy": "test accuracy", "test_loss": "test loss", "test_macro_f1": "macro-F1"}
+
+
+def metric_words(name: str) -> str:
+    """`test_accuracy` as one says it; other names as they are."""
+    return _WORDS.get(name, name)
+
+
+def figure(value: float | None) -> str:
+    """Four decimals; whole numbers above 1, as those of epochs, without any; a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value > 1 and value.is_integer() else f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """A difference, with its sign."""
+    text = f"{value:+.4f}"
+    return text.replace("-", "−") if float(text) else text[1:]
+
+
+def interval_words(interval: Interval) -> str:
+    """The bounds."""
+    return f"{signed(interval.low)} to {signed(interval.high)}"
+
+
+def revision_words(results: Results) -> str:
+    """`main (140ab41)`; only the commit where the revision was named by it."""
+    name, commit = results.revision.name, results.revision.short_commit
+    if commit is None:
+        return name
+    return commit if commit.startswith(name) or name.startswith(commit) else f"{name} ({commit})"
+
+
+def headline(review: Review) -> tuple[str, str]:
+    """The verdict, and the sentence that goes on from it."""
+    accuracy = review.metrics[0]
+    if review.refusal:
+        return "Not comparable", f": {review.refusal}."
+    if review.identical:
+        return "No difference", f": both give each of the {len(review.after.actual_N):,} test images the same class and loss."
+    assert accuracy.interval is not None
+    moved = f"{figure(accuracy.before)} → {figure(accuracy.after)}, {signed(accuracy.interval.estimate)}"
+    sentence = f"{moved} (95 % interval {interval_words(accuracy.interval)})."
+    if accuracy.verdict == NO_EVIDENCE:
+        return "No evidence of a difference", f" in test accuracy: {sentence}"
+    return accuracy.verdict.capitalize(), f": test accuracy {sentence}"
+
+
+def further_verdicts(review: Review) -> list[str]:
+    """Sentences on the other metrics, the classes, and the spread between seeds."""
+    if review.refusal or review.identical:
+        return []
+    sentences = [f"{_capital(metric_words(metric.name))}: {metric.verdict}." for metric in review.metrics[1:]]
+    for verdict in (WORSE, BETTER):
+        names = [one.name for one in review.classes if one.verdict == verdict]
+        if names:
+            sentences.append(f"{'Class' if len(names) == 1 else 'Classes'} {verdict}: {', '.join(names)}.")
+    return [*sentences, *_spread_sentences(review)]
+
+
+def _spread_sentences(review: Review) -> list[str]:
+    if review.spread is None:
+        return []
+    within = [metric for metric in review.metrics if review.within_spread(metric) and metric.interval is not None]
+    if not within:
+        return [
+            f"No difference lies within what another seed alone makes ({review.spread.num_seeds} seeds of the default setting)."
+        ]
+    bounds = ", ".join(f"{metric_words(metric.name)} ±{review.spread.bounds[metric.name]:.4f}" for metric in within)
+    return [f"Within what another seed alone makes ({review.spread.num_seeds} seeds of the default setting): {bounds}."]
+
+
+def stale_sentences(review: Review) -> list[str]:
+    """One for each stage whose results are not of the params and files beside them."""
+    return [
+        f"dvc.lock of {revision} is stale: stage {stage} ran with another {', '.join(names)}"
+        for revision, stages in review.stale.items()
+        for stage, names in stages.items()
+    ]
+
+
+def touched_sentence(review: Review) -> str:
+    """Which stages the changes touch."""
+    touched = review.touched
+    parts = [
+        f"{words} {', '.join(stages)}"
+        for words, stages in (
+            ("directly", touched.directly),
+            ("through their inputs", touched.by_inputs),
+            ("for no reason on record, as on another kind of machine,", touched.unexplained),
+        )
+        if stages
+    ]
+    return f"Stages touched: {'; '.join(parts)}." if parts else "No stage is touched: both have the same dvc.lock."
+
+
+def metric_cells(metric: TestedMetric) -> list[str]:
+    """Before, after, difference, interval, verdict."""
+    interval = metric.interval
+    compared = (signed(interval.estimate), interval_words(interval)) if interval else ("–", "–")
+    return [figure(metric.before), figure(metric.after), *compared, metric.verdict]
+
+
+def other_metric_cells(before: float | None, after: float | None) -> list[str]:
+    """Before, after, difference."""
+    if before is None or after is None:
+        return [figure(before), figure(after), "–"]
+    whole = before.is_integer() and after.is_integer() and max(before, after) > 1
+    return [figure(before), figure(after), f"{after - before:+.0f}".replace("-", "−") if whole else signed(after - before)]
+
+
+def flip_sentences(review: Review) -> list[tuple[str, list[str]]]:
+    """A sentence for each direction, and the commonest mistakes that it is made of."""
+    assert review.flips is not None
+    told = []
+    for rows, wrong, words in (
+        (review.flips.lost, review.after, "right before and wrong after"),
+        (review.flips.gained, review.before, "wrong before and right after"),
+    ):
+        mistakes = commonest_mistakes(rows, wrong, MOST_MISTAKES_NAMED)
+        pairs = [f"{actual} taken for {predicted}: {count}" for actual, predicted, count in mistakes]
+        told.append((f"{len(rows):,} images {words}", pairs))
+    return told
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
