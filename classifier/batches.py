@@ -22,10 +22,13 @@ class Batches:
         if self.resident:
             self.resident = (self.resident[0].to(device), self.resident[1].to(device))
 
+    def placed(self, rows_N: Tensor) -> Tensor:
+        """Rows that are on the CPU, brought to where `cut` needs them."""
+        return rows_N.to(self.device) if self.resident else rows_N
+
     def cut(self, rows_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Images_NCHW (uint8) and labels_N (int64) of the rows, which are on the CPU; the copy need not have arrived."""
+        """Images_NCHW (uint8) and labels_N (int64) of the `placed` rows; the copy to the device need not have arrived."""
         if self.resident:
-            rows_N = rows_N.to(self.device, non_blocking=True)
             return self.resident[0][rows_N], self.resident[1][rows_N]
         batch = self.dataset.batch(rows_N)
         if self.device.type == "cpu":

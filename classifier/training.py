@@ -148,7 +148,7 @@ def _train_epoch(
     """One pass in an order drawn for this epoch; return mean loss and accuracy, summed over images and divided once."""
     trainee.model.train()
     num_images = len(batches.dataset)
-    order = torch.randperm(num_images, generator=generator(params.seed, "shuffle", number))
+    order = batches.placed(torch.randperm(num_images, generator=generator(params.seed, "shuffle", number)))
     dropout = DropoutKeys(trainee.model, num_images, params.seed, number, batches.device)
     augmented = Augmentations(params.augment, num_images, params.seed, number, batches.device)
     tally = _Tally(batches.device)

@@ -1,0 +1,258 @@
+"""How fast the training loop is, beside the usual ways and the limit of the machine: on Linux,
+
+    python -m benchmarks.train
+
+Each system trains in a process of its own; they take turns, a slice of steps each, for several rounds. With data/dataset, which
+`dvc repro` makes, the images are its; without it they are random, of the same number and size: no time here depends on
+what they show. Rewrites benchmarks/train.json, benchmarks/train.md and benchmarks/train.png.
+"""
+
+import argparse
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.record import ROOT, circumstances, page_head, spread
+from benchmarks.train_slices import Slices
+from benchmarks.tutorial import write_for_torchvision
+from classifier.arrays import load_split, write_split
+from classifier.figure_style import BLUE, GREEN, GREY, VERMILION, save_png, styled
+from classifier.files import write_json, write_text
+from classifier.params.base import read_yaml, validate
+from classifier.params.train import TrainParams
+
+NUM_EPOCH_IMAGES = 60_000
+"""An epoch is worked out for so many: all training images of Fashion-MNIST."""
+NUM_IMAGES = 54_000
+IMAGES_PER_STEP = 256
+COLOURS = {"tutorial": VERMILION, "torchvision + workers": GREY, "tensors + DataLoader": GREEN, "ours": BLUE}
+SYSTEMS = tuple(COLOURS)
+TUTORIAL_RECIPE: dict[str, Any] = {
+    "optimizer": "adam",
+    "lr": 0.001,
+    "momentum": None,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup_fraction": 0.0,
+    "augment": [],
+    "label_smoothing": 0.0,
+    "clip_norm": None,
+    "ema_decay": None,
+    "epochs": 1,
+}
+WANTED = {"cnn": 2.6, "mlp": 3.5}
+"""Times faster than the tutorial's loop."""
+PACKAGES = ("torch", "torchvision", "numpy")
+
+
+def main() -> None:
+    """Measure and write the record."""
+    parser = argparse.ArgumentParser(description="Speed and memory of the training loop, beside the usual ways.")
+    parser.add_argument("--rounds", type=int, default=7, help="slices of each system, in turn")
+    parser.add_argument(
+        "--steps", type=int, default=40, help="steps of 256 images in a slice, or as many images in other steps"
+    )
+    arguments = parser.parse_args()
+    params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
+    with tempfile.TemporaryDirectory() as folder:
+        data = _prepare_data(Path(folder))
+        figures = _measure(Path(folder), _networks(params), arguments.rounds, arguments.steps)
+    record = {
+        "command": f"python -m benchmarks.train --rounds {arguments.rounds} --steps {arguments.steps}",
+        "data": data,
+        "rounds": arguments.rounds,
+        "images_per_slice": arguments.steps * IMAGES_PER_STEP,
+        "threads": params.threads,
+        **circumstances(PACKAGES),
+        **figures,
+    }
+    write_json(ROOT / "benchmarks/train.json", record)
+    write_text(ROOT / "benchmarks/train.md", _page(record))
+    _plot(record, ROOT / "benchmarks/train.png")
+    print(_page(record))
+
+
+def _prepare_data(folder: Path) -> str:
+    """Put the training images under `folder`, as arrays and as torchvision wants them; return what they are."""
+    built = ROOT / "data/dataset/train"
+    if built.is_dir():
+        images_NCHW, labels_N = load_split(built)
+        named = f"data/dataset/train, {len(labels_N):,} images"
+    else:
+        rng = np.random.default_rng(0)
+        images_NCHW = rng.integers(0, 256, (NUM_IMAGES, 1, 28, 28), dtype=np.uint8)
+        labels_N = rng.integers(0, 10, NUM_IMAGES)
+        named = f"random, {NUM_IMAGES:,} images of 28×28"
+    write_split(folder / "split", len(labels_N), (1, 28, 28), [(images_NCHW, labels_N)])
+    write_for_torchvision(folder / "split", images_NCHW[:, 0], labels_N)
+    return named
+
+
+def _networks(params: TrainParams) -> dict[str, TrainParams]:
+    """The settings to train with, by network; the default one has its own recipe."""
+    cnn = params.model_copy(update=TUTORIAL_RECIPE | {"network": "cnn", "batch_size": 256})
+    mlp = params.model_copy(update=TUTORIAL_RECIPE | {"network": "mlp", "batch_size": 32})
+    return {"cnn": cnn, "mlp": mlp} | {params.network: params.model_copy(update={"epochs": 1})}
+
+
+def _measure(folder: Path, networks: dict[str, TrainParams], rounds: int, num_steps: int) -> dict[str, Any]:
+    num_images = num_steps * IMAGES_PER_STEP
+    per_image: dict[tuple[str, str], list[float]] = {}
+    ceilings: list[dict[str, float]] = []
+    with ExitStack() as stack:
+        runs = {
+            (network, system): stack.enter_context(
+                Slices(
+                    {
+                        "system": system,
+                        "params": params.model_dump(),
+                        "folder": str(folder / "split"),
+                        "num_steps": -(-num_images // params.batch_size),
+                    }
+                )
+            )
+            for network, params in networks.items()
+            for system in SYSTEMS
+        }
+        ceiling = stack.enter_context(
+            Slices({"system": "ceiling", "params": {"threads": next(iter(networks.values())).threads}})
+        )
+        flops = {network: runs[network, "ours"].ask("flops") for network in networks}
+        for run in runs.values():
+            run.ask("slice")  # the first steps set up kernels and loading processes
+        for _ in range(rounds):
+            ceilings.append(ceiling.ask("slice"))
+            for (network, system), run in runs.items():
+                batch_size = networks[network].batch_size
+                seconds = run.ask("slice") / (-(-num_images // batch_size) * batch_size)
+                per_image.setdefault((network, system), []).append(seconds)
+        peaks = {key: run.ask("peak") for key, run in runs.items()}
+    return {
+        "ceiling_GFLOP_per_s": {name: spread([measured[name] for measured in ceilings]) for name in ceilings[0]},
+        "networks": {
+            network: {
+                "batch_size": networks[network].batch_size,
+                "MFLOP_per_image": round(flops[network] / 1e6, 3),
+                "systems": {
+                    system: _figures(per_image[network, system], flops[network], peaks[network, system]) for system in SYSTEMS
+                },
+                "ours_times_faster_than": {
+                    system: spread(_ratios(per_image[network, system], per_image[network, "ours"]))
+                    for system in SYSTEMS
+                    if system != "ours"
+                },
+            }
+            for network in networks
+        },
+        "wanted_times_faster_than_tutorial": WANTED,
+    }
+
+
+def _figures(per_image: list[float], flops_per_image: float, peak_MiB: float) -> dict[str, Any]:
+    """Of one system and network; rates are those of the median slice."""
+    median = statistics.median(per_image)
+    return {
+        "seconds_per_epoch": spread([seconds * NUM_EPOCH_IMAGES for seconds in per_image]),
+        "images_per_s": round(1 / median),
+        "GFLOP_per_s": round(flops_per_image / median / 1e9, 1),
+        "peak_MiB": round(peak_MiB),
+    }
+
+
+def _ratios(theirs: list[float], ours: list[float]) -> list[float]:
+    """Pair by pair: of the same round."""
+    return [slow / fast for slow, fast in zip(theirs, ours, strict=True)]
+
+
+def _page(record: dict[str, Any]) -> str:
+    """The record as Markdown."""
+    facts = [
+        f"images: {record['data']}; {record['images_per_slice']:,} in a slice, n = {record['rounds']} rounds in turn, "
+        f"{record['threads']} threads"
+    ]
+    lines = [
+        *page_head("Speed of the training loop", "train", record, facts),
+        "",
+        "![Seconds per epoch and rates, by network and system](train.png)",
+        "",
+        f"An epoch is {NUM_EPOCH_IMAGES:,} training images, without validation, worked out from the slices: median, least to",
+        "greatest. Times faster: of the two slices of the same round, median, least to greatest.",
+        "",
+        "- **tutorial**: transforms of every sample in a DataLoader, float32, Adam, the loss read at every step;",
+        "- **torchvision + workers**: torchvision's data set and two loading processes, after PyTorch's MNIST example;",
+        "- **tensors + DataLoader**: all images normalised in memory, then a DataLoader;",
+        "- **ours**: `classifier/training.py` with `precision: auto`; the last network with the recipe of `params.yaml`, where",
+        "  the other systems have Adam.",
+    ]
+    for network, figures in record["networks"].items():
+        lines += ["", f"## {network}, {figures['batch_size']} images a step, {figures['MFLOP_per_image']} MFLOP an image", ""]
+        lines += _network_table(figures)
+    wanted = ", ".join(f"{times} on `{network}`" for network, times in record["wanted_times_faster_than_tutorial"].items())
+    lines += [
+        "",
+        f"Wanted, times faster than the tutorial at least: {wanted}. FLOPs are those of products and convolutions,",
+        "forward and backward. The peak memory of a process holds mapped files too; what loading processes have for themselves",
+        "is added.",
+        "",
+        "## What the machine does at best, GFLOP/s",
+        "",
+        "| operation | median | least to greatest |",
+        "|---|---|---|",
+        *(f"| {name} | {row['median']:.0f} | {row['min']:.0f} to {row['max']:.0f} |" for name, row in _ceiling(record)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _network_table(figures: dict[str, Any]) -> list[str]:
+    faster = figures["ours_times_faster_than"] | {"ours": None}
+    rows = [
+        f"| {system} | {_ranged(of['seconds_per_epoch'])} | {of['images_per_s']:,} | {of['GFLOP_per_s']:.0f} "
+        f"| {of['peak_MiB']} | {_ranged(faster[system]) if faster[system] else ''} |"
+        for system, of in figures["systems"].items()
+    ]
+    return ["| | s/epoch | images/s | GFLOP/s | peak MiB | ours is times faster |", "|---|---|---|---|---|---|", *rows]
+
+
+def _ranged(row: dict[str, float]) -> str:
+    return f"{row['median']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
+
+
+def _ceiling(record: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
+    return list(record["ceiling_GFLOP_per_s"].items())
+
+
+def _plot(record: dict[str, Any], path: Path) -> None:
+    """Seconds per epoch by network and system, with their range; and the rates beside those of a matrix product."""
+    networks = record["networks"]
+    places = np.arange(len(networks))
+    with styled():
+        figure = Figure(figsize=(10, 4))
+        seconds, rates = figure.subplots(1, 2)
+        for number, (system, colour) in enumerate(COLOURS.items()):
+            rows = [of["systems"][system] for of in networks.values()]
+            at = places + 0.2 * (number - 1.5)
+            epochs = [row["seconds_per_epoch"] for row in rows]
+            medians = [row["median"] for row in epochs]
+            below = [row["median"] - row["min"] for row in epochs]
+            above = [row["max"] - row["median"] for row in epochs]
+            seconds.bar(at, medians, 0.19, yerr=[below, above], color=colour, label=system, ecolor="black", capsize=2)
+            rates.bar(at, [row["GFLOP_per_s"] for row in rows], 0.19, color=colour)
+        for name, style in (("bfloat16", "-"), ("float32", "--")):
+            ceiling = record["ceiling_GFLOP_per_s"][f"matrix product, {name}"]["median"]
+            rates.axhline(ceiling, color="black", linestyle=style, linewidth=1, label=f"matrix product, {name}")
+        for axes, title in ((seconds, f"Seconds per epoch of {NUM_EPOCH_IMAGES:,} images"), (rates, "GFLOP/s")):
+            axes.set_title(title)
+            axes.set_xticks(places, list(networks))
+            axes.set_yscale("log")
+            axes.grid(axis="x", visible=False)
+            axes.legend(fontsize=8)
+        save_png(figure, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""One training system in a process of its own, which runs a slice of steps whenever it is told to.
+
+    python -m benchmarks.train_slices '{"system": "ours", "network": "cnn", …}'
+
+A line on standard input is a request, a line on standard output the reply, both JSON. benchmarks/train.py is the other end.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.ceiling import rates
+from benchmarks.record import ROOT
+from classifier.arrays import load_split
+from classifier.compute import set_up_compute
+from classifier.dataset import ImageDataset
+from classifier.model import ImageClassifier
+from classifier.networks import build_network
+from classifier.params.train import TrainParams
+from classifier.precision import resolve_precision
+from classifier.training import Trainee, fit
+from classifier.whitening import fit_first_layer
+
+MEAN, STD = [0.286], [0.353]
+SHAPE_CHW = (1, 28, 28)
+NUM_CLASSES = 10
+NUM_IMAGES_TO_FIT = 5000
+NUM_WARMUP_STEPS = 6
+"""Untimed, before every slice: they also use up what loading processes had ready."""
+SECONDS_FOR_LOADERS_TO_FALL_IDLE = 0.5
+
+
+class Slices:
+    """The calling end: a process that measures slices, which is ended with the context."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "benchmarks.train_slices", json.dumps(settings)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, request: str) -> Any:
+        """Send a request and wait for the reply. Raises RuntimeError when the process has ended instead."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(request + "\n")
+        self.process.stdin.flush()
+        reply = self.process.stdout.readline()
+        if not reply:
+            raise RuntimeError(f"{self.process.args!r} ended with status {self.process.wait()}")
+        return json.loads(reply)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    settings = json.loads(sys.argv[1])
+    answers: dict[str, Callable[[], object]]
+    if settings["system"] == "ceiling":
+        torch.set_num_threads(settings["params"]["threads"])
+        answers = {"slice": rates}
+    else:
+        params = TrainParams(**settings["params"])
+        run = _ours(settings, params) if settings["system"] == "ours" else _usual(settings, params)
+        answers = {"slice": run, "peak": _peak_mebibytes, "flops": lambda: _flops_per_image(settings, params)}
+    for request in sys.stdin:
+        print(json.dumps(answers[request.strip()]()), flush=True)
+
+
+def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
+    """A slice of our loop: an epoch of a data set that is a piece of the whole one. Returns its seconds."""
+    device = set_up_compute(params.device, params.threads)
+    dataset = ImageDataset.from_folder(Path(settings["folder"]))
+    precision = resolve_precision(params.precision, params.network, device)
+    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
+    model = ImageClassifier(network, MEAN, STD, precision)
+    fit_first_layer(network, model.normalised(dataset.batch(torch.arange(NUM_IMAGES_TO_FIT))[0]))
+    trainee = Trainee(model.to(device), params, device)
+    no_validation = _piece(dataset, 0, 0)
+    num_images = settings["num_steps"] * params.batch_size
+    starts = _starts(len(dataset), num_images)
+
+    def epoch_of(start: int, num_images: int) -> float:
+        piece = _piece(dataset, start, num_images)
+        began = time.perf_counter()
+        fit(trainee, piece, no_validation, params, device, lambda result: None)
+        return time.perf_counter() - began
+
+    def run() -> float:
+        epoch_of(0, NUM_WARMUP_STEPS * params.batch_size)
+        return epoch_of(next(starts), num_images)
+
+    return run
+
+
+def _starts(num_images: int, length: int) -> Iterator[int]:
+    while True:
+        yield from range(0, num_images - length + 1, length)
+
+
+def _piece(dataset: ImageDataset, start: int, num_images: int) -> ImageDataset:
+    rows = slice(start, start + num_images)
+    return ImageDataset(dataset.images_NCHW[rows], dataset.labels_N[rows])
+
+
+def _usual(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
+    """A slice of one of the usual loops, with torch's own number of threads. Returns its seconds."""
+    from benchmarks import tutorial  # the others do without torchvision, which is part of what a process holds
+
+    network = _plain_network(params)
+    images_NCHW, labels_N = load_split(Path(settings["folder"]))
+    if settings["system"] == "torchvision + workers":
+        steps = tutorial.example_steps(network, Path(settings["folder"]), params.batch_size)
+    else:
+        make = {"tutorial": tutorial.tutorial_steps, "tensors + DataLoader": tutorial.tensor_steps}[settings["system"]]
+        steps = make(network, images_NCHW[:, 0], labels_N, params.batch_size)
+
+    def run() -> float:
+        _advance(steps, NUM_WARMUP_STEPS)
+        began = time.perf_counter()
+        _advance(steps, settings["num_steps"])
+        seconds = time.perf_counter() - began
+        time.sleep(SECONDS_FOR_LOADERS_TO_FALL_IDLE)
+        return seconds
+
+    return run
+
+
+def _advance(steps: Iterator[None], count: int) -> None:
+    for _ in islice(steps, count):
+        pass
+
+
+def _plain_network(params: TrainParams) -> nn.Module:
+    """As its definition says, in float32 and torch's own memory layout."""
+    if params.network == "cnn":
+        from benchmarks.tutorial import TutorialCnn
+
+        return TutorialCnn()
+    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
+    fit_first_layer(network, torch.randn(NUM_IMAGES_TO_FIT, *SHAPE_CHW))
+    return network
+
+
+def _flops_per_image(settings: dict[str, Any], params: TrainParams) -> float:
+    """Of products and convolutions, forward and backward, one step; those of the optimizer are not counted."""
+    images_NCHW = torch.randn(params.batch_size, *SHAPE_CHW)
+    labels_N = torch.zeros(params.batch_size, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        cross_entropy(_plain_network(params)(images_NCHW), labels_N).backward()
+    return float(counter.get_total_flops()) / params.batch_size
+
+
+def _peak_mebibytes() -> float:
+    """Most memory that this process has held, mapped files included, and what its loading processes hold for themselves."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak_KiB = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    own = sum(child.memory_full_info().uss for child in psutil.Process(os.getpid()).children())
+    return peak_KiB / 1024 + own / 2**20
+
+
+if __name__ == "__main__":
+    main()

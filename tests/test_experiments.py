@@ -1,0 +1,491 @@
+"""The named experiments: what is refused before anything runs, what real DVC makes of the rest, the table, the comparison."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+from filelock import FileLock
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import binom
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from classifier.errors import UserError
+from classifier.params.base import read_yaml
+from tests.pipeline import SOURCE, Repository
+from tools.experiments.__main__ import main
+from tools.experiments.dvc import TrainingClock
+from tools.experiments.listed import read_experiments
+from tools.experiments.picture import accuracy_against_seconds
+from tools.experiments.ranking import paired_p_values
+from tools.experiments.results_file import Run
+from tools.experiments.settings import refuse_bad, set_param_options
+
+NUM_IMAGES = 400
+STAGE = f"""
+import json, os, pathlib, sys, time
+from ruamel.yaml import YAML
+params = YAML(typ="safe").load(pathlib.Path("params.yaml"))
+if params["lr"] == 666:
+    sys.exit("error: diverged")
+for name in ("models", "metrics", "plots"):
+    pathlib.Path(name).mkdir(exist_ok=True)
+write = lambda name, text: pathlib.Path(name).write_text(text)
+if sys.argv[1] == "train":
+    print("epoch 1/1", flush=True)
+    write("models/model.json", json.dumps({{"num_parameters": 12345, "computed_with": {{"torch": "9.9", "threads": 1}}}}))
+    write("metrics/train.json", json.dumps({{"train_loss": 0.5, "best_epoch": 1}}))
+    write("plots/history.csv", "epoch,train_loss,train_accuracy\\n1,0.5,0.5\\n")
+else:
+    wrong = round(100 * params["lr"]) + params["seed"]
+    rows = [("cat", "dog" if row < wrong else "cat", 1.5 if row < wrong else 0.5) for row in range({NUM_IMAGES})]
+    head, cells = "actual,predicted,confidence,loss\\n", "{{}},{{}},0.75,{{}}\\n"
+    write("plots/predictions.csv", head + "".join(cells.format(*row) for row in rows))
+    write("plots/classes.csv", "class,recall,support\\ncat,0.5,{NUM_IMAGES}\\ndog,0,0\\n")
+    right = {NUM_IMAGES} - wrong
+    recall, dog = right / {NUM_IMAGES}, 0
+    f1 = 2 * right / ({NUM_IMAGES} + right) / (2 if wrong else 1)
+    loss = sum(row[2] for row in rows) / {NUM_IMAGES}
+    write("metrics/test.json", json.dumps({{"test_accuracy": recall, "test_loss": loss, "test_macro_f1": f1}}))
+"""
+"""Stands in for stages that take long: of 400 images, 100 lr + seed are wrong, and always the first ones."""
+
+EXPERIMENTS = {
+    "good": {"description": "the good one", "overrides": {"lr": 0.1}, "reported": {"accuracy": 0.97, "source": "a book"}},
+    "bad": {"description": "the bad one", "overrides": {"lr": 1.5}},
+}
+
+
+def uncached(*paths: str) -> list[dict[str, Any]]:
+    return [{path: {"cache": False}} for path in paths]
+
+
+class Project(Repository):
+    """This project's params, experiments and tools around stages that take a moment."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.write("stage.py", STAGE)
+        keys = list(read_yaml(root / "params.yaml"))
+        train = {
+            "cmd": "python stage.py train",
+            "deps": ["stage.py"],
+            "params": keys,
+            "outs": ["models/model.json"],
+            "metrics": uncached("metrics/train.json"),
+            "plots": uncached("plots/history.csv"),
+        }
+        evaluate = {
+            "cmd": "python stage.py evaluate",
+            "deps": ["models/model.json", "data/dataset/test"],
+            "params": ["lr", "seed"],
+            "metrics": uncached("metrics/test.json"),
+            "plots": uncached("plots/predictions.csv", "plots/classes.csv"),
+        }
+        self.write("dvc.yaml", yaml.safe_dump({"stages": {"train": train, "evaluate": evaluate}}, sort_keys=False))
+        self.write("data/dataset/test/images", "images")
+        self.experiments(EXPERIMENTS)
+        self.git("add", "--all", "--force", "data", ".")
+        self.git("commit", "--quiet", "--message", "a tiny pipeline")
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(text, encoding="utf-8")
+
+    def experiments(self, values: dict[str, Any]) -> None:
+        self.write("experiments.yaml", json.dumps(values))
+
+    @property
+    def records(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads(self.read("benchmarks/results.json"))
+        return read
+
+    @property
+    def refs(self) -> dict[str, str]:
+        """Name to commit of the experiments, those of the last commit first in case of doubt."""
+        lines = self.git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
+        return {line.split()[0].split("/")[-1]: line.split()[1] for line in lines if not line.startswith("refs/exps/exec")}
+
+    def state(self) -> dict[str, bytes | str]:
+        """All that must be as before a run: HEAD, branch, index, and every file but DVC's own and the results."""
+        made = (".git", ".dvc", "benchmarks")
+        files = [path for path in sorted(self.root.rglob("*")) if path.relative_to(self.root).parts[0] not in made]
+        contents: dict[str, bytes | str] = {str(path): path.read_bytes() for path in files if path.is_file()}
+        git = {
+            name: self.git(*name.split())
+            for name in ("symbolic-ref HEAD", "rev-parse HEAD", "diff", "diff --cached", "stash list")
+        }
+        return contents | git
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    project = Project(tmp_path / "project")
+    monkeypatch.chdir(project.root)
+    for name, value in project.environment().items():
+        monkeypatch.setenv(name, value)
+    return project
+
+
+def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    """One after the other, since each starts from what the one before has left."""
+    project.experiments({**EXPERIMENTS, "failing": {"description": "no result", "overrides": {"lr": 666}}})
+    edited = project.read("params.yaml").replace("epochs: 3", "epochs: 99") + "# an edit\n"
+    project.write("params.yaml", edited)
+    project.write("notes", "untracked")
+    project.git("add", "notes")
+    before = project.state()
+
+    assert main(["run", "failing", "good", "--seeds", "0-1"]) == 1
+    told = capfd.readouterr().out
+    assert "not part of it, since not committed: params.yaml" in told
+    assert "applied to your workspace" not in told
+    assert told.endswith("experiments: 2 of 4 done; failed: failing-seed0, failing-seed1\n")
+    assert project.state() == before, "edits and index are as they were"
+    assert project.refs.keys() == {"good-seed0", "good-seed1"}
+    assert project.git("status", "--porcelain") == " M experiments.yaml\nA  notes\n M params.yaml\n?? benchmarks/\n"
+    records = project.records
+    assert records.keys() == {"good"}
+    assert (records["good"]["params"]["epochs"], records["good"]["params"]["lr"]) == (3, 0.1), "of the commit, and the override"
+    first, second = records["good"]["runs"]
+    assert (first["metrics"]["test_accuracy"], second["metrics"]["test_accuracy"]) == (390 / 400, 389 / 400)
+    assert (first["seed"], second["seed"], second["num_parameters"]) == (0, 1, 12345)
+    assert first["commit"] == project.git("rev-parse", "HEAD").strip()
+    assert first["experiment"] == project.refs["good-seed0"]
+    assert 0 < first["seconds"] < 30
+    assert list((project.root / ".dvc/tmp").glob("experiments/*")) == []
+
+    assert main(["run", "good", "--seeds", "0,1"]) == 0
+    told = capfd.readouterr().out
+    assert told.count("has its result already") == 2
+    assert "Running stage" not in told
+    assert project.records == records
+
+    project.experiments({"good": {"description": "changed", "overrides": {"lr": 0.2}}})
+    assert main(["run"]) == 1
+    assert re.search(
+        r"good-seed0: the name is taken by another experiment \(lr was 0.1, here 0.2\); .*--force replaces it",
+        capfd.readouterr().out,
+    )
+    assert project.refs["good-seed0"] == first["experiment"]
+
+    assert main(["run", "--force"]) == 0
+    assert project.refs["good-seed0"] != first["experiment"]
+    runs = project.records["good"]["runs"]
+    assert [(run["seed"], run["metrics"]["test_accuracy"]) for run in runs] == [(0, 380 / 400)], "seed 1 had other params"
+
+    project.git("commit", "--quiet", "--message", "notes only", "notes")
+    assert main(["run"]) == 0
+    assert re.search(r"good-seed0: has its result already \(\w{7}, begun from \w{7}\)", capfd.readouterr().out)
+    project.write("stage.py", STAGE + "# other code\n")
+    project.git("commit", "--quiet", "--message", "other code", "stage.py")
+    assert main(["run"]) == 0
+    assert re.search(r"the one begun from \w{7} stays, but is another \(stage.py was another\)", capfd.readouterr().out)
+    names = project.git("for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps").split()
+    assert names.count("good-seed0") == 2
+
+
+def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    project.write("stage.py", STAGE + "# an edit\n")
+    with pytest.raises(UserError, match=r"^not committed: stage\.py; queued experiments begin from the commit"):
+        main(["run", "--queue"])
+    project.git("checkout", "--quiet", "stage.py")
+    project.write("notes", "an edit that no stage reads")
+    project.git("add", "notes")
+    before = project.state()
+    assert main(["run", "--queue", "good", "bad"]) == 0
+    assert project.state() == before
+    capfd.readouterr()
+    assert main(["run", "--queue", "good"]) == 0
+    assert "good-seed0: is queued or at work already" in capfd.readouterr().out
+    project.dvc("exp", "run", "--run-all")
+    assert main(["run", "--seeds", "0-1"]) == 0
+    runs = project.records["good"]["runs"]
+    assert [run["seconds"] is None for run in runs] == [True, False], "nobody timed what the queue ran"
+    assert main(["run", "--queue", "bad", "--seeds", "7"]) == 0
+
+    capfd.readouterr()
+    assert main(["compare"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "4 runs of 2 settings on the same 400 test images"
+    table = [line.split() for line in lines[3:7]]
+    low, high = proportion_confint(390, 400, method="wilson")
+    assert table[0] == ["=", "good-seed0", "97.50%", f"{low:.2%}", "to", f"{high:.2%}"]
+    assert table[1][:3] == ["=", "good-seed1", "97.25%"]
+    assert table[1][-1] == "1.000"
+    assert [row[:2] for row in table[2:]] == [["bad-seed0", "62.50%"], ["bad-seed1", "62.25%"]]
+    assert [row[-1] for row in table[2:]] == ["0.000", "0.000"]
+    assert lines[8].startswith("= cannot be told from the best: 2 of 4, by 6 paired tests of these runs")
+    assert "left out: bad-seed7: queued" in lines
+    assert any(line.startswith("left out: workspace: has no dvc.lock") for line in lines)
+    assert lines[-1].startswith("warning: choosing by test accuracy uses the test images up")
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_training_does(tmp_path: Path) -> None:
+    """The real pipeline, as a person types it."""
+    repository = Repository(tmp_path / "project", epochs=60)
+    (repository.root / "experiments.yaml").write_text(json.dumps({"good": EXPERIMENTS["good"] | {"overrides": {}}}))
+    command = [sys.executable, "-m", "tools.experiments", "run"]
+    status = repository.git("status", "--porcelain")
+    with subprocess.Popen(
+        command, cwd=repository.root, env=repository.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("epoch 3/60"):
+                os.killpg(process.pid, signal.SIGINT)
+    assert process.returncode == 130, said
+    assert said[-1] == "experiments: interrupted; 0 of 1 done; the same command goes on where this one stopped\n"
+    assert repository.git("status", "--porcelain") == status
+    assert repository.git("symbolic-ref", "HEAD") == "refs/heads/main\n"
+    assert not (repository.root / ".dvc/tmp/experiments").exists()
+
+    done = subprocess.run(
+        command, cwd=repository.root, env=repository.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^going on after epoch ([2-9]|[1-5]\d) of 60,", done.stdout, re.MULTILINE)
+    assert len(re.findall(r"^epoch \d+/60 ", done.stdout, re.MULTILINE)) < 60
+    (run,) = json.loads(repository.read("benchmarks/results.json"))["good"]["runs"]
+    assert run["seconds"] is None, "half of a training was timed"
+    assert run["metrics"]["best_epoch"] <= 60
+    assert run["num_parameters"] == 64 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10
+    assert run["computed_with"]["threads"] == 1
+
+
+def test_one_run_at_a_time(project: Project) -> None:
+    (project.root / ".dvc/tmp").mkdir(exist_ok=True)
+    with FileLock(project.root / ".dvc/tmp/experiments.lock"), pytest.raises(UserError, match=r"^another .* is at work here"):
+        main(["run"])
+
+
+def test_a_folder_without_a_commit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments.yaml").write_text(json.dumps(EXPERIMENTS))
+    with pytest.raises(UserError, match=r"^git: experiments begin from a commit, and here is none"):
+        main(["run"])
+    with pytest.raises(UserError, match=r"^experiments\.yaml: has no experiment 'goood'; it has good, bad$"):
+        main(["run", "goood"])
+    with pytest.raises(UserError, match=r"^benchmarks/results\.json: has no run of experiments\.yaml"):
+        main(["table"])
+
+
+def test_the_experiments_as_shipped_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(SOURCE)
+    experiments = read_experiments()
+    assert {"quick", "default", "best", "mlp-tutorial", "cnn-tutorial"} <= experiments.keys()
+    refuse_bad(read_yaml(Path("params.yaml")), experiments, Path("params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"lr": -1}, r"^experiments\.yaml: mine: lr must be greater than 0, got -1$"),
+        ({"lr": "1e-3"}, r"^experiments\.yaml: mine: lr must be a valid number, got '1e-3'$"),
+        ({"epoch": 3}, r"^experiments\.yaml: mine: no stage in dvc\.yaml uses the key 'epoch'; did you mean 'epochs'\?$"),
+        ({"network": "resnet"}, r"^experiments\.yaml: mine: network must be .* got 'resnet'"),
+        ({"dataset": "mnits"}, r"^experiments\.yaml: mine: catalogue\.yaml: .*mnits"),
+        ({"network": "cnn", "image_size": 8}, r"^experiments\.yaml: mine: image_size must be 16 or more"),
+    ],
+)
+def test_a_bad_override_is_named(
+    overrides: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(SOURCE)
+    (tmp_path / "experiments.yaml").write_text(json.dumps({"mine": {"description": "mine", "overrides": overrides}}))
+    experiments = read_experiments(tmp_path / "experiments.yaml")
+    with pytest.raises(UserError, match=message):
+        refuse_bad(read_yaml(Path("params.yaml")), experiments, Path("params.yaml"))
+    with pytest.raises(UserError, match=r"^params\.yaml: lr must be greater than 0"):
+        refuse_bad(read_yaml(Path("params.yaml")) | {"lr": 0}, experiments, Path("params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", r"needs an experiment at least"),
+        ("", r"needs `key: value` lines, got NoneType"),
+        ("- quick", r"needs `key: value` lines, got list"),
+        ("quick: {description: a}\nquick: {description: b}", r"not readable as YAML: .*duplicate key"),
+        ("Quick: {description: a}", r"'Quick': needs a name of small letters"),
+        ("7: {description: a}", r"7: needs a name of small letters"),
+        ("../x: {description: a}", r"'\.\./x': needs a name"),
+        ("mine-seed3: {description: a}", r"'mine-seed3': needs a name"),
+        ("mine:", r"mine: the entry: .* got None"),
+        ("mine: {}", r"mine: description: Field required"),
+        ("mine: {description: 'a\n\n  b'}", r"mine: description: String should match"),
+        ("mine: {description: a, override: {}}", r"mine: override: Extra inputs are not permitted"),
+        ("mine: {description: a, overrides: [lr]}", r"mine: overrides: Input should be a valid dictionary"),
+        ("mine: {description: a, overrides: {seed: 3}}", r"mine: seed: is given by --seeds"),
+        (
+            "mine: {description: a, reported: {accuracy: 98.9, source: b}}",
+            r"mine: reported\.accuracy: .* less than or equal to 1",
+        ),
+        ("mine: {description: a, reported: {accuracy: .nan, source: b}}", r"mine: reported\.accuracy: .* finite number"),
+        ("mine: {description: a, reported: {accuracy: 0.9}}", r"mine: reported\.source: Field required"),
+    ],
+)
+def test_a_bad_list_is_refused_on_one_line(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "experiments.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as refused:
+        read_experiments(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "x", "4-0", "-1", "0-", "0,,1", "4294967296", "0-1000", "1.5"])
+def test_bad_seeds_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", f"--seeds={text}"])
+    assert "must be like 0-4 or 0,3,7" in capsys.readouterr().err
+
+
+VALUES = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.sampled_from(" '\"\\,[]{}$=:~"), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["lr", "augment", "source", "epochs"]), VALUES | TEXTS | st.lists(VALUES | TEXTS, max_size=3)
+    )
+)
+@example({"source": "it's \\\\' \\x \\"})
+@example({"source": "null", "lr": 1e-05, "augment": ["1e-3", "", True, None]})
+def test_an_override_arrives_in_params_yaml_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]
+) -> None:
+    """By DVC's own parser and writer."""
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_bytes((SOURCE / "params.yaml").read_bytes())
+    options = set_param_options(overrides, 7)
+    assert options[::2] == ["-S"] * (len(overrides) + 1)
+    apply_overrides(path, options[1::2])
+    assert read_yaml(path) == read_yaml(SOURCE / "params.yaml") | overrides | {"seed": 7}
+
+
+def clocked(*lines: tuple[float, str]) -> float | None:
+    clock = TrainingClock()
+    for now, text in lines:
+        clock.line(f"{text}\n", now)
+    return clock.seconds
+
+
+def test_the_clock_times_the_stage_train_alone() -> None:
+    begins, ends = (10.0, "Running stage 'train':"), (73.26, "Updating lock file 'dvc.lock'")
+    assert clocked((1, "Running stage 'build':"), (9, ends[1]), begins, (20, "epoch 1/2"), ends, (80, ends[1])) == 63.3
+    assert clocked(begins, (40, "Running stage 'evaluate':")) == 30
+    assert clocked(begins, (20, "epoch 1/2")) is None
+    assert clocked((1, "Stage 'train' is cached - skipping run, checking out outputs"), (2, ends[1])) is None
+    assert clocked(begins, (11, "going on after epoch 3 of 4, where this run was broken off"), ends) is None
+
+
+def run(seed: int, accuracy: float, loss: float, seconds: float | None, machine: str | None = "P, 2 cores") -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "commit": "c" * 40,
+        "experiment": "e" * 40,
+        "metrics": {"test_accuracy": accuracy, "test_loss": loss},
+        "num_parameters": 12345,
+        "computed_with": {"torch": "9.9", "threads": 2},
+        "seconds": seconds,
+        "machine": machine,
+    }
+
+
+def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("lr: 0.5\nepochs: 3\nnewer: 1\nseed: 0\n")
+    listed = {**EXPERIMENTS, "old": {"description": "moved on", "overrides": {"lr": 7}}, "never": {"description": "not yet"}}
+    (tmp_path / "experiments.yaml").write_text(json.dumps(listed))
+    (tmp_path / "benchmarks").mkdir()
+    runs = [run(0, 0.91, 0.3, 60), run(1, 0.92, 0.2, 70), run(2, 0.94, 0.4, None, None)]
+    results = {
+        "good": {"params": {"lr": 0.1, "epochs": 3, "no_longer": 1}, "runs": runs},
+        "old": {"params": {"lr": 6, "epochs": 9}, "runs": [run(0, 0.5, 1, None, None)]},
+        "gone": {"params": {}, "runs": [run(0, 0.1, 1, 1)]},
+    }
+    (tmp_path / "benchmarks/results.json").write_text(json.dumps(results))
+    assert main(["table"]) == 0
+    page = (tmp_path / "docs/results.md").read_text(encoding="utf-8")
+    # By hand: the mean of 91, 92, 94 is 92.33 and their deviations square to 14/3, so that the sample's is the root of 7/3.
+    good = "| good | the good one | 97.00 % | 92.33 ± 1.53 % | – | 0.3000 ± 0.1000 | 3 | 65.0 ± 7.1 | 12,345 | 3 |"
+    assert f"\n{good}\n| bad | the bad one | – | – | – | – | – | – | – | not run |\n" in page
+    assert "\n| old * | moved on | – | 50.00 % | – | 1.0000 | 9 | – | 12,345 | 1 |\n" in page
+    assert "\n| never | not yet | – | – | – | – | – | – | – | not run |\n" in page
+    assert "\n- reported of good: a book\n" in page
+    assert "\n- commit ccccccc, torch 9.9, threads 2, timed on P, 2 cores: good-seed0, good-seed1\n" in page
+    assert "\n- commit ccccccc, torch 9.9, threads 2, not timed: good-seed2, old-seed0\n" in page
+    assert "gone" not in page
+    assert "](results.png)" in page
+    picture = (tmp_path / "docs/results.png").read_bytes()
+    assert main(["table"]) == 0
+    assert (tmp_path / "docs/results.png").read_bytes() == picture
+
+    for one in runs:
+        one["seconds"] = one["machine"] = None
+    (tmp_path / "benchmarks/results.json").write_text(json.dumps({"good": results["good"]}))
+    assert main(["table"]) == 0
+    assert not (tmp_path / "docs/results.png").exists()
+    assert "results.png" not in (tmp_path / "docs/results.md").read_text(encoding="utf-8")
+
+    (tmp_path / "benchmarks/results.json").write_text('{"good": {"params": {}, "runs": [{"seed": "0"}]}}')
+    with pytest.raises(UserError, match=r"^benchmarks/results\.json: good\.runs\.0\.seed: .*; mend it, or `git restore"):
+        main(["table"])
+
+
+def test_the_picture_has_a_point_an_experiment_and_plain_seconds() -> None:
+    runs = {"slow": [Run(**run(0, 0.9, 1, 200)), Run(**run(1, 0.92, 1, 100))], "quick": [Run(**run(0, 0.8, 1, 2))]}
+    figure = accuracy_against_seconds(runs)
+    (axes,) = figure.axes
+    assert [[float(value) for value in line.get_xydata()[0]] for line in axes.lines if line.get_marker() == "o"] == [
+        pytest.approx([150, 91]),
+        pytest.approx([2, 80]),
+    ]
+    figure.draw_without_rendering()
+    assert {"2", "5", "10", "20", "50", "100"} <= {label.get_text() for label in axes.get_xticklabels()}
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
+
+
+def test_the_p_values_of_all_pairs_are_corrected_together() -> None:
+    """By statsmodels: its exact test less half of what its two tails count twice, then its Holm."""
+    right_MN = np.random.default_rng(0).random((5, 200)) < np.array([[0.95], [0.9], [0.9], [0.8], [0.6]])
+    pairs = [(row, column) for row in range(5) for column in range(row + 1, 5)]
+    raw = [exact_p(right_MN[row], right_MN[column]) for row, column in pairs]
+    p_MM = paired_p_values(right_MN)
+    assert [p_MM[pair] for pair in pairs] == pytest.approx(multipletests(raw, method="holm")[1])
+    assert np.array_equal(p_MM, p_MM.T)
+    assert np.array_equal(np.diag(p_MM), np.ones(5))
+    assert np.array_equal(paired_p_values(right_MN[:1]), [[1.0]])
+
+
+def exact_p(right_N: NDArray[np.bool_], other_N: NDArray[np.bool_]) -> float:
+    gained, lost = int((right_N & ~other_N).sum()), int((other_N & ~right_N).sum())
+    table = [[int((right_N & other_N).sum()), gained], [lost, int((~right_N & ~other_N).sum())]]
+    return min(float(mcnemar(table, exact=True).pvalue), 1.0) - float(binom.pmf(min(gained, lost), gained + lost, 0.5))
+
+
+def test_the_best_of_many_equal_ones_is_seldom_called_better() -> None:
+    """Twelve models that differ by chance alone, 200 times: the best may stand out in 5 of 100, and three errors more."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(200):
+        right_MN = rng.random((12, 500)) < rng.beta(6, 1, 500)
+        best = int(right_MN.sum(axis=1).argmax())
+        alarms += bool((paired_p_values(right_MN)[best] < 0.05).any())
+    assert alarms / 200 < 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5

@@ -1,0 +1,190 @@
+"""The training loop does not regress in kind: no Python a sample, no copy of the data set, no waiting at each step."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader
+
+from classifier.arrays import write_split
+from classifier.batches import Batches
+from classifier.compute import set_up_compute
+from classifier.dataset import ImageDataset
+from classifier.model import ImageClassifier
+from classifier.networks import build_network
+from classifier.params.train import TrainParams
+from classifier.training import STEPS_BETWEEN_READINGS, Result, Trainee, fit
+
+REPOSITORY = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+AUGMENTATIONS = [[], ["flip"], ["crop", "flip", "cutout"]]
+WAITING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero")
+"""Operations that hand a value from the device to Python, or need one to know a shape."""
+
+
+@pytest.fixture(autouse=True)
+def compute() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    set_up_compute("cpu", threads=1)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+def params(**changes: Any) -> TrainParams:
+    values: dict[str, Any] = {
+        "network": "cnn",
+        "optimizer": "adam",
+        "lr": 0.001,
+        "momentum": None,
+        "weight_decay": 0.0,
+        "schedule": "linear",
+        "warmup_fraction": 0.1,
+        "batch_size": 8,
+        "epochs": 1,
+        "augment": ["flip"],
+        "label_smoothing": 0.1,
+        "clip_norm": None,
+        "ema_decay": None,
+        "compile": False,
+        "seed": 3,
+        "device": "cpu",
+        "threads": 1,
+        "precision": "float32",
+    }
+    return TrainParams(**(values | changes))
+
+
+def random_set(num_images: int, side: int = 16) -> ImageDataset:
+    rng = np.random.default_rng(0)
+    images_NCHW = rng.integers(0, 256, (num_images, 1, side, side), dtype=np.uint8)
+    return ImageDataset(images_NCHW, np.arange(num_images) % 10)
+
+
+def epoch(settings: TrainParams, num_steps: int) -> Callable[[], Result]:
+    """An epoch of `num_steps` steps without validation, ready to run."""
+    train_set = random_set(num_steps * settings.batch_size)
+    no_validation = ImageDataset(train_set.images_NCHW[:0], train_set.labels_N[:0])
+    network = build_network(settings.network, train_set.shape_CHW, 10, settings.seed)
+    trainee = Trainee(ImageClassifier(network, [0.5], [0.25]), settings, CPU)
+    return lambda: fit(trainee, train_set, no_validation, settings, CPU, lambda result: None)
+
+
+def python_calls(job: Callable[[], object]) -> int:
+    """Calls of Python and of C functions while `job` runs, after a first run that fills caches."""
+    job()
+    count = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        job()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS, ids=str)
+def test_the_calls_of_an_epoch_depend_on_the_steps_not_on_the_images(augment: list[str]) -> None:
+    few = python_calls(epoch(params(augment=augment, batch_size=2), num_steps=12))
+    many = python_calls(epoch(params(augment=augment, batch_size=64), num_steps=12))
+    assert abs(many - few) <= 12, "744 images more must not be 744 calls more"
+
+
+def test_the_calls_of_a_step_are_few() -> None:
+    """475 in a step of Adam on the cnn when this was written."""
+    settings = params()
+    more = python_calls(epoch(settings, num_steps=60)) - python_calls(epoch(settings, num_steps=20))
+    assert more / 40 < 600
+
+
+def waits(settings: TrainParams, num_steps: int) -> int:
+    """Operations of an epoch that wait for the device, the optimizer's steps left out: its counter of steps is on the CPU."""
+    job = epoch(settings, num_steps)
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        job()
+    return sum(event.name in WAITING and not _within_optimizer(event) for event in profiled.events() or [])
+
+
+def _within_optimizer(event: Any) -> bool:
+    while event is not None:
+        if event.name.startswith("Optimizer.step"):
+            return True
+        event = event.cpu_parent
+    return False
+
+
+@pytest.mark.parametrize(
+    ("network", "augment", "precision"), [("cnn", ["flip"], "bfloat16"), ("mlp", ["crop", "flip", "cutout"], "float32")]
+)
+def test_no_step_waits_for_the_device(network: str, augment: list[str], precision: str) -> None:
+    """Losses are added up on the device; the epoch reads them once, however many steps it has."""
+    settings = params(network=network, augment=augment, precision=precision, clip_norm=1.0, ema_decay=0.9)
+    few, many = waits(settings, num_steps=4), waits(settings, num_steps=STEPS_BETWEEN_READINGS + 4)
+    assert many == few
+
+
+def test_the_order_is_the_one_of_a_data_loader_with_the_same_indices() -> None:
+    dataset = random_set(50)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
+    loader = DataLoader(dataset, batch_size=8, sampler=order.tolist())
+    batches = Batches(dataset, CPU)
+    for rows_N, (images_NCHW, labels_N) in zip(order.split(8), loader, strict=True):
+        ours_NCHW, our_labels_N = batches.cut(rows_N)
+        assert torch.equal(ours_NCHW, images_NCHW)
+        assert torch.equal(our_labels_N, labels_N)
+
+
+MEASURED_EPOCH = """
+import sys
+from pathlib import Path
+from classifier.compute import set_up_compute
+from classifier.dataset import ImageDataset
+from classifier.model import ImageClassifier
+from classifier.networks import build_network
+from classifier.training import Trainee, fit
+from tests.test_loop import CPU, params
+
+def held(kind):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
+
+def train(num_images):
+    part = ImageDataset(dataset.images_NCHW[:num_images], dataset.labels_N[:num_images])
+    trainee = Trainee(ImageClassifier(build_network("softmax", dataset.shape_CHW, 10, 0), [0.5], [0.25]), settings, CPU)
+    fit(trainee, part, ImageDataset(part.images_NCHW[:0], part.labels_N[:0]), settings, CPU, lambda result: None)
+
+set_up_compute("cpu", 1)
+settings = params(network="softmax", optimizer="sgd", batch_size=512)
+dataset = ImageDataset.from_folder(Path(sys.argv[1]))
+train(2048)
+Path("/proc/self/clear_refs").write_text("5")  # from now on the peak is counted anew: proc(5)
+peak_before, mapped_before = held("VmHWM"), held("RssFile")
+train(len(dataset))
+print(held("VmHWM") - peak_before - (held("RssFile") - mapped_before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the peak memory as Linux tells it")
+def test_an_epoch_holds_no_copy_of_the_data_set(tmp_path: Path) -> None:
+    """256 MiB of images, mapped from their file. Beyond the mapped pages the peak grows by less than a quarter of them: by the
+    draws of the augmentation and a few batches, some 21 MiB when this was written. A copy would take 256 MiB, as float32 1 GiB.
+    """
+    num_images, shape_CHW = 65_536, (1, 64, 64)
+    block = np.zeros((8192, *shape_CHW), dtype=np.uint8)
+    write_split(tmp_path / "split", num_images, shape_CHW, ((block, np.arange(8192) % 10) for _ in range(8)))
+    command = [sys.executable, "-c", MEASURED_EPOCH, str(tmp_path / "split")]
+    # Freed arrays go back to the system at once, so that the peak is of what is used: mallopt(3).
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert float(done.stdout) < 64

@@ -1,0 +1,1 @@
+"""The named experiments of experiments.yaml: run, tabulated, compared; `python -m tools.experiments --help`."""

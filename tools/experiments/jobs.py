@@ -1,0 +1,191 @@
+"""Runs or queues the chosen experiments, a seed at a time, and says of each what became of it."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from classifier.errors import UserError
+from classifier.params.base import read_yaml
+from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph
+from tools.experiments.dvc import dvc_exp_run
+from tools.experiments.git import git, head_commit
+from tools.experiments.held import Held, held_experiments
+from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment, read_experiments
+from tools.experiments.recorded import difference
+from tools.experiments.results_file import note, read_results_file
+from tools.experiments.settings import refuse_bad, set_param_options, with_overrides
+from tools.experiments.shown import waiting_experiments
+from tools.experiments.snapshot import Snapshot, snapshot
+from tools.review.revisions import Revision
+
+INTERRUPTED = 130
+_SHORT = 7
+
+
+@dataclass(frozen=True)
+class Job:
+    """One experiment with one seed."""
+
+    experiment: str
+    seed: int
+    params: dict[str, Any]
+    """All of them."""
+    options: list[str]
+    """For `dvc exp run`: the name and what differs from params.yaml."""
+
+    @property
+    def name(self) -> str:
+        """Of the experiment in DVC."""
+        return f"{self.experiment}-seed{self.seed}"
+
+
+def run_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
+    """Run them in a copy of the last commit, one after the other. Returns the exit status: 1 if one has no result."""
+    chosen, commit = _choose(names), head_commit()
+    read_results_file()
+    with snapshot(commit) as place:
+        with Revision(commit[:_SHORT], commit).naming(place.folder):
+            params = read_yaml(place.folder / PARAMS_FILE)
+        refuse_bad(params, chosen, Path(f"{commit[:_SHORT]}:{PARAMS_FILE}"))
+        _say(f"in a copy of the last commit, {commit[:_SHORT]}; the workspace stays as it is")
+        if changed := uncommitted():
+            _say(f"not part of it, since not committed: {', '.join(changed)}")
+        jobs = _jobs(chosen, seeds, params)
+        status = _each(jobs, lambda job: _run(job, place, force=force), "the same command goes on where this one stopped")
+    if (now := head_commit()) != commit:
+        _say(f"HEAD is now {now[:_SHORT]}; `dvc exp show --rev {commit[:_SHORT]}` lists these experiments")
+    return status
+
+
+def queue_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
+    """Put them into DVC's queue. Raises UserError where uncommitted changes would become part of them."""
+    chosen, commit = _choose(names), head_commit()
+    if changed := uncommitted():
+        raise UserError(f"not committed: {', '.join(changed)}; queued experiments begin from the commit, so commit this first")
+    params = read_yaml(PARAMS_FILE)
+    refuse_bad(params, chosen, PARAMS_FILE)
+    waiting = waiting_experiments()
+    status = _each(
+        _jobs(chosen, seeds, params),
+        lambda job: _queue(job, commit, waiting, force=force),
+        "the same command queues the rest",
+    )
+    _say("`dvc queue start` runs what is queued; then this command without --queue notes the results for the table")
+    return status
+
+
+def uncommitted() -> list[str]:
+    """Files that the stages read and that are not as in the last commit; results in git, as metrics and plots, are none."""
+    stages = load_graph(GRAPH_FILE).values()
+    made = {PurePosixPath(out) for stage in stages for kind in ("outs", "metrics", "plots") for out in _paths(stage.get(kind))}
+    source = str(read_yaml(PARAMS_FILE).get("source"))
+    deps = {re.sub(r"\$\{\s*source\s*\}", lambda _: source, dep) for stage in stages for dep in _paths(stage.get("deps"))}
+    read = [dep for dep in deps if made.isdisjoint([PurePosixPath(dep), *PurePosixPath(dep).parents])]
+    paths = [f":(literal){path}" for path in (*read, str(GRAPH_FILE), str(PARAMS_FILE)) if not Path(path).is_absolute()]
+    changed = git("diff", "--name-only", "--relative", "HEAD", "--", *paths).splitlines()
+    return sorted({*changed, *git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()})
+
+
+def _paths(entries: list[Any] | None) -> list[str]:
+    """Of an entry with settings of its own, as `metrics/test.json: {cache: false}`, the key."""
+    return [str(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries or []]
+
+
+def _choose(names: list[str]) -> dict[str, Experiment]:
+    known = read_experiments()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(f"{EXPERIMENTS_FILE}: has no experiment {unknown[0]!r}; it has {', '.join(known)}")
+    return {name: known[name] for name in names} if names else known
+
+
+def _jobs(chosen: dict[str, Experiment], seeds: list[int], params: dict[str, Any]) -> list[Job]:
+    """Seed by seed within each experiment, as they stand in the file."""
+    return [
+        Job(
+            name,
+            seed,
+            with_overrides(params, experiment) | {SEED: seed},
+            ["--name", f"{name}-seed{seed}", *set_param_options(experiment.overrides, seed)],
+        )
+        for name, experiment in chosen.items()
+        for seed in seeds
+    ]
+
+
+def _each(jobs: list[Job], do: Callable[[Job], str | None], after_interrupt: str) -> int:
+    """Do each in turn. What went wrong with one, which `do` returns or raises as UserError, stops no other."""
+    failed, done = [], 0
+    try:
+        for number, job in enumerate(jobs, start=1):
+            _say(f"{job.name} ({number} of {len(jobs)})")
+            try:
+                problem = do(job)
+            except UserError as error:
+                problem = str(error)
+            done += problem is None
+            if problem:
+                _say(f"{job.name}: {problem}")
+                failed.append(job.name)
+    except KeyboardInterrupt:
+        _say(f"interrupted; {done} of {len(jobs)} done; {after_interrupt}")
+        return INTERRUPTED
+    _say(f"{done} of {len(jobs)} done" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+def _run(job: Job, place: Snapshot, *, force: bool) -> str | None:
+    """Run it, or find its result; return what went wrong."""
+    held = _held(job.name, place.commit)
+    if not force:
+        known, problem = _known(job, held, place.commit)
+        if known or problem:
+            if known:
+                note(job.experiment, job.seed, job.params, known, seconds=None)
+            return problem
+    place.clear()
+    ran = dvc_exp_run([*job.options, *(["--force"] if force else [])], place.folder)
+    if ran.status:
+        return f"`dvc exp run` ended with status {ran.status}; what it says stands above"
+    result = Held(job.name, place.commit, place.hand_over(job.name))
+    note(job.experiment, job.seed, job.params, result, ran.train_seconds)
+    return None
+
+
+def _queue(job: Job, commit: str, waiting: Iterable[str], *, force: bool) -> str | None:
+    """Queue it unless it has a result or waits already; return what went wrong."""
+    if job.name in waiting:
+        _say(f"{job.name}: is queued or at work already")
+        return None
+    if not force:
+        known, problem = _known(job, _held(job.name, commit), commit)
+        if known or problem:
+            return problem
+    ran = dvc_exp_run(["--queue", *job.options, *(["--force"] if force else [])])
+    return f"`dvc exp run --queue` ended with status {ran.status}; what it says stands above" if ran.status else None
+
+
+def _held(name: str, commit: str) -> list[Held]:
+    """Those of this name; first the one that began from `commit`."""
+    return sorted((held for held in held_experiments() if held.name == name), key=lambda held: held.baseline != commit)
+
+
+def _known(job: Job, held: list[Held], commit: str) -> tuple[Held | None, str | None]:
+    """An experiment that read what this job would read; or else why the name cannot be used without --force."""
+    differences = [difference(one, job.params, commit) for one in held]
+    for one, differs in zip(held, differences, strict=True):
+        if differs is None:
+            _say(f"{job.name}: has its result already ({one.commit[:_SHORT]}, begun from {one.baseline[:_SHORT]})")
+            return one, None
+    for one, differs in zip(held, differences, strict=True):
+        if one.baseline == commit:
+            others = f"`dvc exp rename {job.name} NEW` keeps that one, --force replaces it"
+            return None, f"the name is taken by another experiment ({differs}); {others}"
+        _say(f"{job.name}: the one begun from {one.baseline[:_SHORT]} stays, but is another ({differs})")
+    return None, None
+
+
+def _say(text: str) -> None:
+    print(f"experiments: {text}", flush=True)

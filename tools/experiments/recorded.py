@@ -1,0 +1,97 @@
+"""What an experiment's commit records of its run: the params and files it read, its metrics, its model."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from dvc.repo import Repo
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from classifier.errors import UserError
+from classifier.files import read_json
+from stages.runner import GRAPH_FILE
+from tools.clean_room.content import md5
+from tools.experiments.held import Held
+from tools.review.lock_file import LOCK_FILE, Lock, read_lock
+from tools.review.results import TEST_METRICS, TRAIN_METRICS
+from tools.review.revisions import Revision
+
+MODEL_FILE = "models/model.json"
+
+
+class _Figures(RootModel[dict[str, Annotated[float, Field(allow_inf_nan=False)]]]):
+    model_config = ConfigDict(strict=True)
+
+
+class Model(BaseModel):
+    """Of models/model.json, what a table of results needs."""
+
+    model_config = ConfigDict(strict=True)
+
+    num_parameters: int
+    computed_with: dict[str, str | int]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Of a whole run, from the first stage to the test metrics."""
+
+    lock: Lock
+    metrics: dict[str, float]
+    """Of metrics/train.json, then metrics/test.json."""
+
+
+def read_recorded(revision: Revision) -> Recorded:
+    """Raises UserError for an experiment that lacks a part, as one of a single stage does."""
+    files = revision.files([LOCK_FILE, TRAIN_METRICS, TEST_METRICS])
+    with tempfile.TemporaryDirectory(prefix="experiments-") as name, revision.naming(Path(name)):
+        folder = Path(name)
+        for path, content in files.items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(content)
+        metrics = [read_json(folder / path, _Figures).root for path in (TRAIN_METRICS, TEST_METRICS)]
+        return Recorded(read_lock(folder / LOCK_FILE), metrics[0] | metrics[1])
+
+
+def read_model(lock: Lock) -> Model | None:
+    """From DVC's cache; None where it is no longer there."""
+    oid = lock.out_hashes.get(MODEL_FILE, "")
+    with Repo() as repo:
+        path = Path(repo.cache.local.oid_to_path(oid))
+    return read_json(path, Model) if oid and path.is_file() else None
+
+
+def difference(held: Held, params: dict[str, Any], commit: str) -> str | None:
+    """The first thing that a run with `params` of the code at `commit` would read otherwise than the experiment did.
+
+    None when it would read the same bytes, and so give the same ones. An experiment that is not whole differs.
+    """
+    try:
+        lock = read_recorded(held.revision).lock
+    except UserError as error:
+        return str(error)
+    for stage in lock.stages.values():
+        for name, value in stage.param_values.items():
+            if name not in params or params[name] != value:
+                return f"{name} was {_word(value)}" + (f", here {_word(params[name])}" if name in params else "")
+    read = {path: digest for stage in lock.stages.values() for path, digest in stage.dep_hashes.items() if not lock.makes(path)}
+    graph = str(GRAPH_FILE)
+    now = Revision(commit, commit).files([*read, graph])
+    if held.revision.files([graph]).get(graph) != now.get(graph):
+        return f"{graph} was another"
+    return next((f"{path} was another" for path, digest in read.items() if digest != _hash(path, now)), None)
+
+
+def _word(value: Any) -> str:
+    """As params.yaml has it, nearly."""
+    return json.dumps(value, default=str)
+
+
+def _hash(path: str, committed: dict[str, bytes]) -> str | None:
+    """Of what git does not hold, as one's own images, the hash of what lies there now."""
+    if path in committed:
+        return hashlib.md5(committed[path], usedforsecurity=False).hexdigest()
+    return md5(Path(path)) if Path(path).exists() else None

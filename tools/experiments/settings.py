@@ -1,0 +1,45 @@
+"""The params that an experiment runs with: checked before anything runs, and written as DVC's `-S` takes them."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from classifier.errors import UserError
+from tools.check import params_problems
+from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment
+
+
+def with_overrides(params: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """All params of the experiment, with the seed of params.yaml."""
+    return {**params, **experiment.overrides}
+
+
+def refuse_bad(params: dict[str, Any], experiments: Mapping[str, Experiment], where: Path) -> None:
+    """Raise UserError for the first thing wrong with `params`, which stand in `where`, or with an experiment's overrides."""
+    _refuse(params, where)
+    for name, experiment in experiments.items():
+        _refuse(with_overrides(params, experiment), Path(f"{EXPERIMENTS_FILE}: {name}"))
+
+
+def set_param_options(overrides: Mapping[str, Any], seed: int) -> list[str]:
+    """The options of `dvc exp run` for `overrides` and `seed`."""
+    return [option for key, value in {**overrides, SEED: seed}.items() for option in ("-S", f"{key}={_hydra(value)}")]
+
+
+def _hydra(value: Any) -> str:
+    """`value` in the grammar of Hydra's overrides, which DVC reads: text in quotes, a backslash doubled only before a quote."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(_hydra, value))}]"
+    if isinstance(value, str):
+        return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", "\\'") + "'"
+    return repr(value)
+
+
+def _refuse(params: dict[str, Any], where: Path) -> None:
+    for problem in params_problems(Path(), params, where):  # one of the catalogue begins with that file's name instead
+        raise UserError(problem if problem.startswith(f"{where}: ") else f"{where}: {problem}")

@@ -1,0 +1,92 @@
+"""A copy of the last commit to run experiments in, so that the workspace may be edited, committed or used meanwhile.
+
+`dvc exp run` itself, also with `--temp` and `--queue`, stashes the workspace's changes and resets it for a moment: what is
+saved there in that moment is lost, and an edit between two runs would end up in the second one alone.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from dvc.repo import Repo
+from filelock import FileLock, Timeout
+
+from classifier.errors import UserError
+from classifier.files import write_text
+from tools.experiments.git import git
+from tools.experiments.held import ref_of
+from tools.interrupted import interrupted_experiment
+
+STATE = Path(".dvc/tmp")
+PLACE = STATE / "experiments"
+SHARED = ("downloads", "resume")
+"""Folders of .dvc/tmp whose content is checked before it is used."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`folder` is the project's folder in a clone at `commit`."""
+
+    commit: str
+    folder: Path
+
+    def clear(self) -> None:
+        """Put the files of git back as they are in the commit. Data and models stay, which saves copying them again."""
+        git("checkout", "--quiet", "--force", "--detach", self.commit, folder=self.folder)
+        git("clean", "--quiet", "--force", "-d", folder=self.folder)
+
+    def hand_over(self, name: str) -> str:
+        """Bring the experiment `name` into the repository, in place of one of this name and commit; return its own commit."""
+        ref = ref_of(self.commit, name)
+        git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(self.folder), f"+{ref}:{ref}")
+        return git("rev-parse", ref)
+
+
+@contextmanager
+def snapshot(commit: str) -> Iterator[Snapshot]:
+    """It shares DVC's cache, the downloads and the training states with the workspace, and is removed in any case.
+
+    Raises UserError while another run is at work here, and where a killed `dvc exp run` has left git off its branch.
+    """
+    if not Path(".dvc").is_dir():
+        raise UserError(".dvc: no such folder; run this in the folder that has dvc.yaml")
+    if problem := interrupted_experiment(Path()):
+        raise UserError(problem)
+    STATE.mkdir(exist_ok=True)
+    lock = FileLock(STATE / "experiments.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError("another `python -m tools.experiments run` is at work here; wait until it has ended") from None
+    try:
+        shutil.rmtree(PLACE, ignore_errors=True)  # what a kill left
+        yield _clone(commit)
+    finally:
+        shutil.rmtree(PLACE, ignore_errors=True)
+        lock.release()
+
+
+def _clone(commit: str) -> Snapshot:
+    PLACE.mkdir()
+    top, clone = git("rev-parse", "--show-toplevel"), Path(mkdtemp(dir=PLACE)).resolve()
+    git("clone", "--quiet", "--shared", "--no-checkout", "--no-tags", top, str(clone))
+    for key in ("user.name", "user.email"):
+        git("config", key, git("config", "--default", "", "--get", key), folder=clone)
+    found = Snapshot(commit, clone / git("rev-parse", "--show-prefix"))
+    found.clear()
+    if not (found.folder / ".dvc").is_dir():
+        raise UserError(".dvc: git does not hold it; `git add .dvc` and commit, so that experiments can begin from the commit")
+    state = found.folder / STATE
+    state.mkdir()
+    for name in SHARED:
+        (STATE / name).mkdir(exist_ok=True)
+        (state / name).symlink_to((STATE / name).resolve(), target_is_directory=True)
+    with Repo() as repo:
+        cache = repo.cache.local_cache_dir
+    write_text(
+        found.folder / ".dvc/config.local", f"[cache]\n    dir = {cache}\n[core]\n    site_cache_dir = {state / 'site'}\n"
+    )
+    return found
