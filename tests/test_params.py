@@ -112,7 +112,10 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"clip_norm": 0}, r"^params\.yaml: clip_norm must be greater than 0, got 0$"),
         ({"ema_decay": 1.0}, r"^params\.yaml: ema_decay must be less than 1, got 1\.0$"),
         ({"compile": "yes"}, r"^params\.yaml: compile must be a valid boolean, got 'yes'$"),
-        ({"precision": "float16"}, r"^params\.yaml: precision must be 'auto', 'float32', 'bfloat16' or 'float64', got 'float16'$"),
+        (
+            {"precision": "float16"},
+            r"^params\.yaml: precision must be 'auto', 'float32', 'bfloat16' or 'float64', got 'float16'$",
+        ),
         ({"momentum": 1}, r"^params\.yaml: momentum must be less than 1, got 1$"),
     ],
 )

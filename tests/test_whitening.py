@@ -9,36 +9,36 @@ from classifier.whitening import WhitenedPatches, fit_first_layer
 
 
 @pytest.fixture
-def images_NCHW() -> torch.Tensor:
+def smooth() -> torch.Tensor:
     """Smooth random images: neighbouring pixels are alike, as in pictures."""
     noise = torch.randn(60, 1, 18, 18, generator=torch.Generator().manual_seed(0))
     return torch.nn.functional.avg_pool2d(noise, 3, stride=1) * 3
 
 
-def test_the_components_are_uncorrelated_and_of_equal_size(images_NCHW: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_components_are_uncorrelated_and_of_equal_size(smooth: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whitening, "NOISE_SHARE", 0.0)
     layer = WhitenedPatches(1, size=4, stride=2)
-    layer.fit(images_NCHW)
-    said_NPHW = layer(images_NCHW)
+    layer.fit(smooth)
+    said_NPHW = layer(smooth)
     assert said_NPHW.shape == (60, 32, 8, 8)
     assert torch.equal(said_NPHW[:, :16], -said_NPHW[:, 16:])
     values_MP = said_NPHW[:, :16].permute(0, 2, 3, 1).reshape(-1, 16).double().numpy()
     np.testing.assert_allclose(values_MP.T @ values_MP / len(values_MP), np.eye(16), atol=1e-3)
 
 
-def test_with_noise_the_small_components_stay_small(images_NCHW: torch.Tensor) -> None:
+def test_with_noise_the_small_components_stay_small(smooth: torch.Tensor) -> None:
     layer = WhitenedPatches(1, size=4, stride=2)
-    layer.fit(images_NCHW)
-    sizes = layer(images_NCHW)[:, :16].square().mean(dim=(0, 2, 3))
+    layer.fit(smooth)
+    sizes = layer(smooth)[:, :16].square().mean(dim=(0, 2, 3))
     assert torch.all(sizes[:-1] >= sizes[1:] - 1e-6), "sorted by falling variance"
     assert sizes[0] == pytest.approx(1 / 1.01, rel=1e-3)
     assert sizes[-1] < 0.9
 
 
-def test_nothing_of_it_is_trained_and_it_is_the_same_every_time(images_NCHW: torch.Tensor) -> None:
+def test_nothing_of_it_is_trained_and_it_is_the_same_every_time(smooth: torch.Tensor) -> None:
     first, again = WhitenedPatches(1, 4, 2), WhitenedPatches(1, 4, 2)
-    fit_first_layer(torch.nn.Sequential(first), images_NCHW)
-    fit_first_layer(torch.nn.Sequential(again), images_NCHW)
+    fit_first_layer(torch.nn.Sequential(first), smooth)
+    fit_first_layer(torch.nn.Sequential(again), smooth)
     assert torch.equal(first.filters_OChw, again.filters_OChw)
     assert list(first.parameters()) == []
 
