@@ -186,10 +186,10 @@ def _copy_project(repository: Timed, epochs: int) -> None:
         if not name.startswith(("dvc.lock", "metrics/", "plots/")) and (ROOT / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
-    yaml = YAML()
-    values = yaml.load(root / "params.yaml")
+    editor = YAML()
+    values = editor.load(root / "params.yaml")
     values.update({"dataset": "fashion_mnist", "epochs": epochs})
-    yaml.dump(values, root / "params.yaml")
+    editor.dump(values, root / "params.yaml")
     repository.git("init", "--quiet", "--initial-branch=main")
     repository.commit("start")
 

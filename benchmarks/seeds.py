@@ -53,10 +53,10 @@ def main() -> None:
 
 
 def _measure(clone: Path, seed: int) -> dict[str, float]:
-    yaml = YAML()
-    values = yaml.load(clone / "params.yaml")
+    editor = YAML()
+    values = editor.load(clone / "params.yaml")
     values["seed"] = seed
-    yaml.dump(values, clone / "params.yaml")
+    editor.dump(values, clone / "params.yaml")
     _run(clone, "build")
     seconds = _run(clone, "train")
     _run(clone, "evaluate")

@@ -39,8 +39,13 @@ def compute_facts(device: torch.device, threads: int, precision: str) -> dict[st
         "torch": torch.__version__.partition("+")[0],
         "device": device.type,
         "precision": precision,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": bfloat16_instructions(),  # in which Muon multiplies whatever the precision
+        "threads": threads,
     }
-    if device.type == "cuda":
-        return facts | {"cuda_device": torch.cuda.get_device_name(device)}
-    facts |= {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "threads": threads}
-    return facts | ({"bfloat16": bfloat16_instructions()} if precision == "bfloat16" else {})
+    if device.type != "cuda":
+        return facts
+    facts["cuda_device"] = torch.cuda.get_device_name(device)
+    facts["cuda"] = str(torch.version.cuda)
+    facts["cudnn"] = int(torch.backends.cudnn.version() or 0)
+    return facts

@@ -20,7 +20,7 @@ class Dropout(nn.Module):
 
     The rate is rounded to 16 bits, and the division is by the rounded share: the mean stays exact. Which values go depends on
     the image's key in `keys_N` and on the value's place alone: they are the same in whatever batch and memory layout, on
-    whatever device, and with any number of threads. Without keys they are drawn from torch's global generator.
+    whatever device, and with any number of threads. `DropoutKeys.choose` comes before every step of training.
     """
 
     def __init__(self, rate: float) -> None:
@@ -35,10 +35,8 @@ class Dropout(nn.Module):
         """Apply it to (N, C) or (N, C, H, W), best channels-last in memory; return the same shape."""
         if not self.training:
             return values
-        keys_N = self.keys_N
-        if keys_N is None:
-            keys_N = torch.empty(len(values), dtype=torch.int64).random_(-(2**63), None).to(values.device)
-        return values * self._kept(keys_N, values) * self.scale
+        assert self.keys_N is not None, "no keys were chosen"
+        return values * self._kept(self.keys_N, values) * self.scale
 
     def _kept(self, keys_N: Tensor, values: Tensor) -> Tensor:
         """1 where a value is kept and 0 where not, like `values`."""

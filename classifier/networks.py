@@ -11,6 +11,7 @@ from torch import nn
 
 from classifier.dropout import Dropout
 from classifier.errors import UserError, shown
+from classifier.global_max_pool import GlobalMaxPool
 from classifier.network_sizes import SMALLEST_IMAGE
 from classifier.randomness import derived_seed
 from classifier.scaled_linear import ScaledLinear
@@ -95,7 +96,7 @@ def pyramid(shape_CHW: Shape, num_classes: int) -> nn.Module:
             layers.append(nn.MaxPool2d(2))
         layers += [*_convolved(channels, width), *_convolved(width, width)]
         channels = width
-    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), ScaledLinear(channels, num_classes, scale=1 / 8))
+    return nn.Sequential(*layers, GlobalMaxPool(), ScaledLinear(channels, num_classes, scale=1 / 8))
 
 
 def _convolved(in_channels: int, out_channels: int) -> list[nn.Module]:

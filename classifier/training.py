@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from classifier.augmentations import Augmentations
 from classifier.batches import Batches
+from classifier.compiled import compiled
 from classifier.dataset import ImageDataset
 from classifier.dropout import DropoutKeys
 from classifier.errors import UserError
@@ -88,15 +89,20 @@ class Trainee:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
 
-    def step(self) -> None:
-        """Move the weights by their gradients, whose joint norm is first brought to `clip_norm` at most; move the average."""
+    def step(self, number: int) -> None:
+        """Take the step `number` of the run, counted from 0: move the weights by their gradients, and the average after them.
+
+        The gradients' joint norm is first brought to `clip_norm` at most. The average is short in the first steps, so that the
+        first weights fade: its decay is (1 + number) / (10 + number) at most.
+        """
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if self.average and self.ema_decay:
-            _move_average(self.average.network.state_dict(), self.model.network.state_dict(), self.ema_decay)
+            decay = min(self.ema_decay, (1 + number) / (10 + number))
+            _move_average(self.average.network.state_dict(), self.model.network.state_dict(), decay)
 
 
 def _move_average(average: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
@@ -122,8 +128,9 @@ def fit(
     `so_far` is what a run that was broken off had reached, with `trainee` as it was then. An empty `val_set` means no
     validation. Raises UserError when a figure stops being finite.
     """
+    _refuse_lone_images(trainee.model, len(train_set), params)
     batches = Batches(train_set, device)
-    forward = torch.compile(trainee.model) if params.compile else trainee.model
+    forward = compiled(trainee.model) if params.compile else trainee.model
     result = so_far
     for number in range(len(result.history) + 1 if result else 1, params.epochs + 1):
         train_loss, train_accuracy = _train_epoch(trainee, forward, batches, params, number)
@@ -162,7 +169,7 @@ def _train_epoch(
             logits_NK = forward(augmented(images_NCHW, rows_N))
             cross_entropy(logits_NK, labels_N, label_smoothing=params.label_smoothing).backward()
             trainee.set_lr(lr_factor(params.schedule, step, num_steps, params.warmup_fraction))
-            trainee.step()
+            trainee.step(step)
             if tally.add(logits_NK.detach(), labels_N) and not bar.disable:
                 loss, accuracy = tally.means()
                 bar.set_postfix(loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
@@ -198,6 +205,16 @@ class _Tally:
             loss = cross_entropy(logits_NK, labels_N, reduction="none").to(self.sums.dtype).sum()
             self.sums += torch.stack((loss, (logits_NK.argmax(dim=1) == labels_N).sum()))
             self.waiting.clear()
+
+
+def _refuse_lone_images(model: nn.Module, num_images: int, params: TrainParams) -> None:
+    """Raise UserError when a batch of one image would be normalised over itself alone."""
+    sizes = {min(num_images, params.batch_size), num_images % params.batch_size}
+    if 1 in sizes and any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()):
+        raise UserError(
+            f"batch_size: network {params.network!r} needs batches of two images or more, but {num_images} training images in "
+            f"batches of {params.batch_size} leave one alone; choose another batch_size"
+        )
 
 
 def _refuse_divergence(epoch: Epoch) -> None:

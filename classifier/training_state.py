@@ -47,7 +47,8 @@ def save_state(path: Path, trainee: Trainee, result: Result) -> None:
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch)))
-    content = save(tensors, metadata={"progress": progress, "sha256": _checksum(tensors, progress)})
+    metadata = {"run": path.name, "progress": progress}
+    content = save(tensors, metadata=metadata | {"sha256": _checksum(tensors, metadata)})
     own = path.with_name(f"{path.name}.{os.getpid()}")
     with replacing(own) as partial, naming(path):
         partial.write_bytes(content)
@@ -64,8 +65,10 @@ def load_state(path: Path, trainee: Trainee) -> Result:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         progress = metadata["progress"]
-        if metadata["sha256"] != _checksum(tensors, progress):
+        if metadata.pop("sha256") != _checksum(tensors, metadata):
             raise DamagedStateError("its checksum is wrong")
+        if metadata["run"] != path.name:
+            raise DamagedStateError("it belongs to another run")
         history, kept = _read_progress(progress)
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
@@ -121,9 +124,9 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _checksum(tensors: dict[str, Tensor], progress: str) -> str:
-    """SHA-256 of the names, the bytes and the progress. The key of the file's name holds what the tensors belong to."""
-    digest = hashlib.sha256(progress.encode())
+def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 of the names, the bytes and the metadata, which hold the file's name: that of the run it belongs to."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

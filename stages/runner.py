@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,9 +78,12 @@ def _tell_differing_versions() -> None:
 
 
 def _refuse_late_edits(name: str, dependencies: list[Path]) -> None:
-    """Raise UserError if code was edited since the stage began to import it, which takes seconds: the old code may run."""
+    """Raise UserError if code was edited since the stage began to import it, which takes seconds: the old code may run.
+
+    A date in the future, from a clock that was wrong, is not that of an edit just now.
+    """
     for file in dependencies:
-        if file.suffix == ".py" and file.is_file() and file.stat().st_mtime_ns > STARTED_NS:
+        if file.suffix == ".py" and file.is_file() and STARTED_NS < file.stat().st_mtime_ns <= time.time_ns():
             raise UserError(
                 f"{file} changed while {name} was starting, which may have read the old one; run the same command again"
             )

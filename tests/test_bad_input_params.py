@@ -87,6 +87,7 @@ def _has_no_effect(values: dict[str, Any]) -> bool:
     augment = values["augment"]
     return (
         (values["momentum"] is not None and values["optimizer"] in ("adam", "adamw"))
+        or (values["optimizer"] == "muon" and values["network"] in ("softmax", "mlp"))
         or len(set(augment)) < len(augment)
         or {"shift", "crop"} <= set(augment)
         or (values["schedule"] == "onecycle" and values["warmup_fraction"] == 0)

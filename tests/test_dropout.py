@@ -123,16 +123,6 @@ def test_epochs_layers_and_seeds_have_independent_masks_and_repeat() -> None:
         assert (mask == other).double().mean() == pytest.approx(0.5, abs=4.5 * 0.5 / math.sqrt(mask.numel()))
 
 
-def test_without_keys_torchs_seed_decides() -> None:
-    def mask(seed: int) -> Tensor:
-        torch.manual_seed(seed)
-        dropped: Tensor = Dropout(0.5)(torch.ones(50, 64))
-        return dropped
-
-    assert torch.equal(mask(0), mask(0))
-    assert not torch.equal(mask(0), mask(1))
-
-
 def test_nothing_is_dropped_in_evaluation() -> None:
     values = torch.randn(4, 3)
     assert Dropout(0.5).eval()(values) is values

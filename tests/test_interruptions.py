@@ -229,21 +229,20 @@ def test_the_same_experiment_twice_at_once_completes_twice(
 SAVING = """
 import copy, sys
 from pathlib import Path
-from classifier.optimizers import build_optimizer
 from classifier.resume import ResumePoint
-from classifier.training import Epoch, Result
+from classifier.training import Epoch, Result, Trainee
 from tests.test_training import CPU, model_for, params
 
 model = model_for("mlp")
-optimizer = build_optimizer(model.parameters(), params(network="mlp", optimizer="adam", momentum=None), CPU)
+trainee = Trainee(model, params(network="mlp", optimizer="adam", momentum=None), CPU)
 epoch = Epoch(1, 1.0, 0.5, None, None)
 result = Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
 point = ResumePoint(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read(1)
 for _ in range(100):
-    point.save(model, optimizer, result)
-    assert (point.restore(model, optimizer) or result).history == result.history
+    point.save(trainee, result)
+    assert (point.restore(trainee) or result).history == result.history
     point.discard()
 """
 

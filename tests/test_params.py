@@ -104,6 +104,10 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"device": "gpu"}, r"^params\.yaml: device must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'$"),
         ({"momentum": 0.9}, r"^params\.yaml: momentum has no effect with optimizer 'adam'; write `momentum: null`.*got 0\.9$"),
         ({"augment": ["flip", "spin"]}, r"^params\.yaml: augment\.1 must be 'flip', 'shift', 'crop' or 'cutout', got 'spin'$"),
+        (
+            {"optimizer": "muon", "network": "mlp"},
+            r"^params\.yaml: optimizer 'muon' moves convolutions, and network 'mlp' has none;",
+        ),
         ({"augment": "flip"}, r"^params\.yaml: augment must be a valid list, got 'flip'$"),
         ({"augment": ["flip", "flip"]}, r"^params\.yaml: augment must name each augmentation once, got 'flip' twice$"),
         ({"augment": ["crop", "shift"]}, r"^params\.yaml: augment: shift has no effect of its own beside crop; .*got both$"),

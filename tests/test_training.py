@@ -209,3 +209,52 @@ def test_outcomes_are_in_order_and_agree_with_a_plain_pass() -> None:
     np.testing.assert_allclose(measured.confidence_N, shares.max(dim=1).values.numpy(), rtol=1e-5)
     np.testing.assert_allclose(measured.loss_N, -shares[torch.arange(2345), labels].log().numpy(), rtol=1e-4, atol=1e-6)
     assert measured.accuracy == pytest.approx((measured.predicted_N == labels.numpy()).sum() / 2345)
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(9, 8), (1, 8), (6, 1)])
+def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_over_itself(num_images: int, batch_size: int) -> None:
+    settings = params(network="pyramid", batch_size=batch_size)
+    train_set = random_set(num_images, side=8)
+    with pytest.raises(
+        UserError, match=rf"^batch_size: network 'pyramid' needs batches of two .* {num_images} training images"
+    ):
+        train(model_for("pyramid", side=8), train_set, random_set(0, side=8), settings)
+    train(model_for("mlp", side=8), train_set, random_set(0, side=8), params(network="mlp", batch_size=batch_size))
+
+
+def test_the_average_is_the_running_mean_worked_out_by_hand_and_is_what_is_kept() -> None:
+    """Its decay is min(0.9, (1 + step) / (10 + step)), so that the first weights fade soon."""
+    settings = params(network="mlp", ema_decay=0.9, epochs=2, lr=0.05)
+    trainee = Trainee(model_for("mlp"), settings, CPU)
+    expected = trainee.model.network[1].weight.detach().clone()
+    step = 0
+
+    class Watched(Trainee):
+        def step(self, number: int) -> None:
+            nonlocal expected, step
+            super().step(number)
+            decay = min(0.9, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * self.model.network[1].weight.detach()
+            step += 1
+
+    trainee.__class__ = Watched
+    result = fit(trainee, random_set(24), random_set(0), settings, CPU, lambda result: None)
+    assert step == 6
+    torch.testing.assert_close(result.weights["1.weight"], expected)
+    assert not torch.equal(result.weights["1.weight"], trainee.model.network[1].weight)
+
+
+def test_a_clipped_step_is_as_long_as_the_limit_says() -> None:
+    """Plain SGD at lr 1: the joint length of a step is that of the gradient, at most clip_norm."""
+    before = [parameter.detach().clone() for parameter in model_for("softmax").parameters()]
+    model = model_for("softmax")
+    train(model, random_set(8), random_set(0), params(lr=1.0, clip_norm=0.01))
+    moves = [(new - old).flatten() for new, old in zip(model.parameters(), before, strict=True)]
+    assert torch.cat(moves).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_smoothing_changes_what_is_minimised_and_not_what_is_told() -> None:
+    plain = train(model_for("mlp"), random_set(8), random_set(0), params(network="mlp"))
+    smoothed = train(model_for("mlp"), random_set(8), random_set(0), params(network="mlp", label_smoothing=0.5))
+    assert plain.history == smoothed.history, "the figures of the first step are those before it"
+    assert not torch.equal(plain.weights["1.weight"], smoothed.weights["1.weight"])

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from classifier.params.compute import ComputeParams
 
 Augmentation = Literal["flip", "shift", "crop", "cutout"]
-WARMING_UP = ("linear", "cosine", "onecycle")
+WITHOUT_CONVOLUTIONS = ("softmax", "mlp")
 
 
 class TrainParams(ComputeParams):
@@ -36,6 +36,11 @@ class TrainParams(ComputeParams):
             raise ValueError(
                 f"momentum has no effect with optimizer {self.optimizer!r}; "
                 f"write `momentum: null` or `optimizer: sgd`, got {self.momentum}"
+            )
+        if self.optimizer == "muon" and self.network in WITHOUT_CONVOLUTIONS:
+            raise ValueError(
+                f"optimizer 'muon' moves convolutions, and network {self.network!r} has none; write `optimizer: adamw`, which "
+                "moves all else"
             )
         twice = {name for name in self.augment if self.augment.count(name) > 1}
         if twice:
