@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,14 @@ import yaml
 from tests.pipeline import Repository
 from tools import verify
 from tools.clean_room import hooks
+from tools.clean_room.content import md5
 from tools.clean_room.opened import Territory
+from tools.clean_room.room import _interrupts_later, state_of
 
 ALL = ["download", "convert", "build", "train", "evaluate", "plot"]
 MAIN = '    raw = root / "data/raw"\n'
 """The first line of what stage convert does."""
-WRITTEN = '        write_json(folder / "schema.json", schema.model_dump(mode="json"))\n'
+WRITTEN = '        write_json(folder / "schema.json", schema.model_dump(mode="json", exclude_none=True))\n'
 """The last line of it, where `folder` is to become data/csv."""
 
 
@@ -178,6 +181,91 @@ def test_undeclared_reads_that_succeed_or_are_hushed_up(planted: Planted, verifi
     assert verdict["bytes"] == "ok"
 
 
+def test_state_of_another_stage_and_writes_outside(
+    planted: Planted, verified: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stage keeps where no other may: in .dvc/tmp, in the home folder's caches, in shared memory, anywhere."""
+    home, place = tmp_path / "home", tmp_path / "elsewhere"
+    (home / ".cache").mkdir(parents=True)
+    place.mkdir()
+    for name in ("old", "short"):
+        (place / name).write_text("1")
+    monkeypatch.setenv("HOME", str(home))
+    shared = f"/dev/shm/{tmp_path.parent.name}-{tmp_path.name}"
+    planted.convert_starts_with(
+        "import os, sqlite3",
+        "Path('.dvc/tmp/convert-cache.json').write_text('1')",
+        "Path('.dvc/tmp/resume').mkdir(exist_ok=True)",
+        "Path('.dvc/tmp/resume/state').write_text('1')",
+        "(Path.home() / '.cache/x.json').write_text('1')",
+        f"if Path('/dev/shm').is_dir(): Path({shared!r}).write_text('1'); os.remove({shared!r})",
+        "open('/dev/null', 'w').close()",
+        "Path('/dev/stdout').open('w').close()",
+        f"place = Path({str(place)!r})",
+        "place.mkdir(exist_ok=True)",
+        "(place / 'folder').mkdir()",
+        "(place / 'folder').rmdir()",
+        "(place / 'old').replace(place / 'new')",
+        "(place / 'new').rename(place / 'old')",
+        "os.link(place / 'old', place / 'hard')",
+        "os.symlink(place / 'old', place / 'soft')",
+        "below = os.open(place, os.O_RDONLY)",
+        "os.remove('hard', dir_fd=below)",
+        "os.remove(place / 'soft')",
+        "os.truncate(place / 'short', 0)",
+        "sqlite3.connect(place / 'base').close()",
+        "sqlite3.connect(f'file:{place}/uri?mode=rwc', uri=True).close()",
+        "sqlite3.connect(':memory:').close()",
+    )
+    planted.dvc_is_content()
+    verdict = verified("convert")["convert"]
+    outside = [line.removesuffix(", by its absolute path") for line in lines(verdict, "writes") if "absolute" in line]
+    changed = [place / name for name in ("folder", "hard", "new", "old", "soft")] + [Path(shared)] * Path("/dev/shm").is_dir()
+    written = [place / name for name in ("base", "short", "uri")] + [home / ".cache/x.json"]
+    written += [Path(shared)] * Path("/dev/shm").is_dir()
+    assert sorted(outside) == sorted([f"changes {path}" for path in changed] + [f"writes {path}" for path in written])
+    assert [line for line in lines(verdict, "writes") if "absolute" not in line] == [
+        "writes .dvc/tmp/convert-cache.json, which dvc.yaml does not declare",
+        "writes .dvc/tmp/resume/state, which dvc.yaml does not declare",
+    ]
+
+
+def test_each_stage_has_its_own_state() -> None:
+    allowed = {stage: state_of(SimpleNamespace(name=stage)) for stage in ALL}
+    assert allowed.pop("download") == {".dvc/tmp/download.lock", ".dvc/tmp/downloads"}
+    assert allowed.pop("train") == {".dvc/tmp/train.lock", ".dvc/tmp/resume"}
+    assert allowed == {stage: {f".dvc/tmp/{stage}.lock"} for stage in ("convert", "build", "evaluate", "plot")}
+
+
+def test_state_of_an_earlier_run_and_folders_that_only_the_repository_has(planted: Planted, verified: Any) -> None:
+    for folder in ("notes/deep", "more", "walked"):
+        (planted.root / folder).mkdir(parents=True)
+        (planted.root / folder / "a.md").write_text("1\n")
+    planted.convert_starts_with(
+        "import glob, os",
+        "list(Path('notes').glob('*.md'))",
+        "list(Path().glob('notes/deep/*.md'))",
+        "glob.glob('more/*.md')",
+        "list(os.walk('walked'))",
+        "cache = Path('.dvc/tmp/convert-cache.json')",
+        "try: cache.read_text()",
+        "except FileNotFoundError: pass",
+        "list(Path().glob('*.md')), list(Path('data').rglob('*')), list(Path('data/csv').glob('*'))",
+        "list(Path('nowhere').glob('*'))",
+    )
+    planted.dvc_is_content()
+    (planted.root / ".dvc/tmp/convert-cache.json").write_text("1")
+    verdict = verified("convert")["convert"]
+    assert lines(verdict, "reads") == [
+        "lists more, which dvc.yaml does not declare",
+        "lists notes, which dvc.yaml does not declare",
+        "lists notes/deep, which dvc.yaml does not declare",
+        "lists walked, which dvc.yaml does not declare",
+        "reads .dvc/tmp/convert-cache.json, which dvc.yaml does not declare",
+    ]
+    assert cells(verdict) == "BREACH ok ok"
+
+
 def test_undeclared_writes(planted: Planted, verified: Any) -> None:
     """A file on the side; one beside an input; an input changed or deleted once it was read; an output that is not made."""
     planted.edit("dvc.yaml", "    outs:\n      - data/csv\n", "    outs:\n      - data/csv\n      - data/extra.txt\n")
@@ -194,7 +282,8 @@ def test_undeclared_writes(planted: Planted, verified: Any) -> None:
         "writes notes/side.txt, which dvc.yaml does not declare",
         "deletes stages/__init__.py, which it was given to read",
     ]
-    assert verdict["reads"] == "ok"
+    (line,) = lines(verdict, "reads")
+    assert re.match(r"data/raw has MD5 .* for convert, and .* for download, which makes it", line)
 
 
 def test_other_bytes(planted: Planted, verified: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,17 +340,52 @@ class TestWhereTheWorkspaceIsNotAsRecorded:
         (planted.root / ".dvcignore").write_text("data/raw/*.tmp\n")
         (planted.root / "data/raw/ignored.tmp").write_text("")
         verdicts = verified("convert", "build", "plot")
-        assert [cells(verdict) for verdict in verdicts.values()] == ["ok ok ok"] * 3
+        assert [cells(verdict) for verdict in verdicts.values()] == ["ok ok BREACH", "ok ok ok", "ok ok ok"]
+        assert [line.split()[0] for line in lines(verdicts["convert"], "bytes")] == ["data/csv"]
         table = "classifier/table.py is not here as dvc.lock records it; checked with what is recorded, from the last commit"
         assert verdicts["convert"]["notes"] == [table]
         assert sorted(verdicts["build"]["notes"]) == [
             table,
             "data/csv is not here as dvc.lock records it; checked with what is recorded, from DVC's cache",
+            "data/dataset is not in the workspace; `dvc checkout data/dataset` may bring it",
             "params.yaml: seed is 5 here; checked with 0, as in dvc.lock",
         ]
         # A folder inside an output, of which the cache has no list of its own.
         (note,) = verdicts["plot"]["notes"]
         assert note == "data/dataset/test is not here as dvc.lock records it; checked with what is recorded, from DVC's cache"
+
+    def test_outputs_edited_by_hand(self, planted: Planted, verified: Any) -> None:
+        """One that git keeps, one of the cache; one that is gone says nothing of dvc.lock."""
+        planted.edit("metrics/data.json", "{", "{ ")
+        (planted.root / "data/dataset/extra").write_text("")
+        (planted.root / "plots/data.csv").unlink()
+        verdict = verified("build")["build"]
+        assert cells(verdict) == "ok ok BREACH"
+        is_not = "in the workspace is not what dvc.lock records;"
+        assert sorted(lines(verdict, "bytes")) == [
+            f"data/dataset {is_not} `dvc checkout data/dataset` or `dvc repro build`",
+            f"metrics/data.json {is_not} `git restore metrics/data.json` or `dvc repro build`",
+        ]
+        assert verdict["notes"] == ["plots/data.csv is not in the workspace; `git restore plots/data.csv` may bring it"]
+
+    def test_a_stage_that_ran_before_the_one_it_depends_on(self, planted: Planted, verified: Any) -> None:
+        planted.set_params(val_fraction=0.2)
+        planted.dvc("repro", "--single-item", "build")
+        stages = yaml.safe_load(planted.read("dvc.lock"))["stages"]
+        used = {dep["path"]: dep["md5"] for dep in stages["train"]["deps"]}
+        found = lines(verified("train")["train"], "reads")
+        made = [re.search(r"and (\w{32}(?:\.dir)?) for build, which makes it; run `dvc repro train`$", line) for line in found]
+        names = ["data/dataset/dataset.json", "data/dataset/train", "data/dataset/val"]
+        beginning = "has MD5 {} as dvc.lock records it for train,"
+        assert [line.partition(" and ")[0] for line in found] == [f"{name} {beginning.format(used[name])}" for name in names]
+        digest = hashlib.md5((planted.root / names[0]).read_bytes()).hexdigest()
+        assert [match and match[1] for match in made] == [
+            digest,
+            *(md5(planted.root / name) for name in names[1:]),
+        ]
+        shutil.rmtree(planted.root / ".dvc/cache")
+        assert lines(verified("train")["train"], "reads") == found
+        assert lines(verified("build")["build"], "reads") == []
 
     def test_content_that_is_nowhere_or_damaged_in_the_cache(self, planted: Planted, verified: Any) -> None:
         digest = hashlib.md5((planted.root / "data/csv/train.csv").read_bytes()).hexdigest()
@@ -325,12 +449,17 @@ def test_one_clear_line_and_no_room_left(planted: Planted) -> None:
 def test_the_nearest_place_decides_what_may_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     repository, home = Path("/opt/project"), Path.home()
     monkeypatch.setattr("sys.prefix", "/opt/project/.venv")
-    territory = Territory(repository, [Path("/data/catalogue.yaml")])
+    territory = Territory(repository, [Path("/data/catalogue.yaml")], [Path("/tmp/given")])
     refused = ["/opt/project/data/raw", "/opt/project", f"{home}/data.csv", "/data/other.yaml", "/tmp/x", "/var/tmp/x", "/"]
     allowed = ["/opt/project/.venv/lib/x.py", "/opt/cuda/x", "/data/catalogue.yaml", "/etc/ssl/x", f"{home}/.cache/x"]
     libraries = [os.__file__, str(np.__file__)]
     places = [*refused, *allowed, *libraries]
     assert [place for place in places if not territory.allows(Path(place).resolve())] == refused
+    compiled = ["__pycache__", "__pycache__/x.cpython-311.pyc", "__pycache__/x.cpython-311.pyc.1400"]
+    written = ["/tmp/given/x", *(f"/opt/project/.venv/lib/{name}" for name in compiled)]
+    kept = ["/opt/project/.venv/lib/__pycache__/x.json", *(f"/opt/project/classifier/{name}" for name in compiled)]
+    kept += ["/dev/shm/x", "/usr/share/x", *refused, *allowed, *libraries]
+    assert [place for place in [*written, *kept] if territory.allows_writing(Path(place).resolve())] == written
 
 
 def test_the_hooks_run_the_sitecustomize_that_they_hide(tmp_path: Path) -> None:
@@ -371,6 +500,26 @@ def test_an_interrupt_ends_the_stage_and_removes_the_room(planted: Planted, numb
     process.send_signal(number)
     assert process.wait(timeout=10) == status
     assert not sleeping & _working_below(rooms)
+
+
+def test_what_a_stage_leaves_running_ends_with_it(planted: Planted, verified: Any) -> None:
+    for name in ("dvc.yaml", "dvc.lock"):
+        planted.edit(name, "cmd: python -m stages.convert", "cmd: sleep 47 & python -m stages.convert")
+    assert cells(verified("convert")["convert"]) == "ok ok ok"
+    until = time.monotonic() + 5
+    while _working_below(planted.root.parent / "rooms"):
+        assert time.monotonic() < until, "it still runs"
+        time.sleep(0.05)
+
+
+def test_an_interrupt_while_a_process_starts_waits_for_it() -> None:
+    """Else the process could be running before anyone knows its id, and would stay."""
+    started = False
+    with pytest.raises(KeyboardInterrupt), _interrupts_later():
+        signal.raise_signal(signal.SIGINT)
+        started = True
+    assert started
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _working_below(folder: Path) -> set[int]:

@@ -65,6 +65,31 @@ def md5_of_files(path: Path) -> dict[Key, str]:
     return {key: str(info.value) for key, _, info in hashed} if isinstance(hashed, Tree) else {(): str(hashed.hash_info.value)}
 
 
+def is_as_recorded(repo: Any, item: Any) -> bool:
+    """Whether the workspace has `item` with the content that dvc.lock records, files of .dvcignore left aside."""
+    return _in_workspace(repo, item) is not None
+
+
+def recorded_hash(repo: Any, out: Any, path: Path) -> str | None:
+    """The hash of `path`, an output or something in it, that the record of the output in dvc.lock implies.
+
+    "" when the recorded output has no such thing. None when the list of its files is neither in DVC's cache nor, as recorded,
+    in the workspace.
+    """
+    key = path.relative_to(out.fs_path).parts
+    if not key:
+        return str(out.hash_info.value)
+    if not out.hash_info.isdir:
+        return ""
+    tree: Any = _loaded_tree(repo, out.hash_info)
+    if tree is None and is_as_recorded(repo, out):
+        tree = _hashed(out.fs_path, out.fs, repo.dvcignore)
+    if tree is None:
+        return None
+    found = tree.get_obj(repo.cache.local, key)
+    return "" if found is None else str(found.hash_info.value)
+
+
 def _hashed(path: str, fs: Any = localfs, ignore: Any = None) -> Any:
     return build(HashFileDB(localfs, path), path, fs, "md5", dry_run=True, ignore=ignore)[2]
 
@@ -119,8 +144,12 @@ def _recorded_tree(repo: Any, item: Any) -> Tree | None:
             tree = out.get_obj(filter_info=item.fs_path)
             if isinstance(tree, Tree) and tree.hash_info is not None and tree.hash_info.value == item.hash_info.value:
                 return tree
+    return _loaded_tree(repo, item.hash_info)
+
+
+def _loaded_tree(repo: Any, hash_info: Any) -> Tree | None:
     try:
-        tree = load(repo.cache.local, item.hash_info)
+        tree = load(repo.cache.local, hash_info)
     except (FileNotFoundError, ObjectFormatError):
         return None
     return tree if isinstance(tree, Tree) else None

@@ -1,4 +1,4 @@
-"""Runs inside the stage's own Python, as its `sitecustomize`: notes which files it opens, and turns folder listings round.
+"""Runs inside the stage's own Python, as its `sitecustomize`: notes what it opens and changes, and turns folder listings round.
 
 It is copied into a folder on PYTHONPATH beside settings.json, so it uses the standard library and nothing of this repository.
 """
@@ -10,33 +10,85 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-LISTINGS = ("os.listdir", "os.scandir")
+LISTINGS = {"os.listdir", "os.scandir", "pathlib.Path.glob", "pathlib.Path.rglob"}
+WRITES = {"os.truncate", "sqlite3.connect"}
+"""Events that write the file at their first argument, wherever a link there leads."""
+CHANGES = {
+    "os.mkdir": [(0, 2)],
+    "os.remove": [(0, 1)],
+    "os.rename": [(0, 2), (1, 3)],
+    "os.rmdir": [(0, 1)],
+    "os.symlink": [(1, 2)],
+}
+"""Events that change which names a folder has: where a path is among their arguments, and the folder that it is relative to."""
+CREATES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+def noted(event: str, arguments: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
+    """(kind, absolute path) of each file or folder that an event of Python's audit hooks is about."""
+    if event == "open" and not isinstance(arguments[0], int):
+        yield "write" if arguments[2] & CREATES else "read", _absolute(arguments[0])
+    elif event.startswith("pathlib.Path.") and event in LISTINGS:
+        yield "list", _absolute(Path(arguments[0], _before_wildcards(arguments[1])))
+    elif event in LISTINGS and not isinstance(arguments[0], int):
+        yield "list", _absolute(arguments[0] or ".")
+    elif event in WRITES and not isinstance(arguments[0], int):
+        name = os.fsdecode(arguments[0])
+        if event == "sqlite3.connect" and name.startswith("file:"):
+            name = name.removeprefix("file:").partition("?")[0]
+        if name not in ("", ":memory:"):
+            yield "write", _absolute(name)
+    elif event == "os.link":
+        yield "read", _entry(arguments[0], arguments[2])
+        yield "change", _entry(arguments[1], arguments[3])
+    elif event in CHANGES:
+        paths = [_entry(arguments[path], arguments[folder]) for path, folder in CHANGES[event]]
+        # That a folder be there is often asked of one that is.
+        yield from (("change", path) for path in paths if not (event == "os.mkdir" and Path(path).is_dir()))
+
+
+def _absolute(path: Any) -> str:
+    return str(Path(os.fsdecode(path)).absolute())
+
+
+def _before_wildcards(pattern: str) -> str:
+    """The folder that a pattern names outright: of a/b/*.md, a/b. `Path.glob` says nothing more when that is not there."""
+    parts = Path(pattern).parts
+    known = list(takewhile(lambda part: not set(part) & set("*?["), parts))
+    return str(Path(*(known if len(known) < len(parts) else known[:-1])))
+
+
+def _entry(path: Any, folder: int) -> str:
+    """The path of an entry of a folder, links resolved but for its own: it may be gone when the log is read.
+
+    `folder` is -1, or the descriptor of an open folder that the path is relative to, which Linux can name.
+    """
+    name = Path(os.fsdecode(path))
+    if folder >= 0:
+        name = Path(f"/proc/self/fd/{folder}").readlink() / name
+    return str(Path(os.path.realpath(name.parent), name.name))
 
 
 def note_opened(log: str) -> None:
-    """Append a JSON line `[kind, absolute path]` to `log` for each file or folder opened from now on, once each.
+    """Append a JSON line `[kind, absolute path]` to `log` for each file or folder opened or changed from now on, once each.
 
-    The kind is "read", "write" (reading and writing too) or "list". A file that is then not there is noted all the same.
+    The kind is "read", "write" (reading and writing too), "list" or "change" (made, renamed, removed). What is not there, or
+    fails, is noted all the same.
     """
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    noted = set()
+    known = set()
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" and event not in LISTINGS:
-            return
         with suppress(Exception):  # whatever fails here must not fail the stage
-            path = "." if arguments[0] is None else arguments[0]
-            if isinstance(path, int):
-                return
-            writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-            kind = "list" if event in LISTINGS else "write" if writes else "read"
-            line = json.dumps([kind, str(Path(os.fsdecode(path)).absolute())])
-            if line not in noted:
-                noted.add(line)
-                os.write(descriptor, f"{line}\n".encode())
+            for kind, path in noted(event, arguments):
+                line = json.dumps([kind, path])
+                if line not in known:
+                    known.add(line)
+                    os.write(descriptor, f"{line}\n".encode())
 
     sys.addaudithook(hook)
 

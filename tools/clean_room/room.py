@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +25,10 @@ from tools.clean_room import hooks
 from tools.clean_room.content import WORKSPACE, md5, place
 
 STATE = Path(".dvc/tmp")
-"""The one place for state outside declared outputs: the download store, the resume state, and locks."""
 STORE = STATE / "downloads"
 STORE_USER = "download"
+STATES = {STORE_USER: STORE, "train": STATE / "resume"}
+"""The stages that keep state outside declared outputs, and where."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,14 @@ def name_of(repo: Any, item: Any) -> str:
     return Path(item.fs_path).relative_to(repo.root_dir).as_posix()
 
 
+def state_of(stage: Any) -> set[str]:
+    """What `stage` may keep outside of its declared outputs: its lock, and the state that STATES names."""
+    places = [STATE / f"{stage.name}.lock"]
+    if stage.name in STATES:
+        places.append(STATES[stage.name])
+    return {place.as_posix() for place in places}
+
+
 def _write_params(dep: Any, target: Path) -> Iterator[str]:
     recorded = dep.hash_info.value or {}
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,24 +139,48 @@ def run(repo: Any, stage: Any, room: Room) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with room.output.open("wb") as output:
         for command in _enforce_cmd_list(stage.cmd):
-            process = subprocess.Popen(
-                _make_cmd(get_executable(), command),
-                cwd=folder,
-                env=_environment(repo, stage, room),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-            )
+            process = None
             try:
+                with _interrupts_later():  # so that no process is started that we do not know
+                    process = subprocess.Popen(
+                        _make_cmd(get_executable(), command),
+                        cwd=folder,
+                        env=_environment(repo, stage, room),
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        process_group=0,
+                    )
                 status = process.wait()
-            except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                raise
+            finally:
+                if process:
+                    _end_group(process)
             if status:
                 return status
     return 0
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Let a Ctrl-C or SIGTERM that comes meanwhile take effect at the end."""
+    arrived: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda came, _: arrived.append(came))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for came in arrived:
+            signal.raise_signal(came)
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill `process` and what it started and left behind."""
+    with suppress(ProcessLookupError):  # nothing is left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _install_hooks(repository: Path, room: Room) -> None:

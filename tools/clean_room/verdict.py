@@ -11,7 +11,18 @@ from stages.runner import one_line
 from tools.clean_room import failure, opened
 from tools.clean_room.content import md5, md5_of_files
 from tools.clean_room.reason import likely_reason
-from tools.clean_room.room import STATE, Room, clean_room, furnish, in_repository, name_of, outside_places, recorded_copy, run
+from tools.clean_room.record import broken_chains, wrong_outputs
+from tools.clean_room.room import (
+    Room,
+    clean_room,
+    furnish,
+    in_repository,
+    name_of,
+    outside_places,
+    recorded_copy,
+    run,
+    state_of,
+)
 
 COLUMNS = ("reads", "writes", "bytes")
 MOST_NAMES = 10
@@ -38,6 +49,7 @@ def verify_stage(repo: Any, stage: Any) -> Verdict:
     started = time.monotonic()
     try:
         _require_recorded(repo, stage)
+        _compare_record(repo, stage, verdict)
         with clean_room() as room:
             verdict.notes += furnish(repo, stage, room)
             _run_and_compare(repo, stage, room, verdict)
@@ -67,12 +79,21 @@ def _require_recorded(repo: Any, stage: Any) -> None:
         )
 
 
+def _compare_record(repo: Any, stage: Any, verdict: Verdict) -> None:
+    verdict.breaches += [("reads", line) for line in broken_chains(repo, stage)]
+    for is_breach, line in wrong_outputs(repo, stage):
+        if is_breach:
+            verdict.breaches.append(("bytes", line))
+        else:
+            verdict.notes.append(line)
+
+
 def _run_and_compare(repo: Any, stage: Any, room: Room, verdict: Verdict) -> None:
     root = Path(repo.root_dir)
-    given = _files(room.root)
+    given = _files(room.root, state_of(stage))
     status = run(repo, stage, room)
-    territory = opened.Territory(root, [room.root.parent, *outside_places(repo, stage)])
-    declared = {*given, *(name_of(repo, out) for out in stage.outs), STATE.as_posix()}
+    territory = opened.Territory(root, [room.root.parent, *outside_places(repo, stage)], [room.temporary, room.matplotlib])
+    declared = {*given, *(name_of(repo, out) for out in stage.outs), *state_of(stage)}
     verdict.breaches += opened.breaches(room.log, room.root, root, territory, declared)
     if status:
         output = room.output.read_text(encoding="utf-8", errors="replace")
@@ -86,12 +107,12 @@ def _run_and_compare(repo: Any, stage: Any, room: Room, verdict: Verdict) -> Non
         verdict.notes.append(likely_reason(repo, stage, room))
 
 
-def _files(root: Path) -> dict[str, str]:
-    """Name to MD5 of each file below `root` but for the state that is allowed; of a link, where it points."""
+def _files(root: Path, state: set[str]) -> dict[str, str]:
+    """Name to MD5 of each file below `root` but for the `state` that is allowed; of a link, where it points."""
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
-        if not name.is_relative_to(STATE) and (path.is_symlink() or not path.is_dir()):
+        if not any(name.is_relative_to(place) for place in state) and (path.is_symlink() or not path.is_dir()):
             link = f"a link to {path.readlink()}" if path.is_symlink() else ""
             found[name.as_posix()] = link or (md5(path) if path.is_file() else "")
     return found
@@ -99,7 +120,7 @@ def _files(root: Path) -> dict[str, str]:
 
 def _wrong_writes(repo: Any, stage: Any, room: Room, given: dict[str, str]) -> Iterator[str]:
     outs = [name_of(repo, out) for out in stage.outs]
-    now = _files(room.root)
+    now = _files(room.root, state_of(stage))
     yield from (f"does not write {out}, which dvc.yaml declares" for out in outs if not (room.root / out).exists())
     for name, content in now.items():
         if name in given:
