@@ -19,6 +19,8 @@ def end_with_caller() -> None:
     """
     caller = _caller()
     if caller is not None:
+        if _adopted_by(caller):
+            os._exit(EXIT_STATUS)
         threading.Thread(target=_watch, args=(caller,), name="lifeline", daemon=True).start()
 
 
@@ -30,6 +32,19 @@ def _caller() -> psutil.Process | None:
     except psutil.Error:
         return None
     return parent
+
+
+def _adopted_by(caller: psutil.Process) -> bool:
+    """Whether the one that asked for this process was gone before it could be looked at: then `caller` takes over orphans.
+
+    That is the init process or a service manager, which live in a session of their own; DVC starts a stage in its own session.
+    """
+    if not hasattr(os, "getsid"):
+        return False
+    try:
+        return os.getsid(caller.pid) != os.getsid(0)
+    except ProcessLookupError:
+        return True
 
 
 def _watch(caller: psutil.Process) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,17 @@ def test_another_program_in_between_is(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, PROGRAM]
     first, second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert first == second
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no sessions")
+def test_a_stage_whose_caller_was_gone_before_it_began_ends_at_once(tmp_path: Path) -> None:
+    """As when dvc is killed just after starting the stage. The shell in between waits until its own starter is gone."""
+    stage = f"sleep 1; cd {tmp_path}; DVC_STAGE=plot PYTHONPATH={ROOT} {sys.executable} -m stages.plot 2>said; echo $? >status"
+    starter = f"import subprocess; subprocess.Popen(['sh', '-c', {stage!r}])"
+    subprocess.run([sys.executable, "-c", starter], start_new_session=True, check=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "status").exists() or not (tmp_path / "status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (tmp_path / "status").read_text() == "1\n"
+    assert (tmp_path / "said").read_text() == "", "it did not get as far as missing its params.yaml"
