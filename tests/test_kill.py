@@ -16,11 +16,11 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-import yaml
 
 from tests.pipeline import Repository
 from tools.check import problems
 from tools.interrupted import interrupted_experiment
+from tools.lock_file import lock_file_problem
 
 STAGES = ["download", "convert", "build", "train", "evaluate", "plot"]
 MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
@@ -92,14 +92,14 @@ def kill(dvc: subprocess.Popen[bytes], kind: str) -> str:
 
 
 def mend_lock(root: Path) -> None:
-    """Delete a dvc.lock that a kill caught half-written, as the README says: DVC does not write it in one step."""
-    lock = root / "dvc.lock"
+    """Delete a dvc.lock, or a table of DVC's locks, that a kill caught half-written: what `make doctor` tells a person to do."""
+    if lock_file_problem(root):
+        (root / "dvc.lock").unlink()
+    table = root / ".dvc/tmp/rwlock"
     try:
-        whole = not lock.exists() or {"schema", "stages"} <= yaml.safe_load(lock.read_text()).keys()
-    except (yaml.YAMLError, AttributeError):
-        whole = False
-    if not whole:
-        lock.unlink()
+        json.loads(table.read_text() if table.exists() else "{}")
+    except ValueError:
+        table.unlink()
 
 
 def ended(process: psutil.Process, seconds: float) -> bool:
