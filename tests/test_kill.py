@@ -92,7 +92,7 @@ def kill(dvc: subprocess.Popen[bytes], kind: str) -> str:
 
 
 def mend_lock(root: Path) -> None:
-    """Delete a dvc.lock, or a table of DVC's locks, that a kill caught half-written: what `make doctor` tells a person to do."""
+    """Delete a dvc.lock, or a table of DVC's locks, that a kill caught half-written, as `make doctor` says."""
     if lock_file_problem(root):
         (root / "dvc.lock").unlink()
     table = root / ".dvc/tmp/rwlock"
