@@ -124,12 +124,13 @@ def _usual(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]
     from benchmarks import tutorial  # the others do without torchvision, which is part of what a process holds
 
     network = _plain_network(params)
+    optimizer = tutorial.usual_optimizer(network, params.optimizer)
     images_NCHW, labels_N = load_split(Path(settings["folder"]))
     if settings["system"] == "torchvision + workers":
-        steps = tutorial.example_steps(network, Path(settings["folder"]), params.batch_size)
+        steps = tutorial.example_steps(network, optimizer, Path(settings["folder"]), params.batch_size)
     else:
         make = {"tutorial": tutorial.tutorial_steps, "tensors + DataLoader": tutorial.tensor_steps}[settings["system"]]
-        steps = make(network, images_NCHW[:, 0], labels_N, params.batch_size)
+        steps = make(network, optimizer, images_NCHW[:, 0], labels_N, params.batch_size)
 
     def run() -> float:
         _advance(steps, NUM_WARMUP_STEPS)

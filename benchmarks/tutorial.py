@@ -55,28 +55,36 @@ class TutorialDataset(Dataset[tuple[Tensor, int]]):
 
 
 def tutorial_steps(
-    network: nn.Module, images_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], batch_size: int
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images_NHW: NDArray[np.uint8],
+    labels_N: NDArray[np.int64],
+    batch_size: int,
 ) -> Iterator[None]:
     """As tutorials write it: transforms of every sample, a DataLoader in the same process, the loss read at every step."""
     loader = DataLoader(TutorialDataset(images_NHW, labels_N), batch_size=batch_size, shuffle=True)
-    return _steps(network, loader, steps_between_logs=1)
+    return _steps(network, optimizer, loader, steps_between_logs=1)
 
 
-def example_steps(network: nn.Module, folder: Path, batch_size: int) -> Iterator[None]:
+def example_steps(network: nn.Module, optimizer: torch.optim.Optimizer, folder: Path, batch_size: int) -> Iterator[None]:
     """After PyTorch's own MNIST example: torchvision's data set in `folder`, normalised, loaded by processes of their own."""
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))])
     dataset = FashionMNIST(str(folder), train=True, transform=transform)
     loader = DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=NUM_WORKERS, persistent_workers=True)
-    return _steps(network, loader, STEPS_BETWEEN_LOGS)
+    return _steps(network, optimizer, loader, STEPS_BETWEEN_LOGS)
 
 
 def tensor_steps(
-    network: nn.Module, images_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], batch_size: int
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images_NHW: NDArray[np.uint8],
+    labels_N: NDArray[np.int64],
+    batch_size: int,
 ) -> Iterator[None]:
     """The leanest usual way: everything normalised once, in memory, in a TensorDataset and a DataLoader."""
     images_N1HW = (torch.from_numpy(images_NHW.astype(np.float32))[:, None] / 255 - 0.286) / 0.353
     loader = DataLoader(TensorDataset(images_N1HW, torch.from_numpy(labels_N.copy())), batch_size=batch_size, shuffle=True)
-    return _steps(network, loader, STEPS_BETWEEN_LOGS)
+    return _steps(network, optimizer, loader, STEPS_BETWEEN_LOGS)
 
 
 def write_for_torchvision(folder: Path, images_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64]) -> None:
@@ -94,8 +102,16 @@ def _write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     path.write_bytes(header + array.tobytes())
 
 
-def _steps(network: nn.Module, loader: DataLoader[Any], steps_between_logs: int) -> Iterator[None]:
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
+def usual_optimizer(network: nn.Module, name: str) -> torch.optim.Optimizer:
+    """The tutorials' of the MLP, "sgd", with momentum; else Adam."""
+    if name == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
+    return torch.optim.Adam(network.parameters(), lr=0.001)
+
+
+def _steps(
+    network: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader[Any], steps_between_logs: int
+) -> Iterator[None]:
     loss_function = nn.CrossEntropyLoss()
     network.train()
     logged_loss = 0.0
