@@ -1,9 +1,9 @@
-"""How far the default setting's figures lie apart when nothing but the seed differs: split, weights, order, flips.
+"""What the named settings reach in what time, and how far their figures lie apart over seeds: split, weights, order, flips.
 
     python -m benchmarks.seeds
 
-Runs the stages of the last commit in a temporary clone, once for each seed. Rewrites benchmarks/seeds.json and
-benchmarks/seeds.md.
+Runs the stages of the last commit in a temporary clone, for each seed every setting in turn, and before each training a slice
+of the tutorial's loop. Rewrites benchmarks/seeds.json and benchmarks/seeds.md.
 """
 
 import argparse
@@ -13,83 +13,125 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from benchmarks.record import ROOT, circumstances, page_head
+from benchmarks.train import IMAGES_PER_STEP, NUM_EPOCH_IMAGES, TUTORIAL_RECIPE
+from benchmarks.train_slices import Slices
 from classifier.files import write_json, write_text
-from classifier.params.base import read_yaml
+from classifier.params.base import read_yaml, validate
+from classifier.params.train import TrainParams
+from tools.experiments.listed import EXPERIMENTS_FILE, read_experiments
 
-PACKAGES = ("torch",)
+PACKAGES = ("torch", "torchvision")
 METRICS = ("test_accuracy", "test_loss", "test_macro_f1")
+SECONDS, TUTORIAL_EPOCHS = "train_seconds", "tutorial_epochs"
+STEPS_IN_A_SLICE = 40
 
 
 def main() -> None:
     """Measure and write the record."""
-    parser = argparse.ArgumentParser(description="Spread of the default setting's figures over seeds.")
+    parser = argparse.ArgumentParser(description="Figures and seconds of named settings over seeds.")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on")
-    num_seeds = parser.parse_args().seeds
+    parser.add_argument("--experiments", nargs="+", default=["quick", "default", "best"], help="names in experiments.yaml")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "project"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        listed = read_experiments(clone / EXPERIMENTS_FILE)
+        overrides = {name: listed[name].overrides for name in arguments.experiments}
         setting = read_yaml(clone / "params.yaml")
-        _run(clone, "download")
-        _run(clone, "convert")
-        runs = [_measure(clone, seed) for seed in range(num_seeds)]
+        _run(clone, "stages.download")
+        _run(clone, "stages.convert")
+        _run(clone, "stages.build")
+        with Slices(_tutorial(setting, clone)) as tutorial:
+            runs = [
+                {name: _measure(clone, setting | changed | {"seed": seed}, tutorial) for name, changed in overrides.items()}
+                for seed in range(arguments.seeds)
+            ]
     del setting["seed"]
     record: dict[str, Any] = {
-        "command": f"python -m benchmarks.seeds --seeds {num_seeds}",
+        "command": f"python -m benchmarks.seeds --seeds {arguments.seeds} --experiments {' '.join(overrides)}",
         **circumstances(PACKAGES),
-        "setting": setting,
-        "seconds": [run["seconds"] for run in runs],
-        **{name: [run[name] for run in runs] for name in METRICS},
+        "experiments": {
+            name: {
+                "setting": setting | changed,
+                **{figure: [run[name][figure] for run in runs] for figure in (*METRICS, SECONDS, TUTORIAL_EPOCHS)},
+            }
+            for name, changed in overrides.items()
+        },
     }
     write_json(ROOT / "benchmarks/seeds.json", record)
-    write_text(ROOT / "benchmarks/seeds.md", _page(record))
-    print(_page(record))
+    write_text(ROOT / "benchmarks/seeds.md", _page(record, overrides))
+    print(_page(record, overrides))
 
 
-def _measure(clone: Path, seed: int) -> dict[str, float]:
-    editor = YAML()
-    values = editor.load(clone / "params.yaml")
-    values["seed"] = seed
-    editor.dump(values, clone / "params.yaml")
-    _run(clone, "build")
-    seconds = _run(clone, "train")
-    _run(clone, "evaluate")
+def _tutorial(setting: dict[str, Any], clone: Path) -> dict[str, Any]:
+    """The settings of slices of the tutorial's loop over its own network."""
+    params = setting | TUTORIAL_RECIPE | {"network": "cnn", "batch_size": IMAGES_PER_STEP}
+    return {
+        "system": "tutorial",
+        "params": validate(clone / "params.yaml", params, TrainParams).model_dump(),
+        "folder": str(clone / "data/dataset/train"),
+        "num_steps": STEPS_IN_A_SLICE,
+    }
+
+
+def _measure(clone: Path, params: dict[str, Any], tutorial: Slices) -> dict[str, float]:
+    """Figures of one training, its seconds, and how many epochs of the tutorial's loop would take as long."""
+    with (clone / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(params, file)
+    _run(clone, "stages.build")
+    seconds_of_an_epoch = tutorial.ask("slice") / (STEPS_IN_A_SLICE * IMAGES_PER_STEP) * NUM_EPOCH_IMAGES
+    seconds = float(_run(clone, "benchmarks.timed_train").splitlines()[-1])
+    _run(clone, "stages.evaluate")
     metrics: dict[str, float] = json.loads((clone / "metrics/test.json").read_text(encoding="utf-8"))
-    return metrics | {"seconds": round(seconds, 1)}
+    return metrics | {SECONDS: round(seconds, 1), TUTORIAL_EPOCHS: round(seconds / seconds_of_an_epoch, 2)}
 
 
-def _run(clone: Path, stage: str) -> float:
-    """Run a stage in a process of its own; return its seconds, imports included."""
-    began = time.monotonic()
+def _run(clone: Path, module: str) -> str:
+    """Run `module` in a process of its own; return what it printed."""
     environment = {**os.environ, "DVC_ROOT": str(ROOT)}  # the files that were downloaded before
-    subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=clone, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - began
+    command = [sys.executable, "-m", module]
+    return subprocess.run(command, cwd=clone, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _page(record: dict[str, Any]) -> str:
-    num_seeds, setting = len(record["seconds"]), record["setting"]
-    lines = page_head("The default setting over seeds", "seeds", record)
-    lines += [
+def _page(record: dict[str, Any], overrides: dict[str, dict[str, Any]]) -> str:
+    experiments = record["experiments"]
+    num_seeds = len(next(iter(experiments.values()))[SECONDS])
+    lines = [
+        *page_head("The named settings over seeds", "seeds", record),
         "",
-        f"The setting of `params.yaml` (network `{setting['network']}`, {setting['epochs']} epochs) with the seeds 0 to "
-        f"{num_seeds - 1}; `±` is the standard deviation.",
+        f"The seeds are 0 to {num_seeds - 1}; `±` is the standard deviation. The seconds are those of the training: from the",
+        "first look at the data set to the kept weights on the disk, validation included, imports left out. Beside them, how",
+        f"many epochs of the tutorials' loop ({NUM_EPOCH_IMAGES:,} images, their own network) would take as long, from a slice",
+        "before each training.",
         "",
-        "| figure | mean ± std | each seed |",
-        "|---|---|---|",
+        "| setting | differs from params.yaml in | test accuracy | test loss | macro-F1 | seconds | tutorial's epochs |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for name in (*METRICS, "seconds"):
-        values = record[name]
-        digits = 1 if name == "seconds" else 4
-        each = ", ".join(f"{value:.{digits}f}" for value in values)
-        label = "seconds of `train`, imports included" if name == "seconds" else name
-        lines.append(f"| {label} | {statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f} | {each} |")
+    for name, figures in experiments.items():
+        changed = ", ".join(f"`{key}: {_shown(value)}`" for key, value in overrides[name].items()) or "nothing"
+        digits = {SECONDS: 1, TUTORIAL_EPOCHS: 1}
+        cells = [_mean(figures[figure], digits.get(figure, 4)) for figure in (*METRICS, SECONDS, TUTORIAL_EPOCHS)]
+        lines.append(f"| {name} | {changed} | {' | '.join(cells)} |")
+    lines += ["", "| setting | test accuracy of each seed | seconds of each seed |", "|---|---|---|"]
+    for name, figures in experiments.items():
+        accuracies = ", ".join(f"{value:.4f}" for value in figures["test_accuracy"])
+        seconds = ", ".join(f"{value:.1f}" for value in figures[SECONDS])
+        lines.append(f"| {name} | {accuracies} | {seconds} |")
     return "\n".join(lines) + "\n"
+
+
+def _mean(values: list[float], digits: int) -> str:
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _shown(value: object) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 if __name__ == "__main__":

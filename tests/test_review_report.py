@@ -128,7 +128,7 @@ class TestVerdicts:
         assert "> **Stale.** dvc.lock of workspace is stale: stage train ran with another stages/train.py." in text
 
 
-RECORD: dict[str, Any] = {
+RUNS: dict[str, Any] = {
     "setting": {"dataset": "digits"},
     "test_accuracy": [0.9, 0.92, 0.94],
     "test_loss": [0.1, 0.1001, 0.1],
@@ -136,11 +136,15 @@ RECORD: dict[str, Any] = {
 }
 
 
+def record(**changed: Any) -> str:
+    return json.dumps({"experiments": {"quick": {}, "default": RUNS | changed}})
+
+
 class TestSeeds:
     def test_a_difference_that_another_seed_alone_makes(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
         """t(0.975; 2) = 4.302653, times √2, times the standard deviation 0.02: 0.1217."""
         case.results(ACTUAL, predictions(20), np.linspace(0.4, 1.4, NUM_IMAGES))
-        case.write("benchmarks/seeds.json", json.dumps(RECORD))
+        case.write("benchmarks/seeds.json", record())
         assert "Within what another seed alone makes (3 seeds of the default setting): test accuracy ±0.1217." in printed(
             capsys
         )
@@ -150,13 +154,14 @@ class TestSeeds:
     def test_that_of_another_data_set_is_left_out(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
         case.results(ACTUAL, predictions(20))
         assert "seed" not in printed(capsys).partition("<details>")[0]
-        case.write("benchmarks/seeds.json", json.dumps(RECORD | {"setting": {"dataset": "mnist"}}))
+        case.write("benchmarks/seeds.json", record(setting={"dataset": "mnist"}))
         assert "seed" not in printed(capsys).partition("<details>")[0]
 
     def test_a_damaged_one_is_refused(self, case: Case) -> None:
-        case.write("benchmarks/seeds.json", json.dumps(RECORD | {"test_loss": [1]}))
+        case.write("benchmarks/seeds.json", record(test_loss=[1]))
         with pytest.raises(
-            ValueError, match=r"^workspace:benchmarks/seeds\.json: test_loss: List should have at least 2 items"
+            ValueError,
+            match=r"^workspace:benchmarks/seeds\.json: experiments\.default\.test_loss: List should have at least 2 items",
         ):
             main([])
 

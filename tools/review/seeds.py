@@ -1,4 +1,4 @@
-"""How far the test metrics of one setting lie apart when nothing but the seed differs, from benchmarks/seeds.json."""
+"""How far the test metrics of the default setting lie apart when nothing but the seed differs, from benchmarks/seeds.json."""
 
 import math
 import statistics
@@ -21,13 +21,25 @@ _WORD_OF_DATA = "dataset"
 _Figures = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=2)]
 
 
-class _Record(BaseModel):
+class _Runs(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     setting: dict[str, Any]
     test_accuracy: _Figures
     test_loss: _Figures
     test_macro_f1: _Figures
+
+
+class _Experiments(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    default: _Runs
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    experiments: _Experiments
 
 
 @dataclass(frozen=True)
@@ -50,13 +62,13 @@ def read_spread(revision: Revision, lock: Lock) -> SeedSpread | None:
         path = Path(name) / SEEDS_FILE
         path.parent.mkdir()
         path.write_bytes(content)
-        record = read_json(path, _Record)
+        runs = read_json(path, _Record).experiments.default
     values = [stage.param_values[_WORD_OF_DATA] for stage in lock.stages.values() if _WORD_OF_DATA in stage.param_values]
-    if values != [record.setting.get(_WORD_OF_DATA)]:
+    if values != [runs.setting.get(_WORD_OF_DATA)]:
         return None
     return SeedSpread(
-        len(record.test_accuracy),
-        {name: _bound(getattr(record, name)) for name in ("test_accuracy", "test_loss", "test_macro_f1")},
+        len(runs.test_accuracy),
+        {name: _bound(getattr(runs, name)) for name in ("test_accuracy", "test_loss", "test_macro_f1")},
     )
 
 
