@@ -11,14 +11,13 @@ from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph
 from tools.experiments.dvc import dvc_exp_run
 from tools.experiments.git import git, head_commit
-from tools.experiments.held import Held, held_experiments
 from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment, read_experiments
 from tools.experiments.recorded import difference
 from tools.experiments.results_file import note, read_results_file
 from tools.experiments.settings import refuse_bad, set_param_options, with_overrides
 from tools.experiments.shown import waiting_experiments
 from tools.experiments.snapshot import Snapshot, snapshot
-from tools.review.revisions import Revision
+from tools.review.revisions import Held, Revision, held_experiments
 
 INTERRUPTED = 130
 _SHORT = 7

@@ -2,28 +2,22 @@
 
 import hashlib
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from dvc.repo import Repo
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict
 
 from classifier.errors import UserError
 from classifier.files import read_json
 from stages.runner import GRAPH_FILE
 from tools.clean_room.content import md5
-from tools.experiments.held import Held
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
-from tools.review.results import TEST_METRICS, TRAIN_METRICS
-from tools.review.revisions import Revision
+from tools.review.results import TEST_METRICS, TRAIN_METRICS, Figures
+from tools.review.revisions import Held, Revision
 
 MODEL_FILE = "models/model.json"
-
-
-class _Figures(RootModel[dict[str, Annotated[float, Field(allow_inf_nan=False)]]]):
-    model_config = ConfigDict(strict=True)
 
 
 class Model(BaseModel):
@@ -46,13 +40,8 @@ class Recorded:
 
 def read_recorded(revision: Revision) -> Recorded:
     """Raises UserError for an experiment that lacks a part, as one of a single stage does."""
-    files = revision.files([LOCK_FILE, TRAIN_METRICS, TEST_METRICS])
-    with tempfile.TemporaryDirectory(prefix="experiments-") as name, revision.naming(Path(name)):
-        folder = Path(name)
-        for path, content in files.items():
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_bytes(content)
-        metrics = [read_json(folder / path, _Figures).root for path in (TRAIN_METRICS, TEST_METRICS)]
+    with revision.unpacked([LOCK_FILE, TRAIN_METRICS, TEST_METRICS]) as folder:
+        metrics = [read_json(folder / path, Figures).root for path in (TRAIN_METRICS, TEST_METRICS)]
         return Recorded(read_lock(folder / LOCK_FILE), metrics[0] | metrics[1])
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from classifier.errors import UserError
 from classifier.files import read_json, write_json
-from tools.experiments.held import Held
 from tools.experiments.listed import SEED
 from tools.experiments.recorded import read_model, read_recorded
+from tools.review.revisions import Held
 
 RESULTS_FILE = Path("benchmarks/results.json")
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from classifier.errors import UserError, shown, told
 from stages.runner import PARAMS_FILE
 from tools.experiments.git import head_commit
-from tools.experiments.held import held_experiments
+from tools.review.revisions import held_experiments
 
 WORKSPACE = "workspace"
 QUEUED, RUNNING = "queued", "running"

@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 from classifier.errors import UserError
 from classifier.files import write_text
 from tools.experiments.git import git
-from tools.experiments.held import ref_of
 from tools.interrupted import interrupted_experiment
 
 STATE = Path(".dvc/tmp")
@@ -40,7 +39,7 @@ class Snapshot:
 
     def hand_over(self, name: str) -> str:
         """Bring the experiment `name` into the repository, in place of one of this name and commit; return its own commit."""
-        ref = ref_of(self.commit, name)
+        ref = _ref_of(self.commit, name)
         git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(self.folder), f"+{ref}:{ref}")
         return git("rev-parse", ref)
 
@@ -90,3 +89,8 @@ def _clone(commit: str) -> Snapshot:
         found.folder / ".dvc/config.local", f"[cache]\n    dir = {cache}\n[core]\n    site_cache_dir = {state / 'site'}\n"
     )
     return found
+
+
+def _ref_of(baseline: str, name: str) -> str:
+    """Where DVC keeps the experiment `name` that begins from the commit `baseline`."""
+    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"

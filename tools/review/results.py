@@ -1,7 +1,6 @@
 """The results that a revision holds: its tables and metrics, checked against each other and against its dvc.lock."""
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +29,9 @@ _ROUNDING = 1e-4
 """The tables hold six significant digits and the metrics six decimals."""
 
 
-class _Figures(RootModel[dict[str, Annotated[float, Field(allow_inf_nan=False)]]]):
+class Figures(RootModel[dict[str, Annotated[float, Field(allow_inf_nan=False)]]]):
+    """Of a file in metrics/: name to figure."""
+
     model_config = ConfigDict(strict=True)
 
 
@@ -63,18 +64,13 @@ class Results:
 
 def read_results(revision: Revision) -> Results:
     """Raises UserError, which names the revision and the file, for what is missing, damaged, or not of one run."""
-    files = revision.files([LOCK_FILE, *RESULTS])
-    for path in (LOCK_FILE, *RESULTS):
-        if path not in files:
-            raise UserError(f"{revision.name}: has no {path}; run `dvc repro` there and commit its results")
-    with tempfile.TemporaryDirectory(prefix="review-") as name, revision.naming(Path(name)):
-        folder = Path(name)
-        for path, content in files.items():
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_bytes(content)
+    with revision.unpacked([LOCK_FILE, *RESULTS]) as folder:
+        for path in (LOCK_FILE, *RESULTS):
+            if not (folder / path).is_file():
+                raise UserError(f"{revision.name}: has no {path}; run `dvc repro` there and commit its results")
         results = _read(revision, folder)
         _refuse_misfits(results, folder)
-        _refuse_unrecorded(results.lock, files, folder)
+        _refuse_unrecorded(results.lock, folder)
         return results
 
 
@@ -88,7 +84,7 @@ def _read(revision: Revision, folder: Path) -> Results:
     return Results(
         revision,
         lock,
-        metrics={**read_json(folder / TEST_METRICS, _Figures).root, **read_json(folder / TRAIN_METRICS, _Figures).root},
+        metrics={**read_json(folder / TEST_METRICS, Figures).root, **read_json(folder / TRAIN_METRICS, Figures).root},
         predictions=predictions,
         history=read_table(folder / HISTORY, ["epoch", "train_loss", "train_accuracy"]),
         classes=classes,
@@ -136,11 +132,11 @@ def _recomputed(results: Results) -> dict[str, float]:
     }
 
 
-def _refuse_unrecorded(lock: Lock, files: dict[str, bytes], folder: Path) -> None:
+def _refuse_unrecorded(lock: Lock, folder: Path) -> None:
     """Raise UserError for a result that is not the one dvc.lock records, as after a merge that took one file from each side."""
     recorded = lock.out_hashes
     for path in RESULTS:
-        if recorded.get(path) != hashlib.md5(files[path], usedforsecurity=False).hexdigest():
+        if recorded.get(path) != hashlib.md5((folder / path).read_bytes(), usedforsecurity=False).hexdigest():
             raise UserError(
                 f"{folder / path}: is not the file that dvc.lock records; run `dvc repro`, and commit both together"
             )

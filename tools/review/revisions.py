@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from classifier.errors import UserError, shown, told
 
 WORKSPACE = "workspace"
 _EXPERIMENTS = "refs/exps"
-_EXPERIMENT = re.compile(r"refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38})/(?P<name>[^/]+)")
+_EXPERIMENT = re.compile(r"(?P<commit>\w+) refs/exps/(?P<start>[0-9a-f]{2})/(?P<rest>[0-9a-f]{38})/(?P<name>[^/]+)")
 """As DVC names an experiment: below the commit that it started from."""
 
 
@@ -33,12 +34,44 @@ class Revision:
         return _committed(self.commit, paths) if self.commit else _of_workspace(paths)
 
     @contextmanager
+    def unpacked(self, paths: list[str]) -> Iterator[Path]:
+        """A temporary folder that has those of `paths` that are files here; errors about one say `main:params.yaml`."""
+        with tempfile.TemporaryDirectory(prefix="revision-") as name, self.naming(Path(name)):
+            folder = Path(name)
+            for path, content in self.files(paths).items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(content)
+            yield folder
+
+    @contextmanager
     def naming(self, folder: Path) -> Iterator[None]:
         """Say `main:params.yaml` in errors, in place of the path of a copy in `folder`."""
         try:
             yield
         except UserError as error:
             raise UserError(str(error).replace(f"{folder}/", f"{self.name}:")) from None
+
+
+@dataclass(frozen=True)
+class Held:
+    """An experiment that has ended well, as git holds it."""
+
+    name: str
+    baseline: str
+    """The commit that it began from."""
+    commit: str
+
+    @property
+    def revision(self) -> Revision:
+        """What it holds."""
+        return Revision(self.name, self.commit)
+
+
+def held_experiments() -> list[Held]:
+    """All of them, sorted by where git keeps them."""
+    lines = _git("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).decode(errors="replace").splitlines()
+    matches = map(_EXPERIMENT.fullmatch, lines)
+    return [Held(match["name"], match["start"] + match["rest"], match["commit"]) for match in matches if match]
 
 
 def find_revision(name: str) -> Revision:
@@ -67,9 +100,7 @@ def _commit(name: str) -> str | None:
 
 def _experiment(name: str) -> str | None:
     """The commit of an experiment; where several have the name, of the one that started from HEAD."""
-    lines = _git("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).decode(errors="replace").splitlines()
-    refs = [(line.partition(" ")[0], _EXPERIMENT.fullmatch(line.partition(" ")[2])) for line in lines]
-    found = {match["baseline"].replace("/", ""): commit for commit, match in refs if match and match["name"] == name}
+    found = {one.baseline: one.commit for one in held_experiments() if one.name == name}
     if len(found) > 1:
         here = found.get(_commit("HEAD") or "")
         if here is None:

@@ -2,9 +2,7 @@
 
 import math
 import statistics
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,14 +53,10 @@ def read_spread(revision: Revision, lock: Lock) -> SeedSpread | None:
 
     A difference of two normal draws has √2 of their standard deviation, which is estimated here, hence Student's t.
     """
-    content = revision.files([SEEDS_FILE]).get(SEEDS_FILE)
-    if content is None:
-        return None
-    with tempfile.TemporaryDirectory(prefix="review-") as name, revision.naming(Path(name)):
-        path = Path(name) / SEEDS_FILE
-        path.parent.mkdir()
-        path.write_bytes(content)
-        runs = read_json(path, _Record).experiments.default
+    with revision.unpacked([SEEDS_FILE]) as folder:
+        if not (folder / SEEDS_FILE).is_file():
+            return None
+        runs = read_json(folder / SEEDS_FILE, _Record).experiments.default
     values = [stage.param_values[_WORD_OF_DATA] for stage in lock.stages.values() if _WORD_OF_DATA in stage.param_values]
     if values != [runs.setting.get(_WORD_OF_DATA)]:
         return None

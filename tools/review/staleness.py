@@ -1,8 +1,7 @@
 """Whether a revision's dvc.lock is about the params and files that the same revision holds."""
 
 import hashlib
-import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from classifier.params.base import read_yaml
@@ -18,7 +17,7 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
     paths = {path for stage in lock.stages.values() for path in stage.dep_hashes if _is_ours(lock, path)}
     files = revision.files(sorted({*paths, PARAMS_FILE}))
     hashes = {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in files.items()}
-    params = _params(revision, files.get(PARAMS_FILE))
+    params = _params(revision) if PARAMS_FILE in files else None
     found = {}
     for name, stage in lock.stages.items():
         differing = [key for key, value in stage.param_values.items() if params is not None and _differs(params, key, value)]
@@ -34,13 +33,9 @@ def _is_ours(lock: Lock, path: str) -> bool:
     return not lock.makes(path) and not pure.is_absolute() and ".." not in pure.parts
 
 
-def _params(revision: Revision, content: bytes | None) -> dict[str, Any] | None:
-    if content is None:
-        return None
-    with tempfile.TemporaryDirectory(prefix="review-") as name:
-        (Path(name) / PARAMS_FILE).write_bytes(content)
-        with revision.naming(Path(name)):
-            return read_yaml(Path(name) / PARAMS_FILE)
+def _params(revision: Revision) -> dict[str, Any]:
+    with revision.unpacked([PARAMS_FILE]) as folder:
+        return read_yaml(folder / PARAMS_FILE)
 
 
 def _differs(params: dict[str, Any], key: str, value: Any) -> bool:
