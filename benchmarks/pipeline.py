@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
-from benchmarks.record import ROOT, circumstances, page_head, spread
+from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
 from classifier.errors import UserError
 from classifier.figure_style import BLUE, GREY, VERMILION, save_png, styled
 from classifier.files import write_json, write_text
@@ -229,7 +229,7 @@ def _page(record: dict[str, Any]) -> str:
         "",
         *_stage_table(record["cold_seconds"]),
         "",
-        f"Without `train`: {_ranged(five['all'])} s, of which {_ranged(five['beyond imports'])} s beyond imports "
+        f"Without `train`: {ranged(five['all'])} s, of which {ranged(five['beyond imports'])} s beyond imports "
         f"(wanted: below {WANTED['five stages without train, s, below']} and "
         f"{WANTED['the same beyond imports, s, below']}).",
         "",
@@ -242,8 +242,8 @@ def _page(record: dict[str, Any]) -> str:
         "| | this pipeline | six trivial stages | times |",
         "|---|---|---|---|",
         *(
-            f"| `dvc {command}` | {_ranged(record['idle_seconds'][f'{command}, ours'])} "
-            f"| {_ranged(record['idle_seconds'][f'{command}, trivial'])} | {_ranged(times)} |"
+            f"| `dvc {command}` | {ranged(record['idle_seconds'][f'{command}, ours'])} "
+            f"| {ranged(record['idle_seconds'][f'{command}, trivial'])} | {ranged(times)} |"
             for command, times in record["idle_times_trivial"].items()
         ),
         "",
@@ -257,12 +257,8 @@ def _stage_table(rows: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     return [
         "| | all | imports | beyond imports |",
         "|---|---|---|---|",
-        *(f"| {name} | {' | '.join(_ranged(of[kind]) if kind in of else '' for kind in kinds)} |" for name, of in rows.items()),
+        *(f"| {name} | {' | '.join(ranged(of[kind]) if kind in of else '' for kind in kinds)} |" for name, of in rows.items()),
     ]
-
-
-def _ranged(row: dict[str, float]) -> str:
-    return f"{row['median']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
 
 
 def _plot(record: dict[str, Any], path: Path) -> None:

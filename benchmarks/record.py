@@ -9,13 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tools.processor import processor_name
+
 ROOT = Path(__file__).parent.parent
 
 
 def circumstances(packages: Sequence[str]) -> dict[str, Any]:
     """Processor, cores this process may use, system, versions of Python and `packages`, and the commit of the code."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.system(),
         "versions": {"python": platform.python_version()} | {package: version(package) for package in packages},
@@ -54,10 +56,9 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def ranged(row: dict[str, float]) -> str:
+    """What `spread` gave, as `median (least to greatest)`."""
+    return f"{row['median']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
 
 
 def _commit() -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.record import ROOT, circumstances, page_head, spread
+from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
 from benchmarks.train_slices import Slices
 from benchmarks.tutorial import write_for_torchvision
 from classifier.arrays import load_split, write_split
@@ -213,15 +213,11 @@ def _page(record: dict[str, Any]) -> str:
 def _network_table(figures: dict[str, Any]) -> list[str]:
     faster = figures["ours_times_faster_than"] | {"ours": None}
     rows = [
-        f"| {system} | {_ranged(of['seconds_per_epoch'])} | {of['images_per_s']:,} | {of['GFLOP_per_s']:.0f} "
-        f"| {of['peak_MiB']} | {_ranged(faster[system]) if faster[system] else ''} |"
+        f"| {system} | {ranged(of['seconds_per_epoch'])} | {of['images_per_s']:,} | {of['GFLOP_per_s']:.0f} "
+        f"| {of['peak_MiB']} | {ranged(faster[system]) if faster[system] else ''} |"
         for system, of in figures["systems"].items()
     ]
     return ["| | s/epoch | images/s | GFLOP/s | peak MiB | ours is times faster |", "|---|---|---|---|---|---|", *rows]
-
-
-def _ranged(row: dict[str, float]) -> str:
-    return f"{row['median']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
 
 
 def _ceiling(record: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:

@@ -1,7 +1,6 @@
 """benchmarks/results.json: what came out of every run of the named experiments, as the table of results needs it."""
 
 import os
-import platform
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from classifier.errors import UserError
 from classifier.files import read_json, write_json
 from tools.experiments.listed import SEED
 from tools.experiments.recorded import read_model, read_recorded
+from tools.processor import processor_name
 from tools.review.revisions import Held
 
 RESULTS_FILE = Path("benchmarks/results.json")
@@ -98,7 +98,4 @@ def _run(seed: int, held: Held, seconds: float | None) -> Run:
 
 def _machine() -> str:
     """The processor and how many of it there are."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return f"{processor_name()}, {os.cpu_count()} cores"
