@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro verify review test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro verify review tensorboard test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,10 @@ verify: setup ## run each stage again in a clean room and compare with dvc.lock 
 
 review: setup ## is it better? compare BASE (HEAD) with HEAD (the workspace): make review BASE=main (ARGS="--html review.html")
 	@$(VENV_PYTHON) -m tools.review $(ARGS) '$(or $(BASE),HEAD)' $(if $(HEAD),'$(HEAD)')
+
+tensorboard: ## this run and named ones in TensorBoard, side by side: make tensorboard ARGS="NAME --watch"
+	@sh tools/setup.sh tensorboard
+	@$(VENV_PYTHON) -m tools.tensorboard $(ARGS)
 
 test: setup-dev ## the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)

@@ -84,7 +84,7 @@ class Project:
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
-    for name, version in (("tiny", "1.0"), ("tiny", "2.0"), ("tinydev", "1.0")):
+    for name, version in (("tiny", "1.0"), ("tiny", "2.0"), ("tinydev", "1.0"), ("tinyboard", "1.0"), ("tinyboard", "2.0")):
         make_wheel(folder, name, version)
     return folder
 
@@ -97,7 +97,8 @@ def archive(tmp_path: Path, wheels: Path) -> Project:
     for name in ("Makefile", ".gitignore", "tools/__init__.py", "tools/setup.sh", "tools/half_installed.py"):
         shutil.copy(SOURCE / name, root / name)
     (root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
-    (root / "requirements-dev.txt").write_text("-c constraints.txt\ntinydev\n", encoding="utf-8")
+    (root / "requirements-tensorboard.txt").write_text("-c constraints.txt\ntinyboard==1.0\n", encoding="utf-8")
+    (root / "requirements-dev.txt").write_text("-c constraints.txt\n-r requirements-tensorboard.txt\ntinydev\n")
     (root / "constraints.txt").write_text("tinydev==1.0\n", encoding="utf-8")
     return Project(root, wheels)
 
@@ -161,7 +162,11 @@ def test_tests_and_lint_get_their_tools_too(project: Project) -> None:
     said = project.make("setup-dev")
     assert "installing requirements.txt" not in said
     assert project.installed("tinydev") == "1.0"
+    assert project.installed("tinyboard") == "1.0"
     assert project.make("setup-dev") == ""
+    (project.root / "requirements-tensorboard.txt").write_text("tinyboard==2.0\n", encoding="utf-8")
+    project.make("setup-dev")
+    assert project.installed("tinyboard") == "2.0"
 
 
 def test_other_times_of_the_same_text_cost_nothing(project: Project) -> None:
@@ -320,6 +325,17 @@ def test_repro_checks_before_it_runs(project: Project) -> None:
     python = project.root / ".venv/bin/python"
     assert f"['repro', '--dry', 'a b'] {python}\n" in project.make("repro", "ARGS=--dry 'a b'", CHECK="0")
     assert "['repro'" not in project.make("repro", status=2, CHECK="1")
+
+
+def test_tensorboard_is_installed_when_it_is_first_asked_for(project: Project) -> None:
+    (project.root / "tools/tensorboard.py").write_text("import sys, tinyboard\nprint(sys.argv[1:])\n", encoding="utf-8")
+    assert project.make("setup") == ""
+    assert project.installed("tinyboard") == "broken"
+    said = project.make("tensorboard", "ARGS=--watch 'a b'")
+    assert "setup: installing requirements-tensorboard.txt into .venv" in said
+    assert said.endswith("['--watch', 'a b']\n")
+    assert project.installed("tinydev") == "broken"
+    assert project.make("tensorboard") == "[]\n"
 
 
 def test_ci_lints_and_tests_with_the_data_beside_the_checkout(archive: Project, tmp_path: Path) -> None:

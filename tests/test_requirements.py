@@ -24,14 +24,16 @@ def pins(name: str) -> dict[str, str]:
 
 
 RUNTIME, TOOLS, OTHERS = pins("requirements.txt"), pins("requirements-dev.txt"), pins("constraints.txt")
+TENSORBOARD = pins("requirements-tensorboard.txt")
+ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD
 
 
 def test_each_package_is_pinned_to_one_version_in_one_place() -> None:
-    assert all(re.fullmatch(r"==[\w.]+", pin) for pin in [*RUNTIME.values(), *TOOLS.values(), *OTHERS.values()])
-    assert len(RUNTIME | TOOLS | OTHERS) == len(RUNTIME) + len(TOOLS) + len(OTHERS)
+    assert all(re.fullmatch(r"==[\w.]+", pin) for pin in ALL.values())
+    assert len(ALL) == len(RUNTIME) + len(TOOLS) + len(OTHERS) + len(TENSORBOARD)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-tensorboard.txt"])
 def test_each_file_brings_the_constraints_with_it(name: str) -> None:
     assert "-c constraints.txt\n" in (SOURCE / name).read_text(encoding="utf-8")
 
@@ -43,12 +45,26 @@ def test_another_build_of_torch_satisfies_its_pin(build: str) -> None:
 
 def test_no_platform_package_is_pinned() -> None:
     """torch 2.14.1+cu126 needs another cuda-bindings than 2.14.1 does; a pin would refuse it."""
-    assert [name for name in RUNTIME | TOOLS | OTHERS if PLATFORM.match(name)] == []
+    assert [name for name in ALL if PLATFORM.match(name)] == []
 
 
 def test_all_that_the_requirements_need_in_turn_is_pinned() -> None:
-    known = RUNTIME | TOOLS | OTHERS
-    waiting, seen = [*RUNTIME, *TOOLS], set()
+    """What TensorBoard needs stands in its own file, or is there without it."""
+    seen = needed_by([*RUNTIME, *TOOLS])
+    assert len(seen) > 100
+    assert sorted(name for name in seen - (RUNTIME | TOOLS | OTHERS).keys() if not PLATFORM.match(name)) == []
+    with_tensorboard = needed_by([*RUNTIME, *TOOLS, *TENSORBOARD])
+    assert with_tensorboard - seen == TENSORBOARD.keys()
+    assert needed_by(["tensorboard"]) >= TENSORBOARD.keys(), "more than it needs"
+
+
+def test_the_tests_need_tensorboard_too() -> None:
+    assert "-r requirements-tensorboard.txt\n" in (SOURCE / "requirements-dev.txt").read_text(encoding="utf-8")
+
+
+def needed_by(names: list[str]) -> set[str]:
+    """The packages `names` and all that they need in turn."""
+    waiting, seen = [*names], set[str]()
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -60,8 +76,7 @@ def test_all_that_the_requirements_need_in_turn_is_pinned() -> None:
             continue
         here = [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
         waiting += [canonicalize_name(need.name) for need in here]
-    assert len(seen) > 100
-    assert sorted(name for name in seen - known.keys() if not PLATFORM.match(name)) == []
+    return seen
 
 
 def test_what_the_code_imports_is_a_requirement_of_its_own() -> None:

@@ -1,7 +1,8 @@
 # Set-up behind the Makefile: .venv, the pinned packages, a git repository. What is in place already costs some milliseconds.
-#   sh tools/setup.sh run      all that the pipeline needs
-#   sh tools/setup.sh dev      the same, and the tools of `make test` and `make lint`
-#   sh tools/setup.sh python   print the path of a Python that .venv can be made with
+#   sh tools/setup.sh run           all that the pipeline needs
+#   sh tools/setup.sh tensorboard   the same, and TensorBoard
+#   sh tools/setup.sh dev           all of that, and the tools of `make test` and `make lint`
+#   sh tools/setup.sh python        print the path of a Python that .venv can be made with
 set -eu
 export PIP_USER=0 # a `user = true` in a person's pip settings cannot work inside .venv
 VENV_PYTHON=.venv/bin/python
@@ -101,11 +102,12 @@ see_to_repository() {
 
 case ${1:-} in
     python) find_python ;;
-    run | dev)
+    run | tensorboard | dev)
         see_to_repository
-        python_works || rm -f .venv/.installed-run .venv/.installed-dev
+        python_works || rm -f .venv/.installed-run .venv/.installed-tensorboard .venv/.installed-dev
         install run requirements.txt
-        [ "$1" = run ] || install dev requirements-dev.txt
+        [ "$1" = run ] || install tensorboard requirements-tensorboard.txt
+        [ "$1" != dev ] || install dev requirements-dev.txt
         ;;
-    *) fail "needs one of: run, dev, python; got '${1:-}'" ;;
+    *) fail "needs one of: run, tensorboard, dev, python; got '${1:-}'" ;;
 esac

@@ -1,0 +1,103 @@
+"""Look at the workspace's run and named experiments in TensorBoard, side by side. Runs no stage; writes runs/ only.
+
+Exit status: 0; 1 when something cannot be read or the server ends by itself; 2 for a wrong command line; 130 after Ctrl-C.
+"""
+
+import argparse
+import io
+import signal
+import sys
+import time
+from contextlib import nullcontext
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from classifier.errors import UserError
+from stages.runner import one_line
+from tools.review.results import HISTORY
+from tools.review.revisions import WORKSPACE, Revision, find_revision
+from tools.tensorboard.folders import RUNS, replacing_run
+from tools.tensorboard.server import refuse_taken, served
+from tools.tensorboard.watch import Watch
+
+PORT = 6006
+LARGEST_PORT = 65535
+SECONDS_BETWEEN_LOOKS = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the runs, then serve and watch as asked for; return the exit status."""
+    options = _options(arguments)
+    if find_spec("tensorboard") is None:
+        raise UserError("tensorboard: not installed; `make tensorboard` installs it from requirements-tensorboard.txt")
+    if options.server:
+        refuse_taken(options.port)
+    workspace = Revision(WORKSPACE, None)
+    revisions = [find_revision(name) for name in dict.fromkeys(options.names) if name != WORKSPACE]
+    for revision in revisions:
+        _say(_write(revision))
+    if not options.watch and (Path(HISTORY).is_file() or not revisions):
+        _say(_write(workspace))
+    watch = Watch(RUNS / WORKSPACE, partial(_write, workspace), _say) if options.watch else None
+    return _stay(options, watch)
+
+
+def _stay(options: argparse.Namespace, watch: Watch | None) -> int:
+    """Until Ctrl-C, or until the server ends; not at all without server and watch."""
+    with served(RUNS, options.port) if options.server else nullcontext() as server:
+        while server or watch:
+            if watch:
+                watch.look()
+            if server and server.poll() is not None:
+                raise UserError(f"tensorboard: ended with status {server.returncode}; its own words are above")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    return 0
+
+
+def _write(revision: Revision) -> list[str]:
+    """What there is to say of it."""
+    from tools.tensorboard.events import write_run  # torch takes seconds to import: not for --help
+    from tools.tensorboard.run import opened
+
+    with opened(revision) as run:
+        with replacing_run(RUNS / run.name) as folder:
+            num_epochs = write_run(folder, run)
+        said = [f"{num_epochs} epoch{'s' if num_epochs > 1 else ''}", *run.notes]
+        return [f"{RUNS / run.name}: {line}" for line in said]
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.tensorboard", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="experiment, commit, branch or tag, beside the workspace")
+    parser.add_argument("--watch", action="store_true", help="follow the run that goes on in the workspace, epoch by epoch")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"of the server ({PORT}); 0 is any free one")
+    parser.add_argument("--no-server", dest="server", action="store_false", help=f"write {RUNS}/ and start no server")
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {LARGEST_PORT}, got {text}")
+    return int(text)
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def _stop(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    signal.signal(signal.SIGTERM, _stop)  # so that the server is ended too
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")

@@ -1,0 +1,121 @@
+"""Writes one run as TensorBoard's event file. Legend: N images, C channels, H height, W width."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from classifier.csv_file import read_table
+from classifier.dataset import ImageDataset
+from classifier.errors import UserError
+from classifier.files import read_json
+from classifier.model_file import load_model
+from classifier.schema import DatasetInfo, KeptEpoch
+from tools.review.results import HISTORY, PREDICTIONS, TRAIN_METRICS
+from tools.tensorboard.run import DATASET, MODEL, STEPS, Run
+
+SAMPLES_PER_CLASS = 10
+MOST_CLASSES = 20
+WIDEST = 2000
+"""Pixels of a row of samples; one sample at least."""
+CONFIDENCE_BINS = np.linspace(0, 1, 51)
+_LARGEST_STEP = 2**63 - 1
+
+
+def write_run(folder: Path, run: Run) -> int:
+    """Write the event file of `run` into `folder`; return the number of its epochs. Raises UserError for a damaged part."""
+    history = read_curves(run.folder / HISTORY, "epoch")
+    # purge_step tells a server at work to drop what it has read of the run before.
+    with SummaryWriter(str(folder), purge_step=0) as writer:
+        _add_curves(writer, history, "epoch")
+        if has_rows(run.folder / STEPS):
+            _add_curves(writer, read_curves(run.folder / STEPS, "step"), "step")
+        writer.add_custom_scalars({"by epoch": _charts(history)})
+        if run.has_samples:
+            _add_samples(writer, run.folder / DATASET)
+        if run.has_model:
+            _add_model(writer, run.folder)
+        if run.has_confidences:
+            _add_confidences(writer, run.folder)
+    return len(history)
+
+
+def read_curves(path: Path, counter: str) -> pd.DataFrame:
+    """A table with the columns `counter`, train_loss, train_accuracy. Raises UserError unless `counter` is whole and rises."""
+    table = read_table(path, [counter, "train_loss", "train_accuracy"])
+    counted = list(table[counter])
+    rises = all(before < after for before, after in zip([0, *counted], counted, strict=False))
+    if not rises or not all(isinstance(value, int) and value <= _LARGEST_STEP for value in counted):
+        raise UserError(f"{path}: needs whole numbers from 1 on in the column {counter!r}, each above the one before")
+    return table
+
+
+def has_rows(path: Path) -> bool:
+    """Whether `path` is a file of more than its header: without `eval_every` there are no figures by step."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return bool(file.readline() and file.readline())
+
+
+def _add_curves(writer: SummaryWriter, table: pd.DataFrame, counter: str) -> None:
+    for name in table.columns.drop(counter):
+        for number, figure in zip(table[counter], table[name], strict=True):
+            writer.add_scalar(f"by_{counter}/{name}", figure, int(number))
+
+
+def _charts(history: pd.DataFrame) -> dict[str, list[str | list[str]]]:
+    """For the tab Custom Scalars: training and validation in one chart, as {"loss": ["Multiline", tags]}."""
+    charts: dict[str, list[str | list[str]]] = {}
+    for figure in ("loss", "accuracy"):
+        tags = [f"by_epoch/{split}_{figure}" for split in ("train", "val") if f"{split}_{figure}" in history]
+        charts[figure] = ["Multiline", tags]
+    return charts
+
+
+def _add_samples(writer: SummaryWriter, folder: Path) -> None:
+    """The first images to train on of each class, side by side; the number keeps apart names that differ in signs alone."""
+    info = read_json(folder / "dataset.json", DatasetInfo)
+    samples = ImageDataset.from_folder(folder / "train", info)
+    most = min(SAMPLES_PER_CLASS, max(1, WIDEST // info.shape_CHW[2]))
+    for label, name in enumerate(info.classes[:MOST_CLASSES]):
+        rows = np.flatnonzero(samples.labels_N == label)[:most]
+        if len(rows):
+            writer.add_image(f"samples/{label}_{name}", _row(samples.images_NCHW[rows]), 0)
+
+
+def _row(images_NCHW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Side by side, as one image of 3 channels or 1."""
+    row_CHW = np.concatenate(list(images_NCHW), axis=2)
+    return row_CHW if len(row_CHW) == 3 else row_CHW[:1]
+
+
+def _add_model(writer: SummaryWriter, root: Path) -> None:
+    """The graph, and a histogram of each tensor of the kept weights at the kept epoch."""
+    model, description = load_model(root / "models")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit.trace, which add_graph calls, is to go some day
+        writer.add_graph(model, torch.zeros(1, *description.shape_CHW, dtype=torch.uint8))
+    for name, tensor in model.network.state_dict().items():
+        if tensor.is_floating_point():
+            if not tensor.isfinite().all():
+                raise UserError(f"{root / MODEL[1]}: needs finite weights, found others in {name}; run `dvc repro`")
+            writer.add_histogram(f"weights/{name}", tensor, description.kept_epoch)
+
+
+def _add_confidences(writer: SummaryWriter, root: Path) -> None:
+    """Histograms of the test confidences at the kept epoch: of all images, of those classified right, and of the mistakes."""
+    path = root / PREDICTIONS
+    predictions = read_table(path, ["actual", "predicted", "confidence"])
+    if not predictions["confidence"].between(0, 1).all():
+        raise UserError(f"{path}: needs confidences from 0 to 1; run `dvc repro`")
+    epoch = read_json(root / TRAIN_METRICS, KeptEpoch).best_epoch
+    right = predictions["actual"] == predictions["predicted"]
+    for name, chosen in (("all", right | ~right), ("right", right), ("wrong", ~right)):
+        confidences = predictions.loc[chosen, "confidence"].to_numpy(dtype=np.float64)
+        if len(confidences):
+            writer.add_histogram(f"confidence/{name}", confidences, epoch, bins=CONFIDENCE_BINS)
