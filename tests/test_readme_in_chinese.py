@@ -1,0 +1,87 @@
+"""README.zh-CN.md says what README.md says: the same commands, the same messages in the table of errors, no other figures."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1]
+ENGLISH, CHINESE = ((SOURCE / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+SECTIONS = {
+    "开始": "Start",
+    "改一个数，再比较": "Change a number and compare",
+    "命名的实验": "Named experiments",
+    "在 TensorBoard 中查看": "In TensorBoard",
+    "真的变好了吗？": "Is it better?",
+    "其他数据集和镜像": "Another data set, and a mirror",
+    "用自己的图像": "Your own images",
+    "只用 CPU 或其他 CUDA 版本的 PyTorch": "A CPU-only or another CUDA build of PyTorch",
+    "出错的时候": "When something goes wrong",
+}
+"""Every section of the Chinese page, and the one of README.md that it tells again."""
+
+
+def sections(text: str) -> dict[str, str]:
+    """The text below each heading of the second and third level, up to the next heading."""
+    parts = re.split(r"^#{2,3} (.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def commands(text: str) -> list[str]:
+    """The lines of the blocks of shell code, without comments and blank lines."""
+    lines = [
+        line for block in re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) for line in block.split("\n")
+    ]
+    return [command for line in lines if (command := re.sub(r"(^|\s)#.*", "", line).strip())]
+
+
+def error_rows(text: str) -> list[list[str]]:
+    """Of each row of the table of errors, all that is set as code: messages and commands, in the order of its cells."""
+    rows = re.findall(r"^\| .* \|$", text, re.MULTILINE)[1:]
+    return [[double or single for double, single in re.findall(r"``(.+?)``(?!`)|`([^`]+)`", row)] for row in rows]
+
+
+def figures(text: str) -> set[str]:
+    return set(re.findall(r"\d[\d.,]*\d", text))
+
+
+def test_the_sections_stand_in_the_order_of_readme() -> None:
+    assert list(sections(CHINESE)) == list(SECTIONS)
+    english = list(sections(ENGLISH))
+    places = [english.index(title) for title in SECTIONS.values()]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("chinese", "english"), SECTIONS.items())
+def test_a_section_has_the_same_commands(chinese: str, english: str) -> None:
+    assert commands(sections(CHINESE)[chinese]) == commands(sections(ENGLISH)[english])
+
+
+def test_there_are_commands_to_compare() -> None:
+    found = commands(CHINESE)
+    assert found[0] == "make quickstart"
+    assert {"dvc exp run -S lr=0.003", "git checkout HEAD -- . && dvc checkout"} < set(found)
+    assert len(found) > 20
+
+
+def test_the_errors_have_the_same_messages_and_commands() -> None:
+    chinese, english = (
+        error_rows(sections(text)[title]) for text, title in zip((CHINESE, ENGLISH), list(SECTIONS.items())[-1])
+    )
+    assert len(chinese) > 10
+    assert [row for row in chinese if row not in english] == []
+    assert chinese == [row for row in english if row in chinese], "another order"
+
+
+def test_no_figure_stands_in_it_that_readme_does_not_have() -> None:
+    assert {"93.8", "10,000"} < figures(CHINESE) <= figures(ENGLISH)
+
+
+def test_each_page_links_to_the_other_and_its_links_lead_somewhere() -> None:
+    assert "](README.zh-CN.md)" in ENGLISH
+    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in sections(ENGLISH)}
+    for link in re.findall(r"\]\(([^)]+)\)", CHINESE):
+        name, _, anchor = link.partition("#")
+        assert (SOURCE / name).is_file(), link
+        assert not anchor or (name == "README.md" and anchor in anchors), link
+    assert "](README.md)" in CHINESE
