@@ -65,9 +65,8 @@ def test_there_are_commands_to_compare() -> None:
 
 
 def test_the_errors_have_the_same_messages_and_commands() -> None:
-    chinese, english = (
-        error_rows(sections(text)[title]) for text, title in zip((CHINESE, ENGLISH), list(SECTIONS.items())[-1])
-    )
+    last = list(SECTIONS)[-1]
+    chinese, english = error_rows(sections(CHINESE)[last]), error_rows(sections(ENGLISH)[SECTIONS[last]])
     assert len(chinese) > 10
     assert [row for row in chinese if row not in english] == []
     assert chinese == [row for row in english if row in chinese], "another order"

@@ -241,7 +241,7 @@ class TestWhatIsNotThere:
         (copied / "models/model.json").write_text("{}")
         write()
         (said,) = capsys.readouterr().out.splitlines()[1:]
-        assert said.startswith(f"{WITHOUT} graph, weights: models/model.json is not the file that dvc.lock records; run")
+        assert said.startswith(f"{WITHOUT} graph, weights: models/model.json is not the file that dvc.lock records; `dvc")
 
     def test_a_folder_that_has_only_curves(self, bare_run: Path) -> None:
         write()

@@ -101,7 +101,7 @@ def _reason_without_model(folder: Path, lock: Lock, missing: str) -> str | None:
         if not (folder / path).is_file():
             return f"{path} {missing}"
         if not _is_recorded(folder, lock, path):
-            return f"{path} is not the file that dvc.lock records; run `dvc repro`"
+            return f"{path} is not the file that dvc.lock records; `dvc checkout` or `dvc repro` brings that one"
     return None
 
 
