@@ -23,7 +23,12 @@ class UnreadableError(Exception):
 
 
 def decoded(content: bytes, size: int, fit: Fit, grey: bool) -> Images:
-    """The picture as image_CHW of `size`×`size` pixels, one channel if `grey` and three otherwise.
+    """The picture as image_CHW of `size`×`size` pixels, one channel if `grey` and three otherwise, made of `upright`."""
+    return as_array(fitted(upright(content, grey), size, fit))
+
+
+def upright(content: bytes, grey: bool) -> Image.Image:
+    """The picture in its own size, of mode L if `grey` and RGB otherwise.
 
     Turned upright as its EXIF data say; transparent parts on white; of 16 bits the upper eight; of several frames the first.
     Raises UnreadableError for whatever Pillow cannot read, and for more pixels than `Image.MAX_IMAGE_PIXELS`: a few
@@ -31,13 +36,16 @@ def decoded(content: bytes, size: int, fit: Fit, grey: bool) -> Images:
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            upright = ImageOps.exif_transpose(_opaque(image))
-            square = fitted(upright.convert("L" if grey else "RGB"), size, fit)
+            return ImageOps.exif_transpose(_opaque(image)).convert("L" if grey else "RGB")
     except Exception as error:
         # Its readers let out nearly every kind of exception on damaged bytes, SyntaxError and struct.error among them.
         raise UnreadableError(_reason(error)) from None
-    array = np.asarray(square)
-    return array[np.newaxis] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def as_array(image: Image.Image) -> Images:
+    """`image` (mode L or RGB) as image_CHW."""
+    array = np.asarray(image)
+    return array[np.newaxis] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 @contextmanager

@@ -37,10 +37,7 @@ class Outcomes:
 
 @torch.inference_mode()
 def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device, *, flip_tta: bool = False) -> Outcomes:
-    """Run `model` in evaluation mode over `dataset`, which must not be empty.
-
-    With `flip_tta` an image's logits are the means of its own and of those of its mirror image (test-time augmentation).
-    """
+    """Run `model` in evaluation mode over `dataset`, which must not be empty."""
     model.eval()
     batches = [
         _outcomes_of_batch(model, dataset, rows, device, flip_tta) for rows in torch.arange(len(dataset)).split(BATCH_SIZE)
@@ -48,13 +45,17 @@ def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device
     return Outcomes(*(torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)))
 
 
+def class_logits(model: ImageClassifier, images_NCHW: torch.Tensor, flip_tta: bool) -> torch.Tensor:
+    """The logits_NK of uint8 images; with `flip_tta` the means of those of an image and of its mirror image."""
+    logits_NK: torch.Tensor = model(images_NCHW)
+    return (logits_NK + model(images_NCHW.flip(3))) / 2 if flip_tta else logits_NK
+
+
 def _outcomes_of_batch(
     model: ImageClassifier, dataset: ImageDataset, rows: torch.Tensor, device: torch.device, flip_tta: bool
 ) -> tuple[torch.Tensor, ...]:
     images_NCHW, labels_N = (tensor.to(device) for tensor in dataset.batch(rows))
-    logits_NK = model(images_NCHW)
-    if flip_tta:
-        logits_NK = (logits_NK + model(images_NCHW.flip(3))) / 2
+    logits_NK = class_logits(model, images_NCHW, flip_tta)
     loss_N = cross_entropy(logits_NK, labels_N, reduction="none")
     confidence_N, predicted_N = logits_NK.softmax(dim=1).max(dim=1)
     return labels_N, predicted_N, confidence_N.float(), loss_N.float()

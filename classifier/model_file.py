@@ -44,7 +44,7 @@ def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
 
     Raises UserError when a file is missing, damaged, or does not belong to the other.
     """
-    description = read_json(folder / DESCRIPTION, ModelDescription)
+    description = _read_description(folder / DESCRIPTION)
     network = _empty_network(folder / DESCRIPTION, description)
     weights = _load_weights(folder / WEIGHTS)
     needed = {name: _kind(tensor) for name, tensor in network.state_dict().items()}
@@ -57,6 +57,15 @@ def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
         )
     network.load_state_dict(weights, assign=True)
     return ImageClassifier(network, description.mean, description.std, description.precision).eval(), description
+
+
+def _read_description(path: Path) -> ModelDescription:
+    try:
+        return read_json(path, ModelDescription)
+    except UserError as error:
+        if not path.exists():
+            raise
+        raise UserError(f"{error}; damaged, or made by another version: `dvc repro` makes it anew") from None
 
 
 def _empty_network(path: Path, description: ModelDescription) -> nn.Module:
