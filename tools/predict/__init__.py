@@ -1,0 +1,1 @@
+"""What the trained model says of a person's own pictures."""

@@ -1,0 +1,105 @@
+"""What is in these pictures? Asks the trained model in models/, and says how each picture was brought to what it knows.
+
+Exit status: 0; 1 when nothing can be answered; 2 for a wrong command line; 3 when some pictures could not be read.
+"""
+
+import argparse
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.errors import UserError
+from stages.runner import one_line
+from tools.predict.picture_files import find_pictures, shown_path
+
+if TYPE_CHECKING:
+    from tools.predict.report import Report
+
+SOME_UNREADABLE = 3
+
+
+def main(arguments: list[str] | None = None, root: Path = Path()) -> int:
+    """Answer for the pictures that are named, and return the exit status."""
+    options = _options(arguments)
+    found = find_pictures(options.pictures)
+    if options.grid:
+        _refuse_bad_grid(options.grid, found.paths)
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    return _predict(options, found.paths, root)
+
+
+def _predict(options: argparse.Namespace, paths: list[Path], root: Path) -> int:
+    from tools.predict.predictor import Predictor  # torch takes seconds to import: a wrong command line is told before
+    from tools.predict.report import Report
+
+    predictor = Predictor.of_project(root, options.invert)
+    report = Report(predictor, as_json=options.json, show=options.show, keeps_pictures=options.grid is not None)
+    for result in predictor.answers(paths):
+        report.take(result)
+    if options.json:
+        print(json.dumps(report.document(), indent=2, allow_nan=False))
+    if options.grid and report.kept:
+        _draw(options.grid, report)
+    if not report.num_answered:
+        return 1
+    return SOME_UNREADABLE if report.unreadable else 0
+
+
+def _draw(path: Path, report: "Report") -> None:
+    from classifier.figure_style import save_png, styled  # matplotlib takes half a second to import
+    from tools.predict.grid import answer_grid
+
+    with styled():
+        save_png(answer_grid(report.kept), path)
+    if report.num_answered > len(report.kept):
+        print(f"{shown_path(path)}: the first {len(report.kept)} of {report.num_answered} pictures", file=sys.stderr)
+
+
+def _refuse_bad_grid(path: Path, pictures: list[Path]) -> None:
+    """Before any work; also what would write over a picture, as `--grid *.png` of a shell does."""
+    where = f"--grid {shown_path(path)}"
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{where}: needs a name that ends in .png")
+    if path.exists() and any(path.samefile(picture) for picture in pictures):
+        raise UserError(f"{where}: is one of the pictures, and would be written over; choose another name")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"{where}: needs a file name in a folder that exists and that you may write to")
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    first, _, rest = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m tools.predict", description=first, epilog=rest)
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="a file (JPEG, PNG, WebP, BMP) or a folder")
+    parser.add_argument("--json", action="store_true", help="print a JSON document in place of lines")
+    parser.add_argument("--grid", type=Path, metavar="OUT.PNG", help="draw the pictures as the model saw them, and its answers")
+    parser.add_argument("--show", action="store_true", help="print each picture as the model saw it, in characters")
+    parser.add_argument(
+        "--invert",
+        choices=["auto", "yes", "no"],
+        default="auto",
+        help="exchange light and dark; auto (the default) does where a grey model's training images lie on the other ground",
+    )
+    options = parser.parse_args(arguments)
+    if options.json and options.show:
+        parser.error("--show prints between the lines, which --json has none of; choose one")
+    return options
+
+
+if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    try:
+        status = main()
+        sys.stdout.flush()
+        sys.exit(status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # as of `| head`; what is still to be written must not fail again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")
