@@ -89,7 +89,7 @@ def _measure(folder: Path, rounds: int, repeats: int, epochs: int) -> dict[str, 
     changed: list[dict[str, dict[str, float]]] = []
     for number in range(rounds):
         repository = Timed(folder / f"round{number}")
-        _copy_project(repository, epochs)
+        copy_project(repository, dataset="fashion_mnist", epochs=epochs)
         cold.append(repository.staged("repro"))
         repository.commit("results")
         changed.append(repository.staged("exp", "run", "-S", CHANGED_LR))
@@ -105,8 +105,8 @@ def _measure(folder: Path, rounds: int, repeats: int, epochs: int) -> dict[str, 
             for name, asked in (("ours", repository), ("trivial", trivial)):
                 idle.setdefault(f"{command}, {name}", []).append(asked.dvc(command))
     return {
-        "cold_seconds": _summed_up(cold),
-        "lr_changed_seconds": _summed_up(changed),
+        "cold_seconds": summed_up(cold),
+        "lr_changed_seconds": summed_up(changed),
         "idle_seconds": {name: spread(seconds) for name, seconds in idle.items()},
         "idle_times_trivial": {
             command: spread(np.divide(idle[f"{command}, ours"], idle[f"{command}, trivial"]).tolist())
@@ -177,8 +177,8 @@ class Timed:
         return self.logs / f"_m_stages_{stage}.{kind}"
 
 
-def _copy_project(repository: Timed, epochs: int) -> None:
-    """The files that git tracks or would track, without results, as the first commit of a new repository."""
+def copy_project(repository: Timed, **params: Any) -> None:
+    """The files that git tracks or would track, without results, with these params, as the first commit of a new repository."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     root = repository.root
@@ -188,7 +188,7 @@ def _copy_project(repository: Timed, epochs: int) -> None:
             shutil.copy(ROOT / name, root / name)
     editor = YAML()
     values = editor.load(root / "params.yaml")
-    values.update({"dataset": "fashion_mnist", "epochs": epochs})
+    values.update(params)
     editor.dump(values, root / "params.yaml")
     repository.git("init", "--quiet", "--initial-branch=main")
     repository.commit("start")
@@ -205,7 +205,8 @@ def _write_trivial(repository: Timed) -> None:
     repository.commit("start")
 
 
-def _summed_up(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
+def summed_up(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The spread of each figure over the rounds of `Timed.staged`."""
     return {name: {kind: spread([of[name][kind] for of in rounds]) for kind in rounds[0][name]} for name in rounds[0]}
 
 
@@ -227,7 +228,7 @@ def _page(record: dict[str, Any]) -> str:
         "",
         "## A cold `dvc repro`",
         "",
-        *_stage_table(record["cold_seconds"]),
+        *stage_table(record["cold_seconds"]),
         "",
         f"Without `train`: {ranged(five['all'])} s, of which {ranged(five['beyond imports'])} s beyond imports "
         f"(wanted: below {WANTED['five stages without train, s, below']} and "
@@ -235,7 +236,7 @@ def _page(record: dict[str, Any]) -> str:
         "",
         f"## `dvc exp run -S {CHANGED_LR}`",
         "",
-        *_stage_table(record["lr_changed_seconds"]),
+        *stage_table(record["lr_changed_seconds"]),
         "",
         "## With nothing to do",
         "",
@@ -252,7 +253,8 @@ def _page(record: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stage_table(rows: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+def stage_table(rows: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    """A row for each stage, as Markdown."""
     kinds = ("all", "imports", "beyond imports")
     return [
         "| | all | imports | beyond imports |",
