@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro verify review tensorboard test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro verify review tensorboard predict test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ tensorboard: ## this run and named ones in TensorBoard, side by side: make tenso
 	@sh tools/setup.sh tensorboard
 	@$(VENV_PYTHON) -m tools.tensorboard $(ARGS)
 
+predict: setup ## what is in these pictures? make predict ARGS="cat.jpg folder" (or ARGS="folder --grid answers.png")
+	@$(VENV_PYTHON) -m tools.predict $(ARGS)
+
 test: setup-dev ## the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)
 
@@ -42,7 +45,7 @@ lint: setup-dev ## the linter, the formatter (it changes nothing) and the type c
 	$(VENV_PYTHON) -m mypy
 
 bench: setup ## the benchmarks, on a machine that does nothing else, with DATASET_MIRROR set (ARGS="train" for one)
-	for name in $(or $(ARGS),table resume train pipeline); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
+	for name in $(or $(ARGS),table resume train pipeline folder); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
 
 doctor: ## what a bug report needs, and what is wrong
 	@python=$(VENV_PYTHON); $$python -c '' 2>/dev/null || python=$$(sh tools/setup.sh python) && "$$python" -m tools.doctor
