@@ -272,6 +272,24 @@ def test_pictures_of_every_kind_and_what_was_done_to_them(root: Path, capsys: py
     assert answer["probability"] == pytest.approx(0.4)
 
 
+def test_damage_is_told_and_never_anything_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    turned = exif_turned(root / "turned.png").read_bytes()
+    exif = Image.open(root / "turned.png").getexif()
+    kinds = {".jpg": {"exif": exif}, ".webp": {"exif": exif}, ".bmp": {}}
+    good = [turned, *(picture(root / f"good{kind}", 0, size=(9, 9), **options).read_bytes() for kind, options in kinds.items())]
+    for number in range(400):
+        content = bytearray(good[number % 4])
+        for _ in range(rng.integers(1, 5)):
+            content[rng.integers(min(len(content), 200))] = rng.integers(256)
+        (root / "in").mkdir(exist_ok=True)
+        (root / f"in/{number:03}.png").write_bytes(content)
+    found = predict_json(root, capsys, root / "in", status=3)
+    assert len(found["pictures"]) + len(found["unreadable"]) == 400
+    assert min(len(found["pictures"]), len(found["unreadable"])) > 50
+    assert all(one["reason"].isprintable() for one in found["unreadable"])
+
+
 def lock(root: Path, **stages: dict[str, Any]) -> None:
     written = {name: {"cmd": "x", "params": {"params.yaml": params}} for name, params in stages.items()}
     YAML().dump({"schema": "2.0", "stages": written}, root / "dvc.lock")
