@@ -156,18 +156,20 @@ def ended_before(dvc: subprocess.Popen[bytes], rng: random.Random, aim: str | No
 
 
 def kill_often(repository: Repository, straight: dict[str, bytes], num_kills: int, seed: int) -> Counter[str]:
-    """Kill `dvc repro` at random moments, from nothing each time it has completed; return how often each stage was hit.
+    """Kill `dvc repro` at random moments, a round from nothing after the other; return how often each stage was hit.
 
-    The first kills of a round are in one stage after the other: most take no longer than a blink.
+    In a round each stage is killed, most of which take no longer than a blink, and three times whatever runs then.
     """
     rng = random.Random(seed)
     hits: Counter[str] = Counter()
     while hits.total() < num_kills:
         wipe(repository)
-        aims = iter(STAGES)
-        while hits.total() < num_kills:
+        aims: list[str | None] = [*STAGES]
+        for _ in range(3):
+            aims.insert(rng.randrange(len(aims)), None)
+        for aim in aims[: num_kills - hits.total()]:
             dvc = start(repository)
-            if ended_before(dvc, rng, next(aims, None)):
+            if ended_before(dvc, rng, aim):
                 break
             hits[kill(dvc, rng.choice(["dvc", "stage", "group"]))] += 1
             mend_lock(repository.root)
