@@ -8,7 +8,7 @@ from classifier.precision import autocast, parameter_dtype
 
 
 class ImageClassifier(nn.Module):
-    """Normalises by the training split's channel figures, then applies `network` in `precision`.
+    """Normalises each channel, then applies `network` in `precision`.
 
     `mean` and `std` are one figure a channel, in units of 1/255. They are not among the weights: they stand in model.json.
     Convolutions run on channels-last memory. The logits are float32, of precision "float64" float64.
@@ -31,7 +31,7 @@ class ImageClassifier(nn.Module):
         self.to(dtype=parameter_dtype(precision)).to(memory_format=torch.channels_last)
 
     def normalised(self, images_NCHW: Tensor) -> Tensor:
-        """What the network sees of uint8 images (N, C, H, W): mean 0 and standard deviation 1 over the training split."""
+        """What the network sees of uint8 images (N, C, H, W): less the mean, by the standard deviation."""
         normalised = (images_NCHW.to(self.mean_C11.dtype) - self.mean_C11) * self.inverse_std_C11
         return normalised.contiguous(memory_format=torch.channels_last)
 

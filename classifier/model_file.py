@@ -22,7 +22,7 @@ DESCRIPTION = "model.json"
 
 
 class ModelDescription(Standardised):
-    """How to rebuild the model and what it was made with."""
+    """How to rebuild the model and what it was made with; its mean and standard deviation are those to normalise by."""
 
     format_version: Literal[1] = 1
     network: str

@@ -21,7 +21,7 @@ Shape = tuple[int, int, int]
 
 
 def build_network(name: str, shape_CHW: Shape, num_classes: int, seed: int) -> nn.Module:
-    """Make the network `name` with first weights drawn by `seed` (PyTorch's own initialisation of each layer).
+    """Make the network `name` with first weights drawn by `seed` (PyTorch's own initialisation, but for softmax).
 
     Raises UserError for an unknown name, and for images smaller than the network works on, naming that size.
     """
@@ -45,8 +45,11 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def softmax(shape_CHW: Shape, num_classes: int) -> nn.Module:
-    """Softmax regression: one linear layer."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape_CHW), num_classes))
+    """Softmax regression: one linear layer, its weights and biases drawn from a normal distribution of deviation 0.01."""
+    linear = nn.Linear(math.prod(shape_CHW), num_classes)
+    for parameter in linear.parameters():
+        nn.init.normal_(parameter, std=0.01)
+    return nn.Sequential(nn.Flatten(), linear)
 
 
 def mlp(shape_CHW: Shape, num_classes: int) -> nn.Module:
@@ -78,6 +81,41 @@ def cnn(shape_CHW: Shape, num_classes: int) -> nn.Module:
         nn.Linear(num_features, 512),
         nn.ReLU(),
         nn.Linear(512, num_classes),
+    )
+
+
+def mnist_cnn(shape_CHW: Shape, num_classes: int) -> nn.Module:
+    """Two padded 3x3 convolutions (32, 64), each with ReLU and max-pooled by 2, then two hidden layers (1024, 512)."""
+    channels, height, width = shape_CHW
+    return nn.Sequential(
+        nn.Conv2d(channels, 32, kernel_size=3, padding=1),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, kernel_size=3, padding=1),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64 * (height // 4) * (width // 4), 1024),
+        nn.ReLU(),
+        nn.Linear(1024, 512),
+        nn.ReLU(),
+        nn.Linear(512, num_classes),
+    )
+
+
+def cifar_cnn(shape_CHW: Shape, num_classes: int) -> nn.Module:
+    """Three padded 5x5 convolutions (32, 32, 64), each max-pooled by 2, then a hidden layer of 64; no activation anywhere."""
+    channels, height, width = shape_CHW
+    return nn.Sequential(
+        nn.Conv2d(channels, 32, kernel_size=5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, kernel_size=5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, kernel_size=5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * (height // 8) * (width // 8), 64),
+        nn.Linear(64, num_classes),
     )
 
 
@@ -113,4 +151,11 @@ def _after_two_pools(side: int) -> int:
     return ((side - 4) // 2 - 4) // 2
 
 
-_BUILDERS = {"softmax": softmax, "mlp": mlp, "cnn": cnn, "pyramid": pyramid}
+_BUILDERS = {
+    "softmax": softmax,
+    "mlp": mlp,
+    "cnn": cnn,
+    "mnist_cnn": mnist_cnn,
+    "cifar_cnn": cifar_cnn,
+    "pyramid": pyramid,
+}

@@ -104,7 +104,7 @@ class TableSchema(Described):
 
 
 class Standardised(Described):
-    """With the mean and standard deviation of each channel over the training split, in units of 1/255."""
+    """With a mean and a standard deviation of each channel, in units of 1/255."""
 
     mean: list[float]
     std: list[float]
@@ -118,7 +118,7 @@ class Standardised(Described):
 
 
 class DatasetInfo(Standardised):
-    """Of data/dataset."""
+    """Of data/dataset, with the mean and standard deviation of the training split."""
 
     rows: dict[DatasetSplit, Count] = Field(min_length=3)
 

@@ -13,6 +13,7 @@ from classifier.history import epoch_line, history_table, train_metrics
 from classifier.model import ImageClassifier
 from classifier.model_file import ModelDescription, save_model
 from classifier.networks import build_network, count_parameters
+from classifier.normalisation import normalisation
 from classifier.params.train import TrainParams
 from classifier.precision import resolve_precision
 from classifier.resume import ResumePoint
@@ -41,7 +42,8 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
             f"{root / 'data/dataset/train'}: needs an image at least, found none; lower `val_fraction` and run `dvc repro`"
         )
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
-    model = ImageClassifier(network, info.mean, info.std, precision)
+    mean, std = normalisation(params.normalize, info)
+    model = ImageClassifier(network, mean, std, precision)
     fit_first_layer(network, model.normalised(train_set.batch(torch.arange(len(train_set))[:NUM_IMAGES_TO_FIT])[0]))
     trainee = Trainee(model.to(device), params, device)
     point = ResumePoint.of_run(resume, facts) if resume else None
@@ -65,8 +67,8 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
         dataset=info.dataset,
         classes=info.classes,
         shape_CHW=info.shape_CHW,
-        mean=info.mean,
-        std=info.std,
+        mean=mean,
+        std=std,
         network=params.network,
         precision=precision,
         num_parameters=count_parameters(network),

@@ -41,6 +41,7 @@ def compute() -> Iterator[None]:
 def params(**changes: Any) -> TrainParams:
     values: dict[str, Any] = {
         "network": "cnn",
+        "normalize": "standard",
         "optimizer": "adam",
         "lr": 0.001,
         "momentum": None,

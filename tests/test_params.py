@@ -14,6 +14,7 @@ from classifier.params.train import TrainParams
 
 GOOD: dict[str, Any] = {
     "network": "cnn",
+    "normalize": "standard",
     "optimizer": "adam",
     "lr": 0.001,
     "momentum": None,
@@ -100,7 +101,8 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"epochs": True}, r"^params\.yaml: epochs must be a valid integer, got True$"),
         ({"batch_size": [256]}, r"^params\.yaml: batch_size must be a valid integer, got \[256\]$"),
         ({"seed": 2**32}, r"^params\.yaml: seed must be less than or equal to 4294967295, got 4294967296$"),
-        ({"network": "cmn"}, r"^params\.yaml: network must be 'softmax', 'mlp', 'cnn' or 'pyramid', got 'cmn'$"),
+        ({"network": "cmn"}, r"^params\.yaml: network must be 'softmax', 'mlp', 'cnn', 'mnist_cnn', .* got 'cmn'$"),
+        ({"normalize": "imagnet"}, r"^params\.yaml: normalize must be 'standard', 'half', 'unit', 'none' or 'imagenet', got"),
         ({"device": "gpu"}, r"^params\.yaml: device must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'$"),
         ({"momentum": 0.9}, r"^params\.yaml: momentum has no effect with optimizer 'adam'; write `momentum: null`.*got 0\.9$"),
         ({"augment": ["flip", "spin"]}, r"^params\.yaml: augment\.1 must be 'flip', 'shift', 'crop' or 'cutout', got 'spin'$"),

@@ -34,6 +34,7 @@ def compute() -> Iterator[None]:
 def params(**changes: Any) -> TrainParams:
     values: dict[str, Any] = {
         "network": "softmax",
+        "normalize": "standard",
         "optimizer": "sgd",
         "lr": 0.1,
         "momentum": 0.0,

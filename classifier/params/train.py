@@ -7,13 +7,15 @@ from pydantic import Field, model_validator
 from classifier.params.compute import ComputeParams
 
 Augmentation = Literal["flip", "shift", "crop", "cutout"]
+Normalisation = Literal["standard", "half", "unit", "none", "imagenet"]
 WITHOUT_CONVOLUTIONS = ("softmax", "mlp")
 
 
 class TrainParams(ComputeParams):
     """What is trained and how. A param that belongs to one choice is null for that choice's own default."""
 
-    network: Literal["softmax", "mlp", "cnn", "pyramid"]
+    network: Literal["softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid"]
+    normalize: Normalisation
     optimizer: Literal["sgd", "adam", "adamw", "muon"]
     lr: float = Field(gt=0, le=1000)
     momentum: float | None = Field(ge=0, lt=1)
