@@ -24,8 +24,9 @@ from classifier.networks import build_network
 from classifier.params.base import read_yaml, validate
 from classifier.params.train import TrainParams
 from classifier.precision import resolve_precision
+from classifier.progress import Result
 from classifier.resume import ResumePoint
-from classifier.training import Result, Trainee, fit
+from classifier.training import Trainee, fit
 
 NUM_TRAIN = 54_000
 """Training images of Fashion-MNIST when a tenth of them is kept for validation."""

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from classifier.training import Result
+from classifier.inference import Outcomes
+from classifier.progress import Result
 
 
 def history_table(result: Result) -> pd.DataFrame:
@@ -10,10 +11,21 @@ def history_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame([{"epoch": epoch.epoch} | epoch.figures() for epoch in result.history])
 
 
-def train_metrics(result: Result) -> dict[str, float]:
-    """The kept epoch's figures, to six decimals, and its number as `best_epoch`."""
-    figures = {name: round(figure, 6) for name, figure in result.kept.figures().items()}
-    return figures | {"best_epoch": result.kept.epoch}
+def steps_table(result: Result) -> pd.DataFrame:
+    """One row every `eval_every` steps, with the columns of the table of epochs but `step` for `epoch`; maybe none."""
+    columns = ["step", *result.history[-1].figures()]
+    return pd.DataFrame([{"step": row.step} | row.figures() for row in result.steps], columns=columns)
+
+
+def train_metrics(result: Result, again: Outcomes | None = None) -> dict[str, float]:
+    """The kept epoch's figures, to six decimals, and its number as `best_epoch`.
+
+    `again` is what the kept weights say of the images to train on: `kept_train_loss` and `kept_train_accuracy`.
+    """
+    figures = result.kept.figures()
+    if again:
+        figures |= {"kept_train_loss": again.loss, "kept_train_accuracy": again.accuracy}
+    return {name: round(figure, 6) for name, figure in figures.items()} | {"best_epoch": result.kept.epoch}
 
 
 def epoch_line(result: Result, num_epochs: int) -> str:

@@ -12,10 +12,11 @@ DEFAULT_MOMENTUM = {"sgd": 0.9, "muon": 0.95}
 
 
 def build_optimizers(network: nn.Module, params: TrainParams, device: torch.device) -> list[torch.optim.Optimizer]:
-    """SGD with Nesterov's momentum, Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) or Muon (Jordan et al. 2024).
+    """SGD, Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) or Muon (Jordan et al. 2024).
 
-    `momentum` None is the optimizer's own of DEFAULT_MOMENTUM; the rest stands at torch's defaults. `weight_decay` is an L2
-    penalty in sgd and adam, decoupled in adamw and muon. It spares vectors: biases, and the scales of normalisations.
+    `momentum` None is the optimizer's own of DEFAULT_MOMENTUM, and it is Nesterov's (1983) unless `nesterov` is False; the rest
+    stands at torch's defaults. `weight_decay` is an L2 penalty in sgd and adam, decoupled in adamw and muon. It spares vectors:
+    biases, and the scales of normalisations.
     Muon moves the convolutions of more than one pixel; AdamW all else, at the same `lr` (Liu et al. 2025).
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -27,7 +28,7 @@ def build_optimizers(network: nn.Module, params: TrainParams, device: torch.devi
     options: dict[str, Any] = {"lr": params.lr, "fused": _has_fused(device)}
     if params.optimizer == "sgd":
         momentum = _momentum(params)
-        return [torch.optim.SGD(_groups(trained, params), momentum=momentum, nesterov=momentum > 0, **options)]
+        return [torch.optim.SGD(_groups(trained, params), momentum=momentum, nesterov=_is_nesterov(params), **options)]
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer]
     return [kind(_groups(trained, params), **options)]
 
@@ -45,6 +46,7 @@ class FlattenedMuon(torch.optim.Muon):
             lr=params.lr,
             weight_decay=params.weight_decay,
             momentum=_momentum(params),
+            nesterov=_is_nesterov(params),
             adjust_lr_fn="match_rms_adamw",
         )
 
@@ -72,6 +74,10 @@ def _is_kernel(parameter: nn.Parameter) -> bool:
 
 def _momentum(params: TrainParams) -> float:
     return DEFAULT_MOMENTUM[params.optimizer] if params.momentum is None else params.momentum
+
+
+def _is_nesterov(params: TrainParams) -> bool:
+    return _momentum(params) > 0 and params.nesterov is not False
 
 
 def _groups(parameters: list[nn.Parameter], params: TrainParams) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from typing import Self
 
 import psutil
 
-from classifier.training import Result, Trainee
+from classifier.progress import Result
+from classifier.training import Trainee
 from classifier.training_state import DamagedStateError, load_state, save_state
 
 MOST_BYTES = 2 * 2**30

@@ -14,13 +14,17 @@ from torch import Tensor
 
 from classifier.files import naming, replacing
 from classifier.model import ImageClassifier
-from classifier.training import Epoch, Result, Trainee
+from classifier.progress import Epoch, Result, StepRow
+from classifier.tally import Sums
+from classifier.training import Trainee
 
 
 @dataclass(frozen=True)
 class _Progress:
     history: tuple[Epoch, ...]
     kept_epoch: int
+    steps: tuple[StepRow, ...]
+    since_row: Sums
 
 
 _PROGRESS = TypeAdapter(_Progress)
@@ -46,7 +50,7 @@ def save_state(path: Path, trainee: Trainee, result: Result) -> None:
         },
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch)))
+    progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch, result.steps, result.since_row)))
     metadata = {"run": path.name, "progress": progress}
     content = save(tensors, metadata=metadata | {"sha256": _checksum(tensors, metadata)})
     own = path.with_name(f"{path.name}.{os.getpid()}")
@@ -64,12 +68,12 @@ def load_state(path: Path, trainee: Trainee) -> Result:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        progress = metadata["progress"]
         if metadata.pop("sha256") != _checksum(tensors, metadata):
             raise DamagedStateError("its checksum is wrong")
         if metadata["run"] != path.name:
             raise DamagedStateError("it belongs to another run")
-        history, kept = _read_progress(progress)
+        progress = _PROGRESS.validate_json(metadata["progress"], strict=True)
+        kept = progress.history[progress.kept_epoch - 1]
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
     network, weights = _with_prefix(tensors, "network."), _with_prefix(tensors, "kept.")
@@ -82,12 +86,7 @@ def load_state(path: Path, trainee: Trainee) -> Result:
     trainee.model.network.load_state_dict(network)
     for number, optimizer in enumerate(trainee.optimizers):
         _load_optimizer(optimizer, _with_prefix(tensors, f"optimizer.{number}."))
-    return Result(history, kept, weights)
-
-
-def _read_progress(text: str) -> tuple[tuple[Epoch, ...], Epoch]:
-    progress = _PROGRESS.validate_json(text, strict=True)
-    return progress.history, progress.history[progress.kept_epoch - 1]
+    return Result(progress.history, kept, weights, progress.steps, progress.since_row)
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, Tensor]]:

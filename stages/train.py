@@ -1,4 +1,4 @@
-"""Stage `train`: data/dataset/{train,val} -> models/, metrics/train.json, plots/history.csv."""
+"""Stage `train`: data/dataset/{train,val} -> models/, metrics/train.json, plots/{history,steps}.csv."""
 
 from pathlib import Path
 
@@ -9,16 +9,18 @@ from classifier.csv_file import write_table
 from classifier.dataset import ImageDataset
 from classifier.errors import UserError
 from classifier.files import read_json, write_json
-from classifier.history import epoch_line, history_table, train_metrics
+from classifier.history import epoch_line, history_table, steps_table, train_metrics
+from classifier.losses import class_weights
 from classifier.model import ImageClassifier
 from classifier.model_file import ModelDescription, save_model
 from classifier.networks import build_network, count_parameters
 from classifier.normalisation import normalisation
 from classifier.params.train import TrainParams
 from classifier.precision import resolve_precision
+from classifier.progress import Result
 from classifier.resume import ResumePoint
 from classifier.schema import DatasetInfo
-from classifier.training import Result, Trainee, fit
+from classifier.training import Trainee, fit, measured_again
 from classifier.whitening import fit_first_layer
 from stages.runner import run_stage
 
@@ -41,6 +43,7 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
         raise UserError(
             f"{root / 'data/dataset/train'}: needs an image at least, found none; lower `val_fraction` and run `dvc repro`"
         )
+    weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
     mean, std = normalisation(params.normalize, info)
     model = ImageClassifier(network, mean, std, precision)
@@ -50,6 +53,7 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
 
     def write_progress(result: Result) -> None:
         write_table(root / "plots/history.csv", history_table(result))
+        write_table(root / "plots/steps.csv", steps_table(result))
         write_json(root / "metrics/train.json", train_metrics(result))
 
     def after_epoch(result: Result) -> None:
@@ -62,7 +66,9 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     if so_far:
         print(f"going on after epoch {len(so_far.history)} of {params.epochs}, where this run was broken off", flush=True)
         write_progress(so_far)
-    result = fit(trainee, train_set, val_set, params, device, after_epoch, so_far)
+    result = fit(trainee, train_set, val_set, params, device, after_epoch, so_far, weights_K)
+    if params.evaluate_train:
+        write_json(root / "metrics/train.json", train_metrics(result, measured_again(trainee, result, train_set, device)))
     description = ModelDescription(
         dataset=info.dataset,
         classes=info.classes,

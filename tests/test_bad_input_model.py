@@ -486,7 +486,7 @@ def train_params(epochs: int) -> TrainParams:
     return params(network="softmax", optimizer="adam", lr=0.1, momentum=None, batch_size=4, epochs=epochs, seed=0)
 
 
-MADE = ("models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv")
+MADE = ("models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv", "plots/steps.csv")
 
 
 def trained(box: Sandbox, info: bytes, train_labels: NDArray[Any] = LABELS_N, val_labels: NDArray[Any] = LABELS_N[:3]) -> Any:

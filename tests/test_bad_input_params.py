@@ -50,6 +50,17 @@ RULES: dict[str, Callable[[Any], bool]] = {
     "seed": lambda value: is_whole(value, 0, 4294967295),
     "network": lambda value: value in ("softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid"),
     "normalize": lambda value: value in ("standard", "half", "unit", "none", "imagenet"),
+    "loss": lambda value: value in ("cross_entropy", "mse"),
+    "class_weights": lambda value: (
+        value is None
+        or value == "balanced"
+        or (isinstance(value, list) and len(value) > 1 and all(is_number(one) and 1e-6 <= one <= 1e6 for one in value))
+    ),
+    "nesterov": lambda value: value is None or isinstance(value, bool),
+    "shuffle": lambda value: isinstance(value, bool),
+    "drop_last": lambda value: isinstance(value, bool),
+    "eval_every": lambda value: value is None or is_whole(value, 1, 10**9),
+    "evaluate_train": lambda value: isinstance(value, bool),
     "optimizer": lambda value: value in ("sgd", "adam", "adamw", "muon"),
     "lr": lambda value: is_number(value) and 0 < value <= 1000,
     "momentum": lambda value: value is None or (is_number(value) and 0 <= value < 1),
@@ -88,6 +99,9 @@ def _has_no_effect(values: dict[str, Any]) -> bool:
     augment = values["augment"]
     return (
         (values["momentum"] is not None and values["optimizer"] in ("adam", "adamw"))
+        or (values["nesterov"] is not None and (values["momentum"] == 0 or values["optimizer"] in ("adam", "adamw")))
+        or (values["loss"] == "mse" and (values["label_smoothing"] > 0 or values["class_weights"] is not None))
+        or (isinstance(values["class_weights"], list) and len(set(values["class_weights"])) == 1)
         or (values["optimizer"] == "muon" and values["network"] in ("softmax", "mlp"))
         or len(set(augment)) < len(augment)
         or {"shift", "crop"} <= set(augment)
@@ -144,6 +158,11 @@ EDGES: list[Any] = [
     ["flip", "crop"],
     ["crop", "shift"],
     ["flip", "flip"],
+    "balanced",
+    [1, 2.5],
+    [1, 1],
+    [0.0000009, 1],
+    "mse",
 ]
 LIMITS = [0, 1, 1000, 1024, 100_000, 2**20, 2**32 - 1]
 EDGES += [edge for limit in LIMITS for edge in (limit - 1, limit, limit + 1, float(limit))]

@@ -88,7 +88,13 @@ def test_each_plotted_table_has_its_own_template_axes_and_title() -> None:
         for name in entry
         if name.endswith(".csv")
     }
-    assert tables.keys() == {"plots/data.csv", "plots/history.csv", "plots/predictions.csv", "plots/classes.csv"}
+    assert tables.keys() == {
+        "plots/data.csv",
+        "plots/history.csv",
+        "plots/steps.csv",
+        "plots/predictions.csv",
+        "plots/classes.csv",
+    }
     assert all({"template", "x", "y", "title"} <= options.keys() for options in tables.values())
 
 

@@ -29,7 +29,7 @@ MADE_BY = {
     "download": ["data/raw"],
     "convert": ["data/csv"],
     "build": ["data/dataset"],
-    "train": ["models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv"],
+    "train": ["models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv", "plots/steps.csv"],
     "evaluate": ["metrics/test.json", "plots/predictions.csv", "plots/classes.csv"],
     "plot": [f"plots/{name}.png" for name in ("classes", "confusion", "curves", "mistakes", "samples")],
 }
@@ -230,7 +230,8 @@ SAVING = """
 import copy, sys
 from pathlib import Path
 from classifier.resume import ResumePoint
-from classifier.training import Epoch, Result, Trainee
+from classifier.progress import Epoch, Result
+from classifier.training import Trainee
 from tests.test_training import CPU, model_for, params
 
 model = model_for("mlp")

@@ -24,7 +24,7 @@ from tools.lock_file import lock_file_problem
 
 STAGES = ["download", "convert", "build", "train", "evaluate", "plot"]
 MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
-GROWING = {"metrics/train.json", "plots/history.csv"}
+GROWING = {"metrics/train.json", "plots/history.csv", "plots/steps.csv"}
 """What `train` rewrites after every epoch."""
 SECONDS_FOR_AN_ORPHAN = 15
 """A second, on a machine that does nothing else."""

@@ -20,7 +20,9 @@ from classifier.dataset import ImageDataset
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
 from classifier.params.train import TrainParams
-from classifier.training import STEPS_BETWEEN_READINGS, Result, Trainee, fit
+from classifier.progress import Result
+from classifier.tally import STEPS_BETWEEN_READINGS
+from classifier.training import Trainee, fit
 
 REPOSITORY = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -42,19 +44,26 @@ def params(**changes: Any) -> TrainParams:
     values: dict[str, Any] = {
         "network": "cnn",
         "normalize": "standard",
+        "loss": "cross_entropy",
+        "class_weights": None,
         "optimizer": "adam",
         "lr": 0.001,
         "momentum": None,
+        "nesterov": None,
         "weight_decay": 0.0,
         "schedule": "linear",
         "warmup_fraction": 0.1,
         "batch_size": 8,
+        "shuffle": True,
+        "drop_last": False,
         "epochs": 1,
         "augment": ["flip"],
         "label_smoothing": 0.1,
         "clip_norm": None,
         "ema_decay": None,
         "compile": False,
+        "eval_every": None,
+        "evaluate_train": False,
         "seed": 3,
         "device": "cpu",
         "threads": 1,

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from classifier import resume
 from classifier.model import ImageClassifier
 from classifier.params.train import TrainParams
+from classifier.progress import Result
 from classifier.resume import ResumePoint
-from classifier.training import Result, Trainee, fit
+from classifier.training import Trainee, fit
 from tests.test_training import CPU, compute, model_for, params, random_set
 
 __all__ = ["compute"]

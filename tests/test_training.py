@@ -16,8 +16,9 @@ from classifier.inference import outcomes
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
 from classifier.params.train import TrainParams
+from classifier.progress import Epoch, Result
 from classifier.randomness import generator
-from classifier.training import Epoch, Result, Trainee, fit
+from classifier.training import Trainee, fit
 
 CPU = torch.device("cpu")
 
@@ -35,19 +36,26 @@ def params(**changes: Any) -> TrainParams:
     values: dict[str, Any] = {
         "network": "softmax",
         "normalize": "standard",
+        "loss": "cross_entropy",
+        "class_weights": None,
         "optimizer": "sgd",
         "lr": 0.1,
         "momentum": 0.0,
+        "nesterov": None,
         "weight_decay": 0.0,
         "schedule": "constant",
         "warmup_fraction": 0.0,
         "batch_size": 8,
+        "shuffle": True,
+        "drop_last": False,
         "epochs": 1,
         "augment": [],
         "label_smoothing": 0.0,
         "clip_norm": None,
         "ema_decay": None,
         "compile": False,
+        "eval_every": None,
+        "evaluate_train": False,
         "seed": 3,
         "device": "cpu",
         "threads": 1,
