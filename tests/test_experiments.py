@@ -24,6 +24,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from classifier.errors import UserError
 from classifier.params.base import read_yaml
+from classifier.params.build import BuildParams
+from classifier.params.evaluate import EvaluateParams
+from classifier.params.train import TrainParams
 from tests.pipeline import SOURCE, Repository
 from tools.experiments.__main__ import main
 from tools.experiments.dvc import TrainingClock
@@ -287,8 +290,20 @@ def test_a_folder_without_a_commit_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_the_experiments_as_shipped_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(SOURCE)
     experiments = read_experiments()
-    assert {"quick", "default", "best", "mlp-tutorial", "cnn-tutorial"} <= experiments.keys()
+    tutorials = {"softmax-by-hand", "mlp", "csv-cnn", "mnist-cnn", "cifar-cnn"}
+    assert {"quick", "default", "best"} | tutorials <= experiments.keys()
     refuse_bad(read_yaml(Path("params.yaml")), experiments, Path("params.yaml"))
+    of_the_machine = {"seed", "device", "threads", "compile"}
+    needed = {"dataset", *BuildParams.model_fields, *TrainParams.model_fields, *EvaluateParams.model_fields}
+    for name in tutorials:
+        assert needed - of_the_machine - {"test_fraction"} <= experiments[name].overrides.keys(), "in full"
+
+
+def test_what_was_reported_of_the_errors_is_the_accuracy() -> None:
+    reported = read_experiments(SOURCE / "experiments.yaml")["softmax-by-hand"].reported
+    assert reported
+    assert reported.accuracy == pytest.approx(1 - 2918 / 10_000)
+    assert reported.train_accuracy == pytest.approx(1 - 16_688 / 60_000, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -429,6 +444,7 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n| old * | moved on | – | 50.00 % | – | 1.0000 | 9 | – | 12,345 | 1 |\n" in page
     assert "\n| never | not yet | – | – | – | – | – | – | – | not run |\n" in page
     assert "\n- reported of good: a book\n" in page
+    assert "training images" not in page
     assert "\n- commit ccccccc, torch 9.9, threads 2, timed on P, 2 cores: good-seed0, good-seed1\n" in page
     assert "\n- commit ccccccc, torch 9.9, threads 2, not timed: good-seed2, old-seed0\n" in page
     assert "gone" not in page
@@ -436,6 +452,15 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = (tmp_path / "docs/results.png").read_bytes()
     assert main(["table"]) == 0
     assert (tmp_path / "docs/results.png").read_bytes() == picture
+
+    reported = {"train_loss": 2.5, "train_accuracy": 0.7, "source": "a book"}
+    (tmp_path / "experiments.yaml").write_text(json.dumps({"good": {**EXPERIMENTS["good"], "reported": reported}}))
+    for one, loss in zip(runs, (2.0, 2.5, 3.0), strict=True):
+        one["metrics"] |= {"kept_train_loss": loss, "kept_train_accuracy": 0.75}
+    (tmp_path / "benchmarks/results.json").write_text(json.dumps(results))
+    assert main(["table"]) == 0
+    note = "reported loss 2.5000 and accuracy 70.00 %, ours 2.5000 ± 0.5000 and 75.00 ± 0.00 %"
+    assert f"- training images of good, with the final weights: {note}\n" in (tmp_path / "docs/results.md").read_text("utf-8")
 
     for one in runs:
         one["seconds"] = one["machine"] = None

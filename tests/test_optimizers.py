@@ -35,6 +35,26 @@ def test_a_flattened_kernel_moves_as_torchs_muon_moves_the_matrix() -> None:
     assert kernel.grad is None
 
 
+@pytest.mark.parametrize(("nesterov", "expected"), [(None, True), (True, True), (False, False)])
+def test_momentum_is_nesterovs_unless_it_is_said_not_to_be(nesterov: bool | None, expected: bool) -> None:
+    """Two steps by hand, of gradient 1 and then 2: v = 0.9 · 1 + 2, and Nesterov's step is 0.9 v + 2."""
+    weight = nn.Parameter(torch.zeros(1, 1))
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight = weight
+    (sgd,) = build_optimizers(layer, params(momentum=0.9, lr=1.0, nesterov=nesterov), CPU)
+    for gradient in (1.0, 2.0):
+        weight.grad = torch.full((1, 1), gradient)
+        sgd.step()
+    steps = (0.9 * 1 + 1) + (0.9 * 2.9 + 2) if expected else 1 + 2.9
+    assert weight.item() == pytest.approx(-steps)
+    muon, _ = build_optimizers(
+        build_network("cnn", (1, 16, 16), 3, 0).to(memory_format=torch.channels_last),
+        params(network="cnn", optimizer="muon", momentum=None, nesterov=nesterov),
+        CPU,
+    )
+    assert muon.param_groups[0]["nesterov"] is expected
+
+
 def test_the_step_of_a_kernel_has_nearly_equal_singular_values() -> None:
     """Newton-Schulz brings them near 1; the step is lr · 0.2 · sqrt(larger side) times that (Liu et al. 2025)."""
     kernel = nn.Parameter(torch.zeros(8, 4, 3, 3).contiguous(memory_format=torch.channels_last))

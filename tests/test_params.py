@@ -125,6 +125,31 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"clip_norm": 0}, r"^params\.yaml: clip_norm must be greater than 0, got 0$"),
         ({"ema_decay": 1.0}, r"^params\.yaml: ema_decay must be less than 1, got 1\.0$"),
         ({"compile": "yes"}, r"^params\.yaml: compile must be a valid boolean, got 'yes'$"),
+        ({"loss": "brier"}, r"^params\.yaml: loss must be 'cross_entropy' or 'mse', got 'brier'$"),
+        (
+            {"loss": "mse"},
+            r"^params\.yaml: label_smoothing has no effect with loss 'mse'; write .* got 0\.1$",
+        ),
+        (
+            {"loss": "mse", "label_smoothing": 0, "class_weights": "balanced"},
+            r"^params\.yaml: class_weights has no effect with loss 'mse'; write `class_weights: null` or `loss: ",
+        ),
+        (
+            {"class_weights": "even"},
+            r"^params\.yaml: class_weights must be null, 'balanced' or a number for each class, ",
+        ),
+        ({"class_weights": [1]}, r"^params\.yaml: class_weights must be null,.* 0\.000001 to 1000000, got \[1\]$"),
+        ({"class_weights": [1, 0]}, r"^params\.yaml: class_weights must be null, .*got \[1, 0\]$"),
+        ({"class_weights": [1, True]}, r"^params\.yaml: class_weights must be null, .*got \[1, True\]$"),
+        ({"class_weights": [1, float("nan")]}, r"^params\.yaml: class_weights must be null, .*got \[1, nan\]$"),
+        ({"class_weights": [2, 2.0]}, r"^params\.yaml: class_weights has no effect when all are the same; write"),
+        ({"nesterov": True}, r"^params\.yaml: nesterov has no effect with optimizer 'adam'; write `nesterov: null`, got True$"),
+        (
+            {"optimizer": "sgd", "momentum": 0, "nesterov": False},
+            r"^params\.yaml: nesterov has no effect with momentum 0; write `nesterov: null`, got False$",
+        ),
+        ({"shuffle": None}, r"^params\.yaml: shuffle must be a valid boolean, got None$"),
+        ({"eval_every": 0}, r"^params\.yaml: eval_every must be greater than or equal to 1, got 0$"),
         (
             {"precision": "float16"},
             r"^params\.yaml: precision must be 'auto', 'float32', 'bfloat16' or 'float64', got 'float16'$",
@@ -149,6 +174,7 @@ def test_every_refusal_is_listed() -> None:
 def test_good_values_pass_and_keys_of_other_stages_do_not_matter() -> None:
     assert validate(PATH, GOOD | {"val_fraction": "junk"}, TrainParams).weight_decay == 0.0
     assert validate(PATH, GOOD | {"optimizer": "sgd", "momentum": 0}, TrainParams).momentum == 0
+    assert validate(PATH, GOOD | {"class_weights": [1, 0.5]}, TrainParams).class_weights == [1, 0.5]
 
 
 @pytest.mark.parametrize("fraction", [-0.01, 1, 1.5, "0.1", None])

@@ -24,10 +24,15 @@ class _Strict(BaseModel):
 
 
 class Reported(_Strict):
-    """Figures of the test split that the author published, where there are any, and where they come from."""
+    """Figures that the author published, where there are any, and where they come from.
+
+    Those of the test split, and `train_`, those of the training images with the final weights.
+    """
 
     accuracy: float | None = Field(default=None, ge=0, le=1)
     loss: float | None = Field(default=None, ge=0)
+    train_accuracy: float | None = Field(default=None, ge=0, le=1)
+    train_loss: float | None = Field(default=None, ge=0)
     source: OneLine
 
 

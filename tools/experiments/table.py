@@ -8,7 +8,7 @@ from classifier.errors import UserError
 from classifier.files import write_text
 from classifier.params.base import read_yaml
 from stages.runner import PARAMS_FILE
-from tools.experiments.listed import EXPERIMENTS_FILE, Experiment, read_experiments
+from tools.experiments.listed import EXPERIMENTS_FILE, Experiment, Reported, read_experiments
 from tools.experiments.results_file import RESULTS_FILE, Run, Setting, read_results_file
 from tools.experiments.settings import with_overrides
 
@@ -16,6 +16,8 @@ PAGE = Path("docs/results.md")
 PICTURE = Path("docs/results.png")
 NONE = "–"
 ACCURACY, LOSS = "test_accuracy", "test_loss"
+KEPT_ACCURACY, KEPT_LOSS = "kept_train_accuracy", "kept_train_loss"
+"""Of the images to train on, with the kept weights."""
 _HEAD = (
     "| experiment | what it is | reported accuracy | accuracy | reported loss | loss | epochs | seconds | parameters | runs |",
     "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
@@ -60,14 +62,14 @@ def page(experiments: dict[str, Experiment], results: dict[str, Setting], outdat
 def _row(name: str, experiment: Experiment, setting: Setting | None, *, old: bool) -> str:
     runs = setting.runs if setting else []
     reported = experiment.reported
-    accuracies, losses = ([run.metrics[metric] for run in runs if metric in run.metrics] for metric in (ACCURACY, LOSS))
+    accuracies, losses = _metrics(runs, ACCURACY), _metrics(runs, LOSS)
     parameters = {f"{run.num_parameters:,}" for run in runs if run.num_parameters is not None}
     cells = [
         f"{name}{' *' if old else ''}",
         experiment.description,
-        _percent([reported.accuracy] if reported and reported.accuracy is not None else []),
+        _percent(_given(reported.accuracy if reported else None)),
         _percent(accuracies),
-        _plain([reported.loss] if reported and reported.loss is not None else [], 4),
+        _plain(_given(reported.loss if reported else None), 4),
         _plain(losses, 4),
         str(setting.params.get("epochs", NONE)) if setting else NONE,
         _plain(_figures(runs, "seconds"), 1),
@@ -82,6 +84,7 @@ def _notes(experiments: dict[str, Experiment], results: dict[str, Setting], outd
     for name, experiment in experiments.items():
         if experiment.reported:
             yield f"- reported of {name}: {experiment.reported.source}"
+            yield from _of_training_images(name, experiment.reported, results[name].runs if name in results else [])
     if outdated:
         yield f"- \\* ran with other params than `{EXPERIMENTS_FILE}` and `params.yaml` have now: run it again"
     grouped: dict[str, list[str]] = {}
@@ -90,6 +93,14 @@ def _notes(experiments: dict[str, Experiment], results: dict[str, Setting], outd
             grouped.setdefault(_circumstances(run), []).append(f"{name}-seed{run.seed}")
     for circumstances, names in grouped.items():
         yield f"- {circumstances}: {', '.join(names)}"
+
+
+def _of_training_images(name: str, reported: Reported, runs: Sequence[Run]) -> Iterator[str]:
+    """Loss and accuracy of the images that were trained on, where they were reported."""
+    if reported.train_loss is not None or reported.train_accuracy is not None:
+        losses, accuracies = _plain(_given(reported.train_loss), 4), _percent(_given(reported.train_accuracy))
+        ours = f"ours {_plain(_metrics(runs, KEPT_LOSS), 4)} and {_percent(_metrics(runs, KEPT_ACCURACY))}"
+        yield f"- training images of {name}, with the final weights: reported loss {losses} and accuracy {accuracies}, {ours}"
 
 
 def _circumstances(run: Run) -> str:
@@ -105,6 +116,15 @@ def _outdated(experiments: dict[str, Experiment], results: dict[str, Setting]) -
         for name, experiment in experiments.items()
         if name in results and not results[name].agrees_with(with_overrides(params, experiment))
     ]
+
+
+def _given(figure: float | None) -> list[float]:
+    return [] if figure is None else [figure]
+
+
+def _metrics(runs: Sequence[Run], name: str) -> list[float]:
+    """Of the runs that have it."""
+    return [run.metrics[name] for run in runs if name in run.metrics]
 
 
 def _figures(runs: Sequence[Run], name: str) -> list[float]:
