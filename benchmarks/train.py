@@ -96,7 +96,7 @@ def _prepare_data(folder: Path) -> str:
 def _networks(params: TrainParams) -> dict[str, TrainParams]:
     """The settings to train with, by network; the default one has its own recipe."""
     cnn = params.model_copy(update=TUTORIAL_RECIPE | {"network": "cnn", "batch_size": 256})
-    sgd = {"optimizer": "sgd", "momentum": 0.9}
+    sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": False}
     mlp = params.model_copy(update=TUTORIAL_RECIPE | sgd | {"network": "mlp", "batch_size": 32})
     return {"cnn": cnn, "mlp": mlp} | {params.network: params.model_copy(update={"epochs": 1})}
 
