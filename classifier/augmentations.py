@@ -1,6 +1,7 @@
 """Random changes of training images, a whole batch at once. Legend: N images of a batch, C channels, H height, W width.
 
 Each image has its own draws, made for (seed, epoch, image): they depend neither on the batch it falls into nor on the order.
+Only whether an image is flipped is drawn once, for the first epoch, and then alternates (Jordan 2024).
 """
 
 from collections.abc import Sequence
@@ -25,17 +26,20 @@ class Augmentations:
     """The augmentations of one epoch, applied in the order: crop or shift, flip, cutout."""
 
     def __init__(self, names: Sequence[str], num_images: int, seed: int, epoch: int, device: torch.device) -> None:
-        self.draws = {
-            name: torch.rand(num_images, NUM_DRAWS[name], generator=generator(seed, name, epoch)).to(device)
-            for name in NUM_DRAWS
-            if name in names
-        }
+        self.draws = {name: _draws(name, num_images, seed, epoch).to(device) for name in NUM_DRAWS if name in names}
 
     def __call__(self, images_NCHW: Tensor, rows_N: Tensor) -> Tensor:
         """Augmented copies of uint8 `images_NCHW`, which are the images `rows_N` of the data set."""
         for name, draws in self.draws.items():
             images_NCHW = _APPLY[name](images_NCHW, draws[rows_N])
         return images_NCHW
+
+
+def _draws(name: str, num_images: int, seed: int, epoch: int) -> Tensor:
+    """From 0 to below 1: (num_images, NUM_DRAWS[name])."""
+    if name != "flip":
+        return torch.rand(num_images, NUM_DRAWS[name], generator=generator(seed, name, epoch))
+    return (torch.rand(num_images, 1, generator=generator(seed, name)) + 0.5 * (epoch % 2)) % 1
 
 
 def flip(images_NCHW: Tensor, draws_N1: Tensor) -> Tensor:

@@ -122,8 +122,9 @@ def cifar_cnn(shape_CHW: Shape, num_classes: int) -> nn.Module:
 def pyramid(shape_CHW: Shape, num_classes: int) -> nn.Module:
     """Whitened 4x4 patches, then three pairs of 3x3 convolutions (64, 128, 256) at 1/2, 1/4 and 1/8 of the size; our own.
 
-    Each convolution is followed by batch normalisation and ReLU. The class scores are one linear layer on the largest value of
-    each channel, divided by 8: so they start small whatever the optimizer does.
+    Each convolution is followed by batch normalisation and ReLU; it starts by handing on its input in its first channels
+    (Zagoruyko & Komodakis 2017). The class scores are one linear layer on the largest value of each channel, divided by 8: so
+    they start small whatever the optimizer does.
     """
     widths = (64, 128, 256)
     patches = WhitenedPatches(shape_CHW[0], size=4, stride=2)
@@ -139,6 +140,7 @@ def pyramid(shape_CHW: Shape, num_classes: int) -> nn.Module:
 
 def _convolved(in_channels: int, out_channels: int) -> list[nn.Module]:
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
+    nn.init.dirac_(convolution.weight[:in_channels])
     return [convolution, _batch_norm(out_channels), nn.ReLU()]
 
 

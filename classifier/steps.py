@@ -25,6 +25,11 @@ def steps_of_epoch(order_N: Tensor, params: TrainParams) -> tuple[Tensor, ...]:
     return steps
 
 
+def num_epochs(num_images: int, params: TrainParams) -> int:
+    """`epochs`, or as many more as `min_steps` need: passes over a small data set have few steps."""
+    return max(params.epochs, -(-params.min_steps // max(_num_steps(num_images, params), 1)))
+
+
 def refuse_bad_steps(num_images: int, params: TrainParams) -> None:
     """Raise UserError when an epoch would have no step, and when `eval_every` would make no row or more than MOST_ROWS."""
     num_steps = _num_steps(num_images, params) * params.epochs

@@ -20,6 +20,7 @@ from classifier.precision import resolve_precision
 from classifier.progress import Result
 from classifier.resume import ResumePoint
 from classifier.schema import DatasetInfo
+from classifier.steps import num_epochs
 from classifier.training import Trainee, fit, measured_again
 from classifier.whitening import fit_first_layer
 from stages.runner import run_stage
@@ -43,6 +44,7 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
         raise UserError(
             f"{root / 'data/dataset/train'}: needs an image at least, found none; lower `val_fraction` and run `dvc repro`"
         )
+    params = _with_enough_epochs(params, len(train_set))
     weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
     mean, std = normalisation(params.normalize, info)
@@ -84,6 +86,13 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     save_model(root / "models", result.weights, description)
     if point:
         point.discard()
+
+
+def _with_enough_epochs(params: TrainParams, num_images: int) -> TrainParams:
+    epochs = num_epochs(num_images, params)
+    if epochs > params.epochs:
+        print(f"{epochs} epochs in place of {params.epochs}: {num_images} images need so many for min_steps {params.min_steps}")
+    return params.model_copy(update={"epochs": epochs})
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ LIGHT: dict[str, Any] = {
     "label_smoothing": 0,
     "flip_tta": False,
     "epochs": 3,
+    "min_steps": 0,
     "batch_size": 32,
     "device": "cpu",
     "threads": 1,

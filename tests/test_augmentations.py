@@ -52,6 +52,14 @@ def test_an_image_is_changed_alike_in_whatever_batch_it_is(name: str) -> None:
         assert not torch.equal(Augmentations([name], 40, seed, epoch, CPU)(IMAGES_NCHW, torch.arange(40)), whole)
 
 
+def test_an_image_is_flipped_in_every_other_epoch() -> None:
+    seen = [Augmentations(["flip"], 40, 0, epoch, CPU)(IMAGES_NCHW, torch.arange(40)) for epoch in (1, 2, 3)]
+    flipped = [(images != IMAGES_NCHW).flatten(1).any(dim=1) for images in seen]
+    assert torch.equal(flipped[0], ~flipped[1])
+    assert torch.equal(flipped[0], flipped[2])
+    assert 10 < flipped[0].sum() < 30
+
+
 def test_they_are_applied_one_after_the_other_whatever_the_order_of_their_names() -> None:
     first = Augmentations(["flip", "cutout", "crop"], 40, 0, 1, CPU)(IMAGES_NCHW, torch.arange(40))
     other = Augmentations(["crop", "flip", "cutout"], 40, 0, 1, CPU)(IMAGES_NCHW, torch.arange(40))

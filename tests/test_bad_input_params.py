@@ -59,6 +59,7 @@ RULES: dict[str, Callable[[Any], bool]] = {
     "nesterov": lambda value: value is None or isinstance(value, bool),
     "shuffle": lambda value: isinstance(value, bool),
     "drop_last": lambda value: isinstance(value, bool),
+    "min_steps": lambda value: is_whole(value, 0, 100_000),
     "eval_every": lambda value: value is None or is_whole(value, 1, 10**9),
     "evaluate_train": lambda value: isinstance(value, bool),
     "optimizer": lambda value: value in ("sgd", "adam", "adamw", "muon"),

@@ -45,6 +45,18 @@ def test_the_published_counts_for_28x28() -> None:
     }
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_convolutions_of_the_pyramid_begin_by_handing_on_their_input(channels: int) -> None:
+    """Also where the whitened patches have more channels (96 in colour) than the first convolution (64)."""
+    convolutions = [layer for layer in build_network("pyramid", (channels, 8, 8), 10, seed=0) if isinstance(layer, nn.Conv2d)]
+    assert len(convolutions) == 6
+    for convolution in convolutions:
+        images_NCHW = torch.randn(2, convolution.in_channels, 5, 5)
+        handed_on = min(convolution.in_channels, convolution.out_channels)
+        assert torch.equal(convolution(images_NCHW)[:, :handed_on], images_NCHW[:, :handed_on])
+        assert bool(convolution.weight[handed_on:].abs().sum() > 0) == (handed_on < convolution.out_channels)
+
+
 def test_the_published_count_of_the_cifar_cnn() -> None:
     assert count_parameters(build_network("cifar_cnn", (3, 32, 32), 10, seed=0)) == 145_578
 

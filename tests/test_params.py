@@ -27,6 +27,7 @@ GOOD: dict[str, Any] = {
     "batch_size": 256,
     "shuffle": True,
     "drop_last": False,
+    "min_steps": 0,
     "epochs": 2,
     "augment": ["flip"],
     "label_smoothing": 0.1,

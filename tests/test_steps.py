@@ -19,7 +19,7 @@ from classifier.inference import outcomes
 from classifier.model_file import load_model
 from classifier.progress import Epoch, Result, StepRow
 from classifier.resume import ResumePoint
-from classifier.steps import order_of_epoch, steps_of_epoch
+from classifier.steps import num_epochs, order_of_epoch, steps_of_epoch
 from classifier.training import Trainee, fit
 from stages.train import main
 from tests.test_training import CPU, model_for, params, random_set, train
@@ -59,6 +59,21 @@ def test_dropped_images_are_neither_trained_on_nor_counted() -> None:
 def test_a_lone_image_that_is_dropped_is_not_refused() -> None:
     settings = params(network="pyramid", optimizer="muon", momentum=None, drop_last=True)
     train(model_for("pyramid", side=8), random_set(9, side=8), random_set(0, side=8), settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "epochs"),
+    [
+        ({}, 2),
+        ({"min_steps": 6}, 2),  # of three steps each
+        ({"min_steps": 7}, 3),
+        ({"min_steps": 7, "drop_last": True}, 4),  # of two
+        ({"min_steps": 7, "batch_size": 1000}, 7),
+        ({"min_steps": 7, "batch_size": 1000, "drop_last": True}, 7),  # of none, which is refused later
+    ],
+)
+def test_few_images_get_more_epochs(changes: dict[str, Any], epochs: int) -> None:
+    assert num_epochs(20, params(epochs=2, **changes)) == epochs
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def params(**changes: Any) -> TrainParams:
         "batch_size": 8,
         "shuffle": True,
         "drop_last": False,
+        "min_steps": 0,
         "epochs": 1,
         "augment": [],
         "label_smoothing": 0.0,

@@ -45,6 +45,7 @@ class TrainParams(ComputeParams):
     shuffle: bool
     drop_last: bool
     epochs: int = Field(ge=1, le=100_000)
+    min_steps: int = Field(ge=0, le=100_000)
     augment: list[Augmentation]
     label_smoothing: float = Field(ge=0, lt=1)
     clip_norm: float | None = Field(gt=0)
