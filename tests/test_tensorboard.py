@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from classifier.errors import UserError
-from classifier.networks import _BUILDERS, build_network
+from classifier.network_sizes import SMALLEST_IMAGE
+from classifier.networks import build_network
 from tests.pipeline import Repository
 from tools.check import problems
 from tools.review.revisions import Revision
@@ -146,11 +147,12 @@ class TestWhatIsShown:
 
         from classifier.model import ImageClassifier
 
-        for name in _BUILDERS:
+        for name, smallest in SMALLEST_IMAGE.items():
+            shape_CHW = (1, smallest, smallest)
             for precision in ("float32", "bfloat16"):
-                model = ImageClassifier(build_network(name, (1, 16, 16), 2, seed=0), [0.3], [0.3], precision).eval()
+                model = ImageClassifier(build_network(name, shape_CHW, 2, seed=0), [0.3], [0.3], precision).eval()
                 with SummaryWriter(str(tmp_path / name / precision)) as writer, pytest.warns(FutureWarning):
-                    writer.add_graph(model, torch.zeros(1, 1, 16, 16, dtype=torch.uint8))
+                    writer.add_graph(model, torch.zeros(1, *shape_CHW, dtype=torch.uint8))
 
     def test_nothing_notices(self, here: Repository) -> None:
         before = here.git("status", "--porcelain")

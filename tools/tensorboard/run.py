@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,11 +46,7 @@ def opened(revision: Revision) -> Iterator[Run]:
     if revision.commit is None:
         yield _described(revision, Path(), "is not here; `dvc pull` or `dvc repro` brings it")
         return
-    with tempfile.TemporaryDirectory(prefix="tensorboard-") as name, revision.naming(Path(name)):
-        folder = Path(name)
-        for path, content in revision.files(IN_GIT).items():
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_bytes(content)
+    with revision.unpacked(IN_GIT) as folder:
         if (lock := _lock(folder)) is not None:
             _link_cached(folder, lock)
         yield _described(revision, folder, f"is not in DVC's cache; `dvc exp apply {revision.name}`, then `dvc repro` makes it")
