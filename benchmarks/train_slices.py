@@ -90,7 +90,7 @@ def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
     precision = resolve_precision(params.precision, params.network, device)
     network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
     model = ImageClassifier(network, MEAN, STD, precision)
-    fit_first_layer(network, model.normalised(dataset.batch(torch.arange(NUM_IMAGES_TO_FIT))[0]))
+    fit_first_layer(network, lambda: model.normalised(dataset.batch(torch.arange(NUM_IMAGES_TO_FIT))[0]))
     trainee = Trainee(model.to(device), params, device)
     no_validation = _piece(dataset, 0, 0)
     num_images = settings["num_steps"] * params.batch_size
@@ -155,7 +155,7 @@ def _plain_network(params: TrainParams) -> nn.Module:
 
         return TutorialCnn()
     network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
-    fit_first_layer(network, torch.randn(NUM_IMAGES_TO_FIT, *SHAPE_CHW))
+    fit_first_layer(network, lambda: torch.randn(NUM_IMAGES_TO_FIT, *SHAPE_CHW))
     return network
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -30,6 +30,16 @@ class RemoteFile(_Strict):
     def packaged(self) -> bool:
         """Whether the file ships inside an installed Python package, so that no host and no mirror is asked for it."""
         return self.urls[0].startswith("package:")
+
+    @property
+    def algorithm(self) -> Literal["MD5"]:
+        """Of `digest`."""
+        return "MD5"
+
+    @property
+    def digest(self) -> str:
+        """That of the content, which is checked."""
+        return self.md5
 
 
 class CataloguedDataset(_Strict):

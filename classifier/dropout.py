@@ -31,6 +31,10 @@ class Dropout(nn.Module):
         self.scale = NUM_DRAWS / (NUM_DRAWS - self.num_dropped)
         self.keys_N: Tensor | None = None
 
+    def choose(self, keys_N: Tensor) -> None:
+        """The next batch is the images of these keys."""
+        self.keys_N = keys_N
+
     def forward(self, values: Tensor) -> Tensor:
         """Apply it to (N, C) or (N, C, H, W), best channels-last in memory; return the same shape."""
         if not self.training:
@@ -50,6 +54,26 @@ class Dropout(nn.Module):
         return kept_NM.view(-1, *sides, channels).movedim(-1, 1).to(values.dtype)
 
 
+class StochasticDepth(Dropout):
+    """Set all values of a share `rate` of the images to 0 (Huang et al. 2016), and divide the others by the kept share.
+
+    Each call since the keys were chosen draws anew: a block may hand its branches through the same layer, one after the other.
+    """
+
+    num_calls = 0
+
+    def choose(self, keys_N: Tensor) -> None:
+        """The next batch is the images of these keys."""
+        super().choose(keys_N)
+        self.num_calls = 0
+
+    def _kept(self, keys_N: Tensor, values: Tensor) -> Tensor:
+        """1 for an image that is kept and 0 for one that is not, of shape (N, 1, …)."""
+        self.num_calls += 1
+        kept_NM = super()._kept(keys_N, values.new_empty((len(values), self.num_calls)))
+        return kept_NM[:, -1].view(-1, *(1 for _ in values.shape[1:]))
+
+
 class DropoutKeys:
     """A key for each image and each dropout layer of `network`, drawn for (seed, epoch)."""
 
@@ -65,7 +89,7 @@ class DropoutKeys:
     def choose(self, rows_N: Tensor) -> None:
         """The next batch is the images `rows_N` of the data set."""
         for layer, keys in zip(self.layers, self.keys, strict=True):
-            layer.keys_N = keys[rows_N]
+            layer.choose(keys[rows_N])
 
 
 def split_mix(keys_N: Tensor, num_words: int) -> Tensor:

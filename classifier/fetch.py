@@ -1,4 +1,4 @@
-"""Files of a data set, from the first source that gives the right bytes, kept in a store that outlives the run."""
+"""Published files, from the first source that gives the right bytes, kept in a store that outlives the run."""
 
 import hashlib
 import re
@@ -6,16 +6,38 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, Protocol
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from classifier.catalogue import RemoteFile
 from classifier.errors import UserError
 from classifier.transfer import Patience, SourceError, copy, download, length
 
 MIRROR_VARIABLE = "DATASET_MIRROR"
 PATIENCE = Patience()
+
+
+class RemoteFile(Protocol):
+    """What is known of a file beforehand: `name`, addresses in order of preference, and the checks of its content."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def urls(self) -> list[str]: ...
+    @property
+    def packaged(self) -> bool:
+        """Whether the file ships inside an installed Python package, so that no host and no mirror is asked for it."""
+
+    @property
+    def size(self) -> int | None:
+        """In bytes; None where only the digest is published."""
+
+    @property
+    def algorithm(self) -> Literal["MD5", "SHA-256"]: ...
+    @property
+    def digest(self) -> str:
+        """Of the content, in lower-case hexadecimal: all of it, or its beginning."""
 
 
 class UnreachableError(UserError):
@@ -36,7 +58,7 @@ def fetch_all(
 
 def _fetch(dataset: str, file: RemoteFile, store: Path, mirror: str | None, patience: Patience) -> Path:
     """Path of one file in the store, checked just now."""
-    path = store / dataset / file.md5 / file.name
+    path = store / dataset / file.digest / file.name
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path, file.name):
         if path.exists() and (fault := _fault(path, file)):
@@ -115,12 +137,13 @@ def _take(source: str, file: RemoteFile, partial: Path, patience: Patience) -> N
 
 
 def _fault(path: Path, file: RemoteFile) -> str | None:
-    """What is wrong with the bytes of `path`, if anything. MD5 is what the publishers give; it guards against accidents."""
-    if length(path) != file.size:
+    """What is wrong with the bytes of `path`, if anything. MD5 is what some publishers give; it guards against accidents."""
+    if file.size is not None and length(path) != file.size:
         return f"has {length(path)} bytes, {file.size} needed"
+    begin = {"MD5": lambda: hashlib.md5(usedforsecurity=False), "SHA-256": hashlib.sha256}[file.algorithm]
     with path.open("rb") as stream:
-        came = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    return None if came == file.md5 else f"has MD5 {came}, {file.md5} needed"
+        came = hashlib.file_digest(stream, begin).hexdigest()
+    return None if came.startswith(file.digest) else f"has {file.algorithm} {came}, {file.digest} needed"
 
 
 def _is_http(source: str) -> bool:

@@ -10,7 +10,9 @@ from torch.nn.functional import cross_entropy
 from classifier.dataset import ImageDataset
 from classifier.model import ImageClassifier
 
-BATCH_SIZE = 1000
+LARGEST_BATCH = 1000
+PIXELS_OF_A_BATCH = 2**21
+"""At most, so that what a network of many channels makes of photographs fits into memory; never less than one image."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device
     """Run `model` in evaluation mode over `dataset`, which must not be empty."""
     model.eval()
     batches = [
-        _outcomes_of_batch(model, dataset, rows, device, flip_tta) for rows in torch.arange(len(dataset)).split(BATCH_SIZE)
+        _outcomes_of_batch(model, dataset, rows, device, flip_tta)
+        for rows in torch.arange(len(dataset)).split(_batch_size(dataset))
     ]
     return Outcomes(*(torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)))
 
@@ -49,6 +52,11 @@ def class_logits(model: ImageClassifier, images_NCHW: torch.Tensor, flip_tta: bo
     """The logits_NK of uint8 images; with `flip_tta` the means of those of an image and of its mirror image."""
     logits_NK: torch.Tensor = model(images_NCHW)
     return (logits_NK + model(images_NCHW.flip(3))) / 2 if flip_tta else logits_NK
+
+
+def _batch_size(dataset: ImageDataset) -> int:
+    height, width = dataset.shape_CHW[1:]
+    return max(1, min(LARGEST_BATCH, int(PIXELS_OF_A_BATCH // (height * width))))
 
 
 def _outcomes_of_batch(

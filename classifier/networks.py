@@ -1,4 +1,4 @@
-"""The networks by name. Legend: C channels, H height, W width, K classes, N images of a batch.
+"""Our own networks by name, and torchvision's. Legend: C channels, H height, W width, K classes, N images of a batch.
 
 Each takes normalised float images (N, C, H, W) and returns logits (N, K). Max-pooling stands before ReLU: the two commute
 exactly, and the rectifier then has a quarter of the values to visit.
@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from classifier.dropout import Dropout
-from classifier.errors import UserError, shown
+from classifier.errors import UserError
 from classifier.global_max_pool import GlobalMaxPool
-from classifier.network_sizes import SMALLEST_IMAGE
+from classifier.network_sizes import TORCHVISION, unfit_images, unknown_network
 from classifier.randomness import derived_seed
 from classifier.scaled_linear import ScaledLinear
+from classifier.torchvision_networks import build_torchvision
 from classifier.whitening import WhitenedPatches
 
 Shape = tuple[int, int, int]
@@ -23,19 +24,14 @@ Shape = tuple[int, int, int]
 def build_network(name: str, shape_CHW: Shape, num_classes: int, seed: int) -> nn.Module:
     """Make the network `name` with first weights drawn by `seed` (PyTorch's own initialisation, but for softmax).
 
-    Raises UserError for an unknown name, and for images smaller than the network works on, naming that size.
+    Raises UserError for an unknown name, and for images that the network does not work on, naming the size that it needs.
     """
-    if name not in _BUILDERS:
-        raise UserError(f"network {shown(name)} is not known; the known ones are {', '.join(_BUILDERS)}")
-    if min(shape_CHW[1:]) < SMALLEST_IMAGE[name]:
-        height, width = shape_CHW[1:]
-        needed = SMALLEST_IMAGE[name]
-        raise UserError(
-            f"network {name!r} needs images of {needed}x{needed} pixels or more, got {height}x{width}; "
-            f"set `image_size: {needed}` or choose another network"
-        )
+    if problem := unknown_network(name) or unfit_images(name, *shape_CHW[1:]):
+        raise UserError(problem)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "weights"))
+        if name in TORCHVISION:
+            return build_torchvision(name, shape_CHW, num_classes)
         return _BUILDERS[name](shape_CHW, num_classes)
 
 

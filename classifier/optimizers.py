@@ -17,12 +17,13 @@ def build_optimizers(network: nn.Module, params: TrainParams, device: torch.devi
     `momentum` None is the optimizer's own of DEFAULT_MOMENTUM, and it is Nesterov's (1983) unless `nesterov` is False; the rest
     stands at torch's defaults. `weight_decay` is an L2 penalty in sgd and adam, decoupled in adamw and muon. It spares vectors:
     biases, and the scales of normalisations.
-    Muon moves the convolutions of more than one pixel; AdamW all else, at the same `lr` (Liu et al. 2025).
+    Muon moves the convolutions of more than one pixel and one group; AdamW all else, at the same `lr` (Liu et al. 2025).
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if params.optimizer == "muon":
-        kernels = [parameter for parameter in trained if _is_kernel(parameter)]
-        others = [parameter for parameter in trained if not _is_kernel(parameter)]
+        kernels = _kernels(network)
+        chosen = set(map(id, kernels))
+        others = [parameter for parameter in trained if id(parameter) not in chosen]
         adamw = torch.optim.AdamW(_groups(others, params), lr=params.lr, fused=_has_fused(device))
         return [FlattenedMuon(kernels, params), adamw] if kernels else [adamw]
     options: dict[str, Any] = {"lr": params.lr, "fused": _has_fused(device)}
@@ -68,8 +69,11 @@ def _as_matrix(kernel_OChw: Tensor) -> Tensor:
     return kernel_OChw.permute(0, 2, 3, 1).view(len(kernel_OChw), -1)
 
 
-def _is_kernel(parameter: nn.Parameter) -> bool:
-    return parameter.ndim == 4 and parameter.shape[2:].numel() > 1
+def _kernels(network: nn.Module) -> list[nn.Parameter]:
+    """Of convolutions in groups, the rows of the matrix see different channels: to make them orthogonal has no sense."""
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and layer.groups == 1]
+    weights = [layer.get_parameter("weight") for layer in convolutions]
+    return [weight for weight in weights if weight.requires_grad and weight.shape[2:].numel() > 1]
 
 
 def _momentum(params: TrainParams) -> float:

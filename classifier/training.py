@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from classifier.augmentations import Augmentations
@@ -180,7 +181,7 @@ def _placed_weights(class_weights: list[float] | None, model: ImageClassifier, d
 def _refuse_lone_images(model: nn.Module, num_images: int, params: TrainParams) -> None:
     """Raise UserError when a batch of one image would be normalised over itself alone."""
     sizes = {params.batch_size} if params.drop_last else {min(num_images, params.batch_size), num_images % params.batch_size}
-    if 1 in sizes and any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()):
+    if 1 in sizes and any(isinstance(layer, _BatchNorm) and layer.training for layer in model.train().modules()):
         raise UserError(
             f"batch_size: network {params.network!r} needs batches of two images or more, but {num_images} training images in "
             f"batches of {params.batch_size} leave one alone; choose another batch_size"

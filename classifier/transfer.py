@@ -68,12 +68,15 @@ def _packaged(source: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / path
 
 
-def download(url: str, partial: Path, size: int, patience: Patience) -> None:
-    """Append to `partial` what it lacks of `size` bytes, trying again while that brings something. Raises SourceError."""
+def download(url: str, partial: Path, size: int | None, patience: Patience) -> None:
+    """Append to `partial` what it lacks of `size` bytes, trying again while that brings something. Raises SourceError.
+
+    Where the size is not published, None, it is the one that the host announces.
+    """
     furthest, failures = length(partial), 0
-    while length(partial) < size:
+    while size is None or length(partial) < size:
         try:
-            _request_rest(url, partial, size, patience)
+            size = _request_rest(url, partial, size, patience)
         except SourceError as error:
             failures = 1 if length(partial) > furthest else failures + 1
             furthest = max(furthest, length(partial))
@@ -82,8 +85,8 @@ def download(url: str, partial: Path, size: int, patience: Patience) -> None:
             time.sleep(patience.pause_s * 2 ** (failures - 1))
 
 
-def _request_rest(url: str, partial: Path, size: int, patience: Patience) -> None:
-    """One request for what `partial` lacks.
+def _request_rest(url: str, partial: Path, size: int | None, patience: Patience) -> int | None:
+    """One request for what `partial` lacks; return the size of the whole file, or None if that is still not known.
 
     Redirects are followed, also from https to http: what comes is used only if its checksum agrees.
     """
@@ -95,21 +98,31 @@ def _request_rest(url: str, partial: Path, size: int, patience: Patience) -> Non
             start = _start(response, offset, size)
             if start is None:
                 partial.unlink()  # the next request is for the whole file
-            else:
-                _append(response, partial, start, size)
+                return size
+            whole = _announced(response, start) if size is None else size
+            _append(response, partial, start, whole)
+            return whole
     except (requests.RequestException, HTTPError) as error:
         # A host that is silent for the whole connect_s, or has a bad certificate, is not asked again.
         final = isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError)
-        came = f" with {length(partial)} of {size} bytes here" if length(partial) else ""
+        came = f" with {length(partial)} of {size or 'all'} bytes here" if length(partial) else ""
         raise SourceError(f"{_cause(error)}{came}", passing=not final) from None
 
 
-def _start(response: requests.Response, offset: int, size: int) -> int | None:
+def _announced(response: requests.Response, start: int) -> int:
+    """Size of the whole file by the response whose body begins at `start`. Raises SourceError when it does not say."""
+    if response.raw.length_remaining is None:
+        raise SourceError("does not say how many bytes the file has")
+    return start + int(response.raw.length_remaining)
+
+
+def _start(response: requests.Response, offset: int, size: int | None) -> int | None:
     """Where in the file the body of `response` starts; None when the server cannot go on at `offset`. Raises SourceError."""
     status = response.status_code
     if offset and status in (206, 416):
         content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if status == 206 and content_range and int(content_range[1]) == offset and content_range[2] in (str(size), "*"):
+        same = content_range and int(content_range[1]) == offset and (size is None or content_range[2] in (str(size), "*"))
+        if status == 206 and same:
             return offset
         return None
     if status != 200:

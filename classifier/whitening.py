@@ -1,5 +1,7 @@
 """A first layer that is fitted instead of trained. Legend: N images, C channels, H height, W width, P values of a patch."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, unfold
@@ -43,8 +45,11 @@ class WhitenedPatches(nn.Module):
         return conv2d(images_NCHW, self.filters_OChw, stride=self.stride, padding=self.padding)
 
 
-def fit_first_layer(network: nn.Module, images_NCHW: Tensor) -> None:
-    """Fit every WhitenedPatches of `network` to these images, normalised as in training. Other networks stay as they are."""
+def fit_first_layer(network: nn.Module, normalised_images: Callable[[], Tensor]) -> None:
+    """Fit every WhitenedPatches of `network` to images_NCHW, normalised as in training.
+
+    They are asked for only where there is such a layer: thousands of photographs as floats fill gigabytes.
+    """
     for layer in network.modules():
         if isinstance(layer, WhitenedPatches):
-            layer.fit(images_NCHW)
+            layer.fit(normalised_images())

@@ -15,7 +15,7 @@ from classifier.own_data import CSV, FOLDER, refuse_mismatch
 from classifier.params.download import DownloadParams
 from classifier.picture_pack import CONTENTS_FILE, LIST_FILE, write_pack
 from classifier.schema import RawDescription
-from stages.runner import run_stage
+from stages.runner import run_stage, state_folder
 
 
 def main(params: DownloadParams, root: Path = Path()) -> None:
@@ -83,11 +83,9 @@ def _tell(line: str) -> None:
 def fetch(name: str, dataset: CataloguedDataset, root: Path) -> dict[str, Path]:
     """Bring the files of the data set `name` into the store; return their paths by role.
 
-    The store is in the state folder of DVC, because DVC empties data/raw/ before each attempt. $DVC_ROOT is the repository also
-    when an experiment runs in a temporary copy of it.
+    The store is in the state folder of DVC, because DVC empties data/raw/ before each attempt.
     """
-    store = Path(os.environ.get("DVC_ROOT") or root) / ".dvc/tmp/downloads"
-    return fetch_all(name, dataset.files, store, os.environ.get(MIRROR_VARIABLE))
+    return fetch_all(name, dataset.files, state_folder(root) / "downloads", os.environ.get(MIRROR_VARIABLE))
 
 
 if __name__ == "__main__":

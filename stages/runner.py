@@ -54,8 +54,7 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     _refuse_late_edits(name, dependencies)
     before = fingerprints(dependencies)
     if resumable:
-        # $DVC_ROOT is the repository also when an experiment runs in a temporary copy of it.
-        states = Path(os.environ.get("DVC_ROOT") or ".") / ".dvc/tmp/resume"
+        states = state_folder(Path()) / "resume"
         digest = combined_digest(before, params.model_dump())
         main(params, resume=states / f"{name}-{digest[:32]}")
     else:
@@ -114,6 +113,11 @@ def _alone(name: str) -> Iterator[None]:
     with lock:
         lock.release()  # `with` took it once more
         yield
+
+
+def state_folder(root: Path) -> Path:
+    """Where stages keep what outlives a run: $DVC_ROOT is the repository also when an experiment runs in a copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or root) / ".dvc/tmp"
 
 
 def declared_dependencies(name: str, values: dict[str, Any]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Stage `train`: data/dataset/{train,val} -> models/, metrics/train.json, plots/{history,steps}.csv."""
+"""Stage `train`: data/dataset/{train,val}, pretrained.safetensors -> models/, metrics/train.json, plots/{history,steps}.csv."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from classifier.networks import build_network, count_parameters
 from classifier.normalisation import normalisation
 from classifier.params.train import TrainParams
 from classifier.precision import resolve_precision
+from classifier.pretrained import load_pretrained
 from classifier.progress import Result
 from classifier.resume import ResumePoint
 from classifier.schema import DatasetInfo
@@ -47,9 +48,12 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     params = _with_enough_epochs(params, len(train_set))
     weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
+    if params.pretrained:
+        load_pretrained(network, root / "models/pretrained.safetensors", freeze=params.freeze)
     mean, std = normalisation(params.normalize, info)
     model = ImageClassifier(network, mean, std, precision)
-    fit_first_layer(network, model.normalised(train_set.batch(torch.arange(len(train_set))[:NUM_IMAGES_TO_FIT])[0]))
+    first_rows = torch.arange(len(train_set))[:NUM_IMAGES_TO_FIT]
+    fit_first_layer(network, lambda: model.normalised(train_set.batch(first_rows)[0]))
     trainee = Trainee(model.to(device), params, device)
     point = ResumePoint.of_run(resume, facts) if resume else None
 

@@ -29,7 +29,7 @@ LIGHT: dict[str, Any] = {
     "device": "cpu",
     "threads": 1,
 }
-"""Changes to params.yaml with which all six stages take seconds."""
+"""Changes to params.yaml with which all stages take seconds."""
 
 
 class Repository:

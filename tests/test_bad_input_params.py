@@ -8,6 +8,8 @@ from typing import Any
 from dvc.utils.serialize import parse_yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torchvision import models
+from torchvision.models import list_models
 
 from classifier.errors import UserError
 from classifier.params.base import Params, read_yaml, unknown_keys, validate
@@ -48,7 +50,11 @@ RULES: dict[str, Callable[[Any], bool]] = {
     "test_fraction": lambda value: value is None or (is_number(value) and 0 < value < 1),
     "val_fraction": lambda value: is_number(value) and 0 <= value < 1,
     "seed": lambda value: is_whole(value, 0, 4294967295),
-    "network": lambda value: value in ("softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid"),
+    "network": lambda value: (
+        value in ("softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid", *list_models(module=models))
+    ),
+    "pretrained": lambda value: isinstance(value, bool),
+    "freeze": lambda value: isinstance(value, bool),
     "normalize": lambda value: value in ("standard", "half", "unit", "none", "imagenet"),
     "loss": lambda value: value in ("cross_entropy", "mse"),
     "class_weights": lambda value: (
@@ -88,6 +94,8 @@ OF_OWN_IMAGES = {"image_shape": ("csv",), "max_unreadable": ("folder",), "test_f
 def allowed(model: type[Params], values: dict[str, Any]) -> bool:
     """Whether a stage with the params `model` may start with `values`."""
     fields = model.model_fields
+    if "pretrained" in fields and values.get("pretrained") is True and values.get("network") not in list_models(module=models):
+        return False
     for name, datasets in OF_OWN_IMAGES.items():
         if name in fields and values.get(name) is not None and values.get("dataset") not in datasets:
             return False
@@ -104,6 +112,7 @@ def _has_no_effect(values: dict[str, Any]) -> bool:
         or (values["loss"] == "mse" and (values["label_smoothing"] > 0 or values["class_weights"] is not None))
         or (isinstance(values["class_weights"], list) and len(set(values["class_weights"])) == 1)
         or (values["optimizer"] == "muon" and values["network"] in ("softmax", "mlp"))
+        or (values["freeze"] and (not values["pretrained"] or values["optimizer"] == "muon"))
         or len(set(augment)) < len(augment)
         or {"shift", "crop"} <= set(augment)
         or (values["schedule"] == "onecycle" and values["warmup_fraction"] == 0)

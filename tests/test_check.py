@@ -49,7 +49,7 @@ def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
     [
         ("params.yaml", "dataset: fashion_mnist", "dataset: fashon_mnist", "fashion_mnist"),
         ("params.yaml", "source: catalogue.yaml", "source: nowhere.yaml", r"nowhere\.yaml: no such file"),
-        ("params.yaml", "image_size: 28", "image_size: 7", "image_size must be 8 or more for network 'pyramid', got 7"),
+        ("params.yaml", "image_size: 28", "image_size: 7", "network 'pyramid' needs images of 8x8 pixels or more, got 7x7;"),
         (
             "params.yaml",
             "augment: [flip]",

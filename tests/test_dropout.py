@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binom, chisquare
 from torch import Tensor, nn
 
-from classifier.dropout import Dropout, DropoutKeys, split_mix
+from classifier.dropout import Dropout, DropoutKeys, StochasticDepth, split_mix
 
 CPU = torch.device("cpu")
 
@@ -158,3 +158,42 @@ def test_the_mask_is_that_of_plain_python_with_any_number_of_threads(threads: in
 def test_a_rate_that_drops_nothing_or_everything_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="needs a rate above 0 and below 1, got"):
         Dropout(rate)
+
+
+def images_kept(layer: StochasticDepth, keys_N: Tensor, shape: tuple[int, ...] = (3, 2, 2)) -> Tensor:
+    """One truth an image; all of its values share it, or this fails."""
+    kept = layer(torch.ones(len(keys_N), *shape)).flatten(1) != 0
+    assert (kept.all(dim=1) | ~kept.any(dim=1)).all()
+    return kept[:, 0]
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.2, 0.5])
+def test_stochastic_depth_drops_whole_images_by_the_binomial_law(rate: float) -> None:
+    layer, keys_N = StochasticDepth(rate), some_keys(40_000)
+    layer.choose(keys_N)
+    for _ in range(3):
+        num_dropped = int((~images_kept(layer, keys_N)).sum())
+        assert 0.001 < binom.cdf(num_dropped, 40_000, rate) < 0.999
+    values = layer(torch.full((40_000, 2), 3.0))
+    assert values.unique().tolist() == [0.0, pytest.approx(3 / (1 - rate), rel=1e-4)]
+
+
+def test_each_call_of_stochastic_depth_draws_anew_and_each_step_again() -> None:
+    """Two calls of rate 1/2 agree on half of the images, more or less."""
+    layer, keys_N = StochasticDepth(0.5), some_keys(10_000)
+    rounds = []
+    for _ in range(2):
+        layer.choose(keys_N)
+        rounds.append([images_kept(layer, keys_N) for _ in range(6)])
+    assert all(torch.equal(first, again) for first, again in zip(*rounds, strict=True))
+    for call in range(1, 6):
+        assert 0.48 < (rounds[0][0] == rounds[0][call]).double().mean() < 0.52
+
+
+def test_stochastic_depth_of_an_image_is_the_same_in_whatever_batch_and_off_in_evaluation() -> None:
+    layer, keys_N = StochasticDepth(0.5), some_keys(64)
+    layer.choose(keys_N)
+    together = images_kept(layer, keys_N)
+    layer.choose(keys_N[5:9])
+    assert torch.equal(images_kept(layer, keys_N[5:9], shape=(7,)), together[5:9])
+    assert images_kept(layer.eval(), keys_N).all()

@@ -144,12 +144,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     """One after the other, since each starts from what the one before has left."""
-    project.experiments({**EXPERIMENTS, "failing": {"description": "no result", "overrides": {"lr": 666}}})
+    mine = {"description": "own images", "overrides": {"dataset": "folder", "source": "photographs"}}
+    failing = {"description": "no result", "overrides": {"lr": 666}}
+    project.experiments({**EXPERIMENTS, "failing": failing, "mine": mine})
     edited = project.read("params.yaml").replace("epochs: 3", "epochs: 99") + "# an edit\n"
     project.write("params.yaml", edited)
     project.write("notes", "untracked")
     project.git("add", "notes")
     before = project.state()
+
+    assert main(["run", "mine"]) == 1
+    told = capfd.readouterr().out
+    assert re.search(
+        r"mine-seed0: photographs: found nothing there; dataset 'folder' needs .*; put yours there with `dvc add`.*\n"
+        r"experiments: 0 of 1 done; failed: mine-seed0\n$",
+        told,
+    )
+    assert "Running stage" not in told
 
     assert main(["run", "failing", "good", "--seeds", "0-1"]) == 1
     told = capfd.readouterr().out
@@ -290,7 +301,7 @@ def test_a_folder_without_a_commit_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_the_experiments_as_shipped_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(SOURCE)
     experiments = read_experiments()
-    tutorials = {"softmax-by-hand", "mlp", "csv-cnn", "mnist-cnn", "cifar-cnn"}
+    tutorials = {"softmax-by-hand", "mlp", "csv-cnn", "mnist-cnn", "cifar-cnn", "vgg16-head"}
     assert {"quick", "default", "best"} | tutorials <= experiments.keys()
     refuse_bad(read_yaml(Path("params.yaml")), experiments, Path("params.yaml"))
     of_the_machine = {"seed", "device", "threads", "compile"}
@@ -314,7 +325,10 @@ def test_what_was_reported_of_the_errors_is_the_accuracy() -> None:
         ({"epoch": 3}, r"^experiments\.yaml: mine: no stage in dvc\.yaml uses the key 'epoch'; did you mean 'epochs'\?$"),
         ({"network": "resnet"}, r"^experiments\.yaml: mine: network must be .* got 'resnet'"),
         ({"dataset": "mnits"}, r"^experiments\.yaml: mine: catalogue\.yaml: .*mnits"),
-        ({"network": "cnn", "image_size": 8}, r"^experiments\.yaml: mine: image_size must be 16 or more"),
+        (
+            {"network": "cnn", "image_size": 8},
+            r"^experiments\.yaml: mine: network 'cnn' needs images of 16x16 pixels",
+        ),
     ],
 )
 def test_a_bad_override_is_named(

@@ -26,8 +26,8 @@ def outputs(stage: str) -> list[str]:
     return names([entry for kind in ("outs", "metrics", "plots") for entry in STAGES[stage].get(kind, [])])
 
 
-def test_the_stages_are_the_six_in_order() -> None:
-    assert list(STAGES) == ["download", "convert", "build", "train", "evaluate", "plot"] == list(STAGE_PARAMS)
+def test_the_stages_are_the_seven_in_order() -> None:
+    assert list(STAGES) == ["download", "convert", "build", "weights", "train", "evaluate", "plot"] == list(STAGE_PARAMS)
 
 
 @pytest.mark.parametrize("stage", STAGES)

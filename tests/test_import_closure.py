@@ -9,7 +9,7 @@ import pytest
 from tools.import_closure import import_closure
 
 REPOSITORY = Path(__file__).parent.parent
-STAGES = ["download", "convert", "build", "train", "evaluate", "plot"]
+STAGES = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
 
 
 def test_a_tree_made_by_hand(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ USED: dict[str, set[str]] = {
     "download": {"requests"},
     "convert": {"PIL"},
     "build": {"pandas", "scipy", "sklearn"},
+    "weights": set(),
     "train": {"pandas", "torch"},
     "evaluate": {"pandas", "scipy", "sklearn", "torch"},
     "plot": {"matplotlib", "pandas", "PIL"},

@@ -29,6 +29,7 @@ MADE_BY = {
     "download": ["data/raw"],
     "convert": ["data/csv"],
     "build": ["data/dataset"],
+    "weights": ["models/pretrained.safetensors"],
     "train": ["models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv", "plots/steps.csv"],
     "evaluate": ["metrics/test.json", "plots/predictions.csv", "plots/classes.csv"],
     "plot": [f"plots/{name}.png" for name in ("classes", "confusion", "curves", "mistakes", "samples")],

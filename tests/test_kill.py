@@ -22,7 +22,7 @@ from tools.check import problems
 from tools.interrupted import interrupted_experiment
 from tools.lock_file import lock_file_problem
 
-STAGES = ["download", "convert", "build", "train", "evaluate", "plot"]
+STAGES = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
 MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
 GROWING = {"metrics/train.json", "plots/history.csv", "plots/steps.csv"}
 """What `train` rewrites after every epoch."""

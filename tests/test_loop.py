@@ -43,6 +43,8 @@ def compute() -> Iterator[None]:
 def params(**changes: Any) -> TrainParams:
     values: dict[str, Any] = {
         "network": "cnn",
+        "pretrained": False,
+        "freeze": False,
         "normalize": "standard",
         "loss": "cross_entropy",
         "class_weights": None,

@@ -86,7 +86,7 @@ def test_weights_of_another_network_are_refused_with_the_first_odd_tensor(saved:
     ("change", "message"),
     [
         ({"format_version": 2}, r"format_version: Input should be 1, got 2"),
-        ({"network": "resnet"}, "network 'resnet' is not known"),
+        ({"network": "resnet"}, "network must be one of softmax, .* got 'resnet'; did you mean"),
         ({"std": [0.0]}, "mean and std need 1 figures each"),
         ({"mean": [0.1, 0.2]}, "mean and std need 1 figures each"),
         ({"shape_CHW": [1, 16]}, "shape_CHW"),

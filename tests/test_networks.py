@@ -76,7 +76,7 @@ def test_one_pixel_less_than_the_smallest_is_refused_with_that_number() -> None:
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match="network 'resnet' is not known; the known ones are softmax, mlp, cnn, mnist_cnn, cifar_cnn, pyramid"
+        UserError, match=r"network must be one of softmax, .*, or of torchvision's, got 'resnet'; did you mean 'resnet50' or"
     ):
         build_network("resnet", (1, 28, 28), 10, seed=0)
 

@@ -27,7 +27,7 @@ from tools.clean_room.content import md5
 from tools.clean_room.opened import Territory
 from tools.clean_room.room import _interrupts_later, state_of
 
-ALL = ["download", "convert", "build", "train", "evaluate", "plot"]
+ALL = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
 MAIN = '    raw = root / "data/raw"\n'
 """The first line of what stage convert does."""
 WRITTEN = '        write_json(folder / "schema.json", schema.model_dump(mode="json", exclude_none=True))\n'
@@ -120,7 +120,7 @@ def test_this_pipeline_passes(planted: Planted) -> None:
     rows = [line for line in done.stdout.splitlines() if " | " in line]
     assert rows.pop(0).split(" | ") == ["stage   ", "reads ", "writes", "bytes ", "seconds"]
     assert [re.split(r" +\| +", row)[:4] for row in rows] == [[stage, "ok", "ok", "ok"] for stage in ALL], done.stdout
-    assert done.stdout.endswith("dvc.lock holds for download, convert, build, train, evaluate, plot\n")
+    assert done.stdout.endswith("dvc.lock holds for download, convert, build, weights, train, evaluate, plot\n")
     assert done.returncode == 0
 
 
@@ -233,6 +233,7 @@ def test_state_of_another_stage_and_writes_outside(
 def test_each_stage_has_its_own_state() -> None:
     allowed = {stage: state_of(SimpleNamespace(name=stage)) for stage in ALL}
     assert allowed.pop("download") == {".dvc/tmp/download.lock", ".dvc/tmp/downloads"}
+    assert allowed.pop("weights") == {".dvc/tmp/weights.lock", ".dvc/tmp/downloads"}
     assert allowed.pop("train") == {".dvc/tmp/train.lock", ".dvc/tmp/resume"}
     assert allowed == {stage: {f".dvc/tmp/{stage}.lock"} for stage in ("convert", "build", "evaluate", "plot")}
 

@@ -37,8 +37,8 @@ def test_with_noise_the_small_components_stay_small(smooth: torch.Tensor) -> Non
 
 def test_nothing_of_it_is_trained_and_it_is_the_same_every_time(smooth: torch.Tensor) -> None:
     first, again = WhitenedPatches(1, 4, 2), WhitenedPatches(1, 4, 2)
-    fit_first_layer(torch.nn.Sequential(first), smooth)
-    fit_first_layer(torch.nn.Sequential(again), smooth)
+    fit_first_layer(torch.nn.Sequential(first), lambda: smooth)
+    fit_first_layer(torch.nn.Sequential(again), lambda: smooth)
     assert torch.equal(first.filters_OChw, again.filters_OChw)
     assert list(first.parameters()) == []
 

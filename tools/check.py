@@ -7,7 +7,7 @@ from typing import Any
 
 from classifier.catalogue import load_dataset
 from classifier.errors import UserError
-from classifier.network_sizes import SMALLEST_IMAGE
+from classifier.network_sizes import unfit_images
 from classifier.own_data import OWN, refuse_mismatch
 from classifier.params.base import Params, read_yaml, refusals, unknown_keys
 from classifier.params.build import BuildParams
@@ -16,6 +16,7 @@ from classifier.params.download import DownloadParams
 from classifier.params.evaluate import EvaluateParams
 from classifier.params.plot import PlotParams
 from classifier.params.train import TrainParams
+from classifier.params.weights import WeightsParams
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
 from tools.dvc_locks import damaged_tables
 from tools.import_closure import import_closure
@@ -26,6 +27,7 @@ STAGE_PARAMS: dict[str, type[Params]] = {
     "download": DownloadParams,
     "convert": ConvertParams,
     "build": BuildParams,
+    "weights": WeightsParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
     "plot": PlotParams,
@@ -52,17 +54,22 @@ def _left_by_dvc(root: Path) -> Iterator[str]:
         yield f"{table}: damaged, as by a kill or a power cut, and DVC stops at it; when no `dvc` runs here, `rm {table}`"
 
 
-def params_problems(root: Path, values: dict[str, Any], path: Path) -> Iterator[str]:
-    """Every problem of `values`, which stand in `path`, with the graph and the data sets under `root`, one line each."""
+def params_problems(root: Path, values: dict[str, Any], path: Path, *, own_images: bool = True) -> Iterator[str]:
+    """Every problem of `values`, which stand in `path`, with the graph and the data sets under `root`, one line each.
+
+    Without `own_images`, whether a person's own images are there is not looked at.
+    """
     yield from unknown_keys(path, values, used_keys(root / GRAPH_FILE))
-    refused = [line for model in STAGE_PARAMS.values() for line in refusals(path, values, model)]
+    refused = list(dict.fromkeys(line for model in STAGE_PARAMS.values() for line in refusals(path, values, model)))
     yield from refused
     if not refused:
-        yield from _dataset_problems(root, values["source"], values["dataset"])
+        if own_images or values["dataset"] not in OWN:
+            yield from source_problems(root, values["source"], values["dataset"])
         yield from _image_size_problems(path, values["network"], values["image_size"])
 
 
-def _dataset_problems(root: Path, source: str, dataset: str) -> Iterator[str]:
+def source_problems(root: Path, source: str, dataset: str) -> Iterator[str]:
+    """What is wrong with the catalogue or the images under `root`, if anything."""
     try:
         refuse_mismatch(root / source, dataset)
         if dataset not in OWN:
@@ -72,8 +79,8 @@ def _dataset_problems(root: Path, source: str, dataset: str) -> Iterator[str]:
 
 
 def _image_size_problems(path: Path, network: str, image_size: int) -> Iterator[str]:
-    if image_size < SMALLEST_IMAGE[network]:
-        yield f"{path}: image_size must be {SMALLEST_IMAGE[network]} or more for network {network!r}, got {image_size}"
+    if problem := unfit_images(network, image_size, image_size):
+        yield f"{path}: {problem}"
 
 
 def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from classifier.errors import shown
 from classifier.params.compute import ComputeParams
+from classifier.params.network import NetworkParams
 
 Augmentation = Literal["flip", "shift", "crop", "cutout"]
 Normalisation = Literal["standard", "half", "unit", "none", "imagenet"]
@@ -27,10 +28,10 @@ def _is_weight(value: object) -> bool:
     return type(value) in (int, float) and SMALLEST_WEIGHT <= value <= LARGEST_WEIGHT  # type: ignore[operator]
 
 
-class TrainParams(ComputeParams):
+class TrainParams(NetworkParams, ComputeParams):
     """What is trained and how. A param that belongs to one choice is null for that choice's own default."""
 
-    network: Literal["softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid"]
+    freeze: bool
     normalize: Normalisation
     loss: Literal["cross_entropy", "mse"]
     class_weights: Annotated[list[float] | Literal["balanced"] | None, BeforeValidator(_weights)]
@@ -99,4 +100,13 @@ class TrainParams(ComputeParams):
             raise ValueError(f"augment must name each augmentation once, got {min(twice)!r} twice")
         if {"shift", "crop"} <= set(self.augment):
             raise ValueError("augment: shift has no effect of its own beside crop; name one of the two, got both")
+        return self
+
+    @model_validator(mode="after")
+    def refuse_what_cannot_be_frozen(self) -> "TrainParams":
+        """Raise ValueError for a frozen network that nobody trained, and for an optimizer that would find nothing to move."""
+        if self.freeze and not self.pretrained:
+            raise ValueError("freeze keeps published weights, and there are none; write `pretrained: true` or `freeze: false`")
+        if self.freeze and self.optimizer == "muon":
+            raise ValueError("optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: adamw`")
         return self

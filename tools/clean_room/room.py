@@ -26,8 +26,8 @@ from tools.clean_room.content import WORKSPACE, md5, place
 
 STATE = Path(".dvc/tmp")
 STORE = STATE / "downloads"
-STORE_USER = "download"
-STATES = {STORE_USER: STORE, "train": STATE / "resume"}
+STORE_USERS = ("download", "weights")
+STATES = {**dict.fromkeys(STORE_USERS, STORE), "train": STATE / "resume"}
 """The stages that keep state outside declared outputs, and where."""
 
 
@@ -77,7 +77,7 @@ def furnish(repo: Any, stage: Any, room: Room) -> list[str]:
                 )
             if where != WORKSPACE:
                 notes.append(f"{dep.def_path} is not here as dvc.lock records it; checked with what is recorded, from {where}")
-    if stage.name == STORE_USER and (home / STORE).is_dir():
+    if stage.name in STORE_USERS and (home / STORE).is_dir():
         shutil.copytree(home / STORE, room.root / STORE, ignore=shutil.ignore_patterns("*.lock", "*.partial"))
     return notes
 
@@ -123,10 +123,10 @@ def recorded_copy(repo: Any, item: Any, room: Room) -> Path | None:
 
 
 def outside_places(repo: Any, stage: Any) -> list[Path]:
-    """What the stage may open outside of its room: its dependencies there, and for `download` the mirror."""
+    """What the stage may open outside of its room: its dependencies there, and where it downloads the mirror."""
     places = [Path(dep.fs_path) for dep in stage.deps if dep.protocol == "local" and not in_repository(repo, dep)]
     mirror = os.environ.get(MIRROR_VARIABLE)
-    return [*places, Path(repo.root_dir, mirror)] if mirror and stage.name == STORE_USER else places
+    return [*places, Path(repo.root_dir, mirror)] if mirror and stage.name in STORE_USERS else places
 
 
 def run(repo: Any, stage: Any, room: Room) -> int:

@@ -14,7 +14,7 @@ from tools.experiments.git import git, head_commit
 from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment, read_experiments
 from tools.experiments.recorded import difference
 from tools.experiments.results_file import note, read_results_file
-from tools.experiments.settings import refuse_bad, set_param_options, with_overrides
+from tools.experiments.settings import missing_images, refuse_bad, set_param_options, with_overrides
 from tools.experiments.shown import waiting_experiments
 from tools.experiments.snapshot import Snapshot, snapshot
 from tools.review.revisions import Held, Revision, held_experiments
@@ -145,6 +145,8 @@ def _run(job: Job, place: Snapshot, *, force: bool) -> str | None:
                 note(job.experiment, job.seed, job.params, known, seconds=None)
             return problem
     place.clear()
+    if missing := missing_images(job.params, place.folder):
+        return missing
     ran = dvc_exp_run([*job.options, *(["--force"] if force else [])], place.folder)
     if ran.status:
         return f"`dvc exp run` ended with status {ran.status}; what it says stands above"
@@ -162,6 +164,8 @@ def _queue(job: Job, commit: str, waiting: Iterable[str], *, force: bool) -> str
         known, problem = _known(job, _held(job.name, commit), commit)
         if known or problem:
             return problem
+    if missing := missing_images(job.params, Path()):
+        return missing
     ran = dvc_exp_run(["--queue", *job.options, *(["--force"] if force else [])])
     return f"`dvc exp run --queue` ended with status {ran.status}; what it says stands above" if ran.status else None
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import UserError
-from tools.check import params_problems
+from classifier.own_data import OWN
+from tools.check import params_problems, source_problems
 from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment
 
 
@@ -16,10 +17,28 @@ def with_overrides(params: Mapping[str, Any], experiment: Experiment) -> dict[st
 
 
 def refuse_bad(params: dict[str, Any], experiments: Mapping[str, Experiment], where: Path) -> None:
-    """Raise UserError for the first thing wrong with `params`, which stand in `where`, or with an experiment's overrides."""
+    """Raise UserError for the first thing wrong with `params`, which stand in `where`, or with an experiment's overrides.
+
+    Own images that are not there stop only the experiment that needs them: see `missing_images`.
+    """
     _refuse(params, where)
     for name, experiment in experiments.items():
         _refuse(with_overrides(params, experiment), Path(f"{EXPERIMENTS_FILE}: {name}"))
+
+
+def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
+    """Why the experiment cannot have a person's own images in the project's `folder`, if it needs some; what to do.
+
+    Where a `.dvc` file stands for them, DVC gets them.
+    """
+    source, dataset = params["source"], params["dataset"]
+    if dataset not in OWN or (folder / f"{source}.dvc").is_file():
+        return None
+    problem = next(source_problems(folder, source, dataset), None)
+    if problem is None:
+        return None
+    here = problem.replace(f"{folder}/", "")
+    return f"{here}; put yours there with `dvc add` and commit it, or name another `source` in {EXPERIMENTS_FILE}"
 
 
 def set_param_options(overrides: Mapping[str, Any], seed: int) -> list[str]:
@@ -41,5 +60,6 @@ def _hydra(value: Any) -> str:
 
 
 def _refuse(params: dict[str, Any], where: Path) -> None:
-    for problem in params_problems(Path(), params, where):  # one of the catalogue begins with that file's name instead
+    # A problem of the catalogue begins with that file's name instead.
+    for problem in params_problems(Path(), params, where, own_images=False):
         raise UserError(problem if problem.startswith(f"{where}: ") else f"{where}: {problem}")

@@ -1,0 +1,32 @@
+"""Stage `weights`: torchvision's published weights of the network -> models/pretrained.safetensors, empty without any."""
+
+import os
+from pathlib import Path
+
+from classifier.files import replacing
+from classifier.params.weights import WeightsParams
+from stages.runner import run_stage, state_folder
+
+
+def main(params: WeightsParams, root: Path = Path()) -> None:
+    """Get them when `params.pretrained`, so that `train` needs no network; else leave an empty file for it to depend on."""
+    target = root / "models/pretrained.safetensors"
+    if params.pretrained:
+        _get(params.network, root, target)
+    else:
+        with replacing(target) as partial:
+            partial.touch()
+
+
+def _get(network: str, root: Path, target: Path) -> None:
+    # These import torch and torchvision, seconds that most runs need not spend.
+    from classifier.fetch import MIRROR_VARIABLE, fetch_all
+    from classifier.published_weights import published_file, write_weights
+
+    files = {"weights": published_file(network)}
+    paths = fetch_all("weights", files, state_folder(root) / "downloads", os.environ.get(MIRROR_VARIABLE))
+    write_weights(paths["weights"], network, target)
+
+
+if __name__ == "__main__":
+    run_stage("weights", main, WeightsParams)
