@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,13 +19,21 @@ from torch import Tensor, nn
 from torchvision import models
 
 from classifier import published_weights
+from classifier.arrays import write_split
 from classifier.errors import UserError
+from classifier.files import write_json
+from classifier.model_file import load_model
 from classifier.network_sizes import TORCHVISION
 from classifier.params.weights import WeightsParams
 from classifier.published_weights import published_file
+from classifier.schema import DatasetInfo
 from classifier.torchvision_plain import head_name, plain_network
+from stages.train import main as train
 from stages.weights import main
 from tests.file_server import FileServer, file_server
+from tests.test_training import compute, params
+
+__all__ = ["compute"]
 
 NETWORK = "shufflenet_v2_x0_5"
 HEAD = {"fc.weight", "fc.bias"}
@@ -208,3 +217,30 @@ def test_each_network_has_one_published_file_with_a_digest_in_its_name() -> None
 
 def test_the_head_is_the_layer_that_the_weights_leave_out() -> None:
     assert head_name(plain_network(NETWORK, 224, 5)) == "fc"
+
+
+def write_dataset(folder: Path, side: int) -> None:
+    """Eight noisy images of two classes to train on, two to validate."""
+    rng = np.random.default_rng(0)
+    rows = {"train": 8, "val": 2, "test": 0}
+    for split, num_images in rows.items():
+        images = rng.integers(0, 256, (num_images, 1, side, side), dtype=np.uint8)
+        write_split(folder / split, num_images, (1, side, side), [(images, np.arange(num_images) % 2)])
+    info = DatasetInfo(dataset="noise", classes=["a", "b"], shape_CHW=(1, side, side), rows=rows, mean=[0.5], std=[0.3])  # type: ignore[arg-type]
+    write_json(folder / "dataset.json", info.model_dump())
+
+
+def test_what_the_stage_wrote_is_what_train_begins_with_and_the_model_holds(
+    tmp_path: Path, publish: Publish, state: dict[str, Tensor], compute: None
+) -> None:
+    publish(as_file(state))
+    published = written(tmp_path)
+    write_dataset(tmp_path / "data/dataset", side=8)
+    settings = params(network=NETWORK, pretrained=True, freeze=True, normalize="imagenet", lr=0.01)
+    train(settings, tmp_path)
+    trained = load_file(tmp_path / "models/model.safetensors")
+    assert all(torch.equal(trained[f"network.{name}"], tensor) for name, tensor in published.items())
+    assert trained.keys() == {f"network.{name}" for name in state}
+    model, description = load_model(tmp_path / "models")
+    assert (description.network, description.num_parameters) == (NETWORK, 1024 * 2 + 2)
+    assert model(torch.zeros(1, 1, 8, 8, dtype=torch.uint8)).shape == (1, 2)
