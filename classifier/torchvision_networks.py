@@ -5,6 +5,7 @@ Legend: N images of a batch, C channels, H height, W width, K classes.
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -17,6 +18,10 @@ from classifier.torchvision_plain import head_name, plain_network
 
 ADAPTIVE = {(6, 6): 6, (7, 7): 7}
 """Of AlexNet and VGG. To a single pixel, which the others pool to, torch takes a plain mean."""
+
+TINY = 16
+"""Up to this height or width, in pixels, a convolution with a stride of 2 may get a map of one pixel. There the bfloat16
+gradient of its kernel, on CPUs, holds what was in memory before (torch 2.14.1)."""
 
 
 class TorchvisionNetwork(nn.Module):
@@ -32,9 +37,10 @@ class TorchvisionNetwork(nn.Module):
         self.frozen = False
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Apply the network."""
+        """Apply the network, to images up to TINY without the lower precision of autocast."""
         images_N3HW = images_NCHW.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        logits_NK: Tensor = self.network(images_N3HW)
+        with torch.autocast(images_NCHW.device.type, enabled=False) if min(images_NCHW.shape[2:]) <= TINY else nullcontext():
+            logits_NK: Tensor = self.network(images_N3HW)
         return logits_NK
 
     def freeze(self) -> None:

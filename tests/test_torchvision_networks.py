@@ -185,3 +185,13 @@ def test_weights_without_versions_fill_a_network_that_was_made_without_memory(na
     images = torch.randn(2, 3, side, side)
     with torch.no_grad():
         assert torch.equal(empty.eval()(images), made(images))
+
+
+@pytest.mark.parametrize(("side", "alike"), [(16, True), (17, False)])
+def test_tiny_images_are_computed_in_float32(side: int, alike: bool) -> None:
+    """In bfloat16 the gradient of a strided convolution over one pixel would hold old memory."""
+    network = build_network("shufflenet_v2_x0_5", (1, side, side), 3, seed=0).train()
+    images = torch.randn(4, 1, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = network(images).float()
+    assert torch.equal(mixed, network(images)) == alike
