@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from PIL import Image
@@ -150,6 +151,17 @@ class TestSeeds:
         )
         document = json.loads(printed(capsys, "--json"))
         assert [metric["within_seed_spread"] for metric in document["metrics"]] == [True, False, False]
+
+    def test_several_stages_may_read_the_name_of_the_data_set(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+        case.results(ACTUAL, predictions(20))
+        case.write("benchmarks/seeds.json", record())
+        lock = yaml.safe_load((case.root / "dvc.lock").read_text(encoding="utf-8"))
+        lock["stages"]["convert"] = {"cmd": "true", "params": {"params.yaml": {"dataset": "digits"}}}
+        case.write("dvc.lock", yaml.safe_dump(lock))
+        assert "Within what another seed alone makes" in printed(capsys)
+        lock["stages"]["convert"]["params"]["params.yaml"]["dataset"] = "mnist"
+        case.write("dvc.lock", yaml.safe_dump(lock))
+        assert "seed" not in printed(capsys).partition("<details>")[0]
 
     def test_that_of_another_data_set_is_left_out(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
         case.results(ACTUAL, predictions(20))

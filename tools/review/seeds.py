@@ -58,7 +58,7 @@ def read_spread(revision: Revision, lock: Lock) -> SeedSpread | None:
             return None
         runs = read_json(folder / SEEDS_FILE, _Record).experiments.default
     values = [stage.param_values[_WORD_OF_DATA] for stage in lock.stages.values() if _WORD_OF_DATA in stage.param_values]
-    if values != [runs.setting.get(_WORD_OF_DATA)]:
+    if not values or any(value != runs.setting.get(_WORD_OF_DATA) for value in values):
         return None
     return SeedSpread(
         len(runs.test_accuracy),
