@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro verify review tensorboard predict test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro verify review tensorboard predict export test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,10 @@ tensorboard: ## this run and named ones in TensorBoard, side by side: make tenso
 
 predict: setup ## what is in these pictures? make predict ARGS="cat.jpg folder" (or ARGS="folder --grid answers.png")
 	@$(VENV_PYTHON) -m tools.predict $(ARGS)
+
+export: ## models/export: the model as an ONNX file that needs nothing of this project, checked, with a model card
+	@sh tools/setup.sh export
+	@$(VENV_PYTHON) -m tools.export $(ARGS)
 
 test: setup-dev ## the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)

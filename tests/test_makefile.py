@@ -84,7 +84,8 @@ class Project:
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
-    for name, version in (("tiny", "1.0"), ("tiny", "2.0"), ("tinydev", "1.0"), ("tinyboard", "1.0"), ("tinyboard", "2.0")):
+    twice = [(name, version) for name in ("tiny", "tinyboard") for version in ("1.0", "2.0")]
+    for name, version in (*twice, ("tinydev", "1.0"), ("tinyexport", "1.0")):
         make_wheel(folder, name, version)
     return folder
 
@@ -98,6 +99,7 @@ def archive(tmp_path: Path, wheels: Path) -> Project:
         shutil.copy(SOURCE / name, root / name)
     (root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
     (root / "requirements-tensorboard.txt").write_text("-c constraints.txt\ntinyboard==1.0\n", encoding="utf-8")
+    (root / "requirements-export.txt").write_text("-c constraints.txt\ntinyexport==1.0\n", encoding="utf-8")
     (root / "requirements-dev.txt").write_text("-c constraints.txt\n-r requirements-tensorboard.txt\ntinydev\n")
     (root / "constraints.txt").write_text("tinydev==1.0\n", encoding="utf-8")
     return Project(root, wheels)
@@ -161,12 +163,23 @@ def test_tests_and_lint_get_their_tools_too(project: Project) -> None:
     assert project.installed("tinydev") == "broken"
     said = project.make("setup-dev")
     assert "installing requirements.txt" not in said
-    assert project.installed("tinydev") == "1.0"
-    assert project.installed("tinyboard") == "1.0"
+    assert [project.installed(name) for name in ("tinydev", "tinyboard", "tinyexport")] == ["1.0"] * 3
     assert project.make("setup-dev") == ""
     (project.root / "requirements-tensorboard.txt").write_text("tinyboard==2.0\n", encoding="utf-8")
     project.make("setup-dev")
     assert project.installed("tinyboard") == "2.0"
+
+
+def test_export_gets_its_packages_on_first_use(project: Project) -> None:
+    (project.root / "tools/export").mkdir()
+    program = "import sys\nimport tinyexport\nprint('exporting', sys.argv[1:])\n"
+    (project.root / "tools/export/__main__.py").write_text(program, encoding="utf-8")
+    assert project.installed("tinyexport") == "broken"
+    said = project.make("export", "ARGS=--help")
+    assert "installing requirements-export.txt" in said
+    assert "exporting ['--help']" in said
+    assert project.installed("tinydev") == "broken"
+    assert project.make("export").splitlines() == ["exporting []"]
 
 
 def test_other_times_of_the_same_text_cost_nothing(project: Project) -> None:

@@ -24,16 +24,24 @@ def pins(name: str) -> dict[str, str]:
 
 
 RUNTIME, TOOLS, OTHERS = pins("requirements.txt"), pins("requirements-dev.txt"), pins("constraints.txt")
-TENSORBOARD = pins("requirements-tensorboard.txt")
-ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD
+TENSORBOARD, EXPORT = pins("requirements-tensorboard.txt"), pins("requirements-export.txt")
+FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT
+ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT
+SHARED = {"protobuf"}
+"""Needed by TensorBoard and by an export, which are installed without each other: pinned in both files, to one version."""
 
 
 def test_each_package_is_pinned_to_one_version_in_one_place() -> None:
     assert all(re.fullmatch(r"==[\w.]+", pin) for pin in ALL.values())
-    assert len(ALL) == len(RUNTIME) + len(TOOLS) + len(OTHERS) + len(TENSORBOARD)
+    assert TENSORBOARD.keys() & EXPORT.keys() == SHARED
+    assert all(TENSORBOARD[name] == EXPORT[name] for name in SHARED)
+    assert len(ALL) + len(SHARED) == sum(map(len, FILES))
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-tensorboard.txt"])
+NAMES = ["requirements.txt", "requirements-dev.txt", "requirements-tensorboard.txt", "requirements-export.txt"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_file_brings_the_constraints_with_it(name: str) -> None:
     assert "-c constraints.txt\n" in (SOURCE / name).read_text(encoding="utf-8")
 
@@ -58,8 +66,14 @@ def test_all_that_the_requirements_need_in_turn_is_pinned() -> None:
     assert needed_by(["tensorboard"]) >= TENSORBOARD.keys(), "more than it needs"
 
 
-def test_the_tests_need_tensorboard_too() -> None:
-    assert "-r requirements-tensorboard.txt\n" in (SOURCE / "requirements-dev.txt").read_text(encoding="utf-8")
+def test_all_that_an_export_needs_in_turn_is_pinned_beside_it() -> None:
+    """In constraints.txt, on which every stage depends, a new version of it would rerun the pipeline."""
+    assert needed_by([*EXPORT]) - (RUNTIME | OTHERS).keys() == EXPORT.keys()
+
+
+@pytest.mark.parametrize("name", ["requirements-tensorboard.txt", "requirements-export.txt"])
+def test_the_tests_need_the_optional_packages_too(name: str) -> None:
+    assert f"-r {name}\n" in (SOURCE / "requirements-dev.txt").read_text(encoding="utf-8")
 
 
 def needed_by(names: list[str]) -> set[str]:
@@ -81,18 +95,25 @@ def needed_by(names: list[str]) -> set[str]:
 
 def test_what_the_code_imports_is_a_requirement_of_its_own() -> None:
     """And not only there because another package needs it."""
+    paths = {path for folder in ("stages", "classifier", "tools", "benchmarks") for path in (SOURCE / folder).rglob("*.py")}
+    of_export = {path for path in paths if path.is_relative_to(SOURCE / "tools/export")}
+    foreign = _imported(paths - of_export)
+    assert {"torch", "pydantic", "tqdm"} < foreign
+    assert foreign - RUNTIME.keys() - PARTS == set()
+    assert _imported(of_export) - RUNTIME.keys() == {"onnx", "onnxruntime"} < EXPORT.keys()
+
+
+def _imported(paths: set[Path]) -> set[str]:
+    """The packages of others that the code in `paths` imports."""
     imported = {
         name.partition(".")[0]
-        for folder in ("stages", "classifier", "tools", "benchmarks")
-        for path in (SOURCE / folder).rglob("*.py")
+        for path in paths
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in _names(node)
     }
     ours = {"stages", "classifier", "tools", "benchmarks", "tests"}
     distributions = packages_distributions()
-    foreign = {canonicalize_name(distributions[name][0]) for name in imported - ours - set(sys.stdlib_module_names)}
-    assert {"torch", "pydantic", "tqdm"} < foreign
-    assert foreign - RUNTIME.keys() - PARTS == set()
+    return {canonicalize_name(distributions[name][0]) for name in imported - ours - set(sys.stdlib_module_names)}
 
 
 def _names(node: ast.AST) -> list[str]:

@@ -1,6 +1,7 @@
 # Set-up behind the Makefile: .venv, the pinned packages, a git repository. What is in place already costs some milliseconds.
 #   sh tools/setup.sh run           all that the pipeline needs
 #   sh tools/setup.sh tensorboard   the same, and TensorBoard
+#   sh tools/setup.sh export        what the pipeline needs, and what `make export` needs
 #   sh tools/setup.sh dev           all of that, and the tools of `make test` and `make lint`
 #   sh tools/setup.sh python        print the path of a Python that .venv can be made with
 set -eu
@@ -102,12 +103,13 @@ see_to_repository() {
 
 case ${1:-} in
     python) find_python ;;
-    run | tensorboard | dev)
+    run | tensorboard | export | dev)
         see_to_repository
-        python_works || rm -f .venv/.installed-run .venv/.installed-tensorboard .venv/.installed-dev
+        python_works || rm -f .venv/.installed-*
         install run requirements.txt
-        [ "$1" = run ] || install tensorboard requirements-tensorboard.txt
+        case $1 in tensorboard | dev) install tensorboard requirements-tensorboard.txt ;; esac
+        case $1 in export | dev) install export requirements-export.txt ;; esac
         [ "$1" != dev ] || install dev requirements-dev.txt
         ;;
-    *) fail "needs one of: run, tensorboard, dev, python; got '${1:-}'" ;;
+    *) fail "needs one of: run, tensorboard, export, dev, python; got '${1:-}'" ;;
 esac

@@ -1,0 +1,95 @@
+"""Write models/export/: the model as an ONNX file that needs nothing of this project, and its card. `make export`.
+
+Exit status: 0; 1 when something is missing or does not fit, and then nothing is written; 2 for a wrong command line.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from classifier.compute import set_up_compute
+from classifier.errors import UserError
+from classifier.files import replacing_folder
+from stages.runner import one_line
+from tools.export.agreement import compare
+from tools.export.card import Export, model_card
+from tools.export.onnx_file import write_onnx
+from tools.export.origin import Origin, read_origin, refuse_strangers
+from tools.export.probabilities import Probabilities
+from tools.export.provenance import read_provenance, refuse_missing_packages
+from tools.review.results import EVALUATE
+
+TARGET = Path("models/export")
+MODEL, CARD = "model.onnx", "README.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export, and say what was written."""
+    argparse.ArgumentParser(prog="python -m tools.export", description=(__doc__ or "").partition("\n")[0]).parse_args(arguments)
+    if remark := refuse_missing_packages():
+        print(remark, file=sys.stderr)
+    with _alone():
+        _refuse_other_files()
+        origin = read_origin()
+        export = _export(origin)
+    agreement, num_images = export.agreement, len(origin.test_set)
+    ties = f" but {agreement.num_ties} ties" if agreement.num_ties else ""
+    print(f"{TARGET / MODEL}: {len(export.content):,} bytes, uint8 images in, probabilities out")
+    print(
+        f"checked on {num_images:,} test images: the class that PyTorch gives, on all{ties}; "
+        f"probabilities at most {agreement.largest_difference:.1e} apart"
+    )
+    print(f"{TARGET / CARD}: the model card, which also says how to use it")
+    return 0
+
+
+def _export(origin: Origin) -> Export:
+    """Write both files, check the first, and only then put them in place of earlier ones."""
+    threads = int(origin.param(EVALUATE, "threads"))
+    set_up_compute("cpu", threads)
+    description = origin.description
+    network = Probabilities(origin.model, flip_tta=bool(origin.param(EVALUATE, "flip_tta")))
+    with replacing_folder(TARGET) as folder:
+        write_onnx(folder / MODEL, network, description)
+        agreement = compare(folder / MODEL, network, origin.test_set, description.classes, threads)
+        export = Export(origin, read_provenance(), agreement, (folder / MODEL).read_bytes())
+        (folder / CARD).write_text(model_card(export), encoding="utf-8", newline="\n")
+        refuse_strangers(origin.lock)  # a `dvc repro` may have gone on meanwhile
+    return export
+
+
+def _refuse_other_files() -> None:
+    """Raise UserError where the folder holds what an export would delete and not make again."""
+    others = sorted(path.name for path in TARGET.iterdir() if path.name not in (MODEL, CARD)) if TARGET.is_dir() else []
+    if others:
+        raise UserError(f"{TARGET}: an export replaces the whole folder, and it holds {others[0]!r}; move that elsewhere")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    path = Path(".dvc/tmp/export.lock")
+    if not path.parent.parent.is_dir():
+        raise UserError(".dvc: no such folder; run this in the folder that has dvc.yaml")
+    path.parent.mkdir(exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{TARGET}: another export is at work here; wait until it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")

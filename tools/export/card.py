@@ -1,0 +1,270 @@
+"""The model card: what the file is, how to use it, what it was made from and how good it is. Same inputs, same bytes."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier.catalogue import load_dataset
+from classifier.data_report import remarks
+from classifier.own_data import OWN
+from tools.export.agreement import Agreement
+from tools.export.intervals import metric_intervals, share
+from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT
+from tools.export.origin import Origin
+from tools.export.provenance import Provenance
+from tools.export.usage import program
+from tools.review.flips import commonest_mistakes
+from tools.review.lock_file import LOCK_FILE
+from tools.review.markdown import code, table, text
+from tools.review.results import EVALUATE, TEST_SPLIT
+from tools.review.revisions import WORKSPACE, Revision
+from tools.review.seeds import SEEDS_FILE, read_spread
+from tools.review.staleness import stale_inputs
+from tools.review.statistics import Interval
+from tools.review.verdicts import ACCURACY
+from tools.review.wording import metric_words
+
+SURE = 0.9
+"""Confidence of a mistake that its reader would not expect."""
+MOST_NAMED = 20
+MOST_MISTAKES = 3
+_PERCENT = (ACCURACY,)
+_OF_MACHINE = ("device", "threads", "compile", "source")
+"""Params that say where things lie or run; `source` may be a path of a person's machine."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """All that the card tells of."""
+
+    origin: Origin
+    provenance: Provenance
+    agreement: Agreement
+    content: bytes
+    """Of the ONNX file."""
+
+
+def model_card(export: Export) -> str:
+    """The card as Markdown."""
+    parts = [_head, _use, _data, _training, _quality, _limits, _provenance]
+    return "\n\n".join(block for part in parts for block in part(export)) + "\n"
+
+
+def _head(export: Export) -> Iterator[str]:
+    described = export.origin.description
+    channels, height, width = described.shape_CHW
+    num_classes = len(described.classes)
+    kind = "grey" if channels == 1 else "colour (red, green, blue)"
+    yield f"# {text(described.network)} for {text(described.dataset)}"
+    yield (
+        f"`model.onnx` gives an image of {height}×{width} pixels in {kind} one of {num_classes} classes. Normalisation"
+        f"{', averaging with the mirror image' if export.origin.param(EVALUATE, 'flip_tta') else ''} and softmax are inside."
+    )
+    shape = ", ".join(map(str, described.shape_CHW))
+    rows = [
+        [f"input `{INPUT}`", f"uint8, (N, {shape}), any N from 1; 0 black to 255 white"],
+        [f"output `{OUTPUT}`", f"float32, (N, {num_classes}), each row sums to 1; computed in float32"],
+        [f"metadata `{CLASSES}`", "names of the classes in the order of the output, a JSON list"],
+        ["size", f"{described.num_parameters:,} parameters, {len(export.content):,} bytes, ONNX opset {OPSET}"],
+        ["SHA-256", code(hashlib.sha256(export.content).hexdigest())],
+    ]
+    yield table(["", "model.onnx"], rows, "ll")
+
+
+def _use(export: Export) -> Iterator[str]:
+    described, fit = export.origin.description, export.origin.param("convert", "resize")
+    yield "## How to use it"
+    yield (
+        "With Python alone; save it as `classify.py` beside `model.onnx` and name pictures: `python classify.py picture.png`. "
+        "It prepares a picture as those that the model was tested on were prepared."
+    )
+    yield f"```bash\npip install onnxruntime=={version('onnxruntime')} pillow=={version('pillow')}\n```"
+    yield f"```python\n{program(described.shape_CHW, fit)}```"
+    mean = float(np.mean(described.mean))
+    yield (
+        f"The pixels that it was trained on have a mean of {mean:.2f}, where 0 is black and 1 is white. "
+        "It does not know pictures of another kind, such as dark on light where those were light on dark."
+    )
+
+
+def _data(export: Export) -> Iterator[str]:
+    origin = export.origin
+    dataset = origin.description.dataset
+    yield "## Data"
+    images, hashes = origin.data_report["images"], origin.lock.out_hashes
+    counted = ", ".join(f"{number:,} {_SPLIT_WORDS[split]}" for split, number in images.items())
+    yield f"{_dataset_words(origin, dataset)}. Images: {counted}."
+    recorded = [[code(path), code(hashes[path])] for path in ("data/raw", "data/dataset") if path in hashes]
+    recorded.append([code(TEST_SPLIT), code(origin.results.test_hash)])
+    yield table(["data", f"hash in {LOCK_FILE} (MD5)"], recorded, "ll")
+    found = list(remarks(origin.data_report))
+    yield f"The data check found: {'; '.join(map(text, found))}." if found else "The data check found nothing odd in them."
+
+
+_SPLIT_WORDS = {"train": "to train on", "val": "to choose the epoch on", "test": "to test on"}
+
+
+def _dataset_words(origin: Origin, dataset: str) -> str:
+    if dataset in OWN:
+        return f"A person's own images ({text(dataset)})"
+    entry = load_dataset(Path(origin.param("download", "source")), dataset)
+    return f"{text(entry.title)} ({_long(entry.reference)})"
+
+
+def _long(sentence: str) -> str:
+    """As `text`, which shortens, without an end."""
+    return " ".join(text(word) for word in sentence.split())
+
+
+def _training(export: Export) -> Iterator[str]:
+    origin = export.origin
+    yield "## Training"
+    best = ", chosen by the validation images" if "val_accuracy" in origin.results.metrics else ""
+    yield f"The weights are those after epoch {origin.description.kept_epoch} of {origin.param('train', 'epochs')}{best}."
+    rows = [[text(name), _params(stage.param_values)] for name, stage in origin.lock.stages.items() if stage.param_values]
+    yield table(["stage", "params"], rows, "ll")
+
+
+def _params(values: dict[str, Any]) -> str:
+    return ", ".join(code(f"{name}: {json.dumps(value)}") for name, value in sorted(values.items()) if name not in _OF_MACHINE)
+
+
+def _quality(export: Export) -> Iterator[str]:
+    origin, agreement = export.origin, export.agreement
+    results = origin.results
+    yield "## How good it is"
+    num_images = len(results.right_N)
+    yield (
+        f"Measured once, on the {num_images:,} test images, in {origin.measured_precision}, the precision of the pipeline. "
+        "The intervals cover the draw of the test images (Wilson; for the others, bootstrap-t)."
+    )
+    rows = [
+        [metric_words(name), _figure(name, interval.estimate), _bounds(name, interval)]
+        for name, interval in metric_intervals(results).items()
+    ]
+    yield table(["metric", "value", "95 % interval"], rows, "lrl")
+    yield _agreement_words(agreement, num_images)
+    own = share(agreement.predicted_N == results.actual_N)
+    num_other = int((agreement.predicted_N != results.predicted_N).sum())
+    yield (
+        f"The exported file itself, in float32, gives {num_other:,} of these images another class than the pipeline recorded; "
+        f"its test accuracy is {own.estimate:.2%} ({own.low:.2%} to {own.high:.2%})."
+    )
+    yield _table_of_classes(export)
+
+
+def _agreement_words(agreement: Agreement, num_images: int) -> str:
+    same = f"the same class to each of the {num_images:,} test images"
+    if agreement.num_ties:
+        ties = f"the other {agreement.num_ties:,} are ties between two classes"
+        same = f"the same class to {num_images - agreement.num_ties:,} of the {num_images:,} test images ({ties})"
+    apart = f"its probabilities lie at most {agreement.largest_difference:.1e} apart"
+    return f"Checked when it was made: onnxruntime gives {same} as PyTorch does in float32, and {apart}."
+
+
+def _table_of_classes(export: Export) -> str:
+    results, images = export.origin.results, export.origin.images_of_classes
+    num_train = dict(zip(images["class"], images["train"], strict=True))
+    rows = []
+    for label, name in enumerate(results.classes):
+        of_class_N, is_said_N = results.actual_N == label, results.predicted_N == label
+        recall = share(results.right_N[of_class_N]) if of_class_N.any() else None
+        rows.append(
+            [
+                text(name),
+                f"{num_train.get(name, 0):,}",
+                f"{of_class_N.sum():,}",
+                f"{recall.estimate:.1%}" if recall else "–",
+                f"{recall.low:.1%} to {recall.high:.1%}" if recall else "–",
+                f"{results.right_N[is_said_N].mean():.1%}" if is_said_N.any() else "–",
+            ]
+        )
+    heads = [
+        "class",
+        "trained on",
+        "tested on",
+        "found (recall)",
+        "95 % interval",
+        "right where it says so (precision)",
+    ]
+    return table(heads, rows, "lrrrlr")
+
+
+def _limits(export: Export) -> Iterator[str]:
+    yield "## Limits"
+    yield "\n".join(f"- {line}" for line in _limit_lines(export.origin))
+
+
+def _limit_lines(origin: Origin) -> Iterator[str]:
+    results = origin.results
+    yield f"It always answers with one of the {len(results.classes)} classes, also for a picture of something else."
+    yield "Test and training images come from one source: expect less accuracy on pictures from elsewhere."
+    wrong = np.flatnonzero(~results.right_N)
+    confidence_N = results.predictions["confidence"].to_numpy(dtype=np.float64)
+    yield (
+        f"In the mean of the test images its confidence is {confidence_N.mean():.1%}, its accuracy "
+        f"{results.right_N.mean():.1%}; {int((confidence_N[wrong] > SURE).sum()):,} of its {len(wrong):,} mistakes "
+        f"have a confidence above {SURE:.0%}."
+    )
+    if len(wrong):
+        named = commonest_mistakes(wrong, results, MOST_MISTAKES)
+        listed = "; ".join(f"{text(actual)} taken for {text(predicted)} ({count:,})" for actual, predicted, count in named)
+        yield f"Its commonest mistakes: {listed}."
+    spread = read_spread(Revision(WORKSPACE, None), origin.lock)
+    if spread:
+        yield (
+            f"The intervals leave the seed out. By {spread.num_seeds} seeds of the setting in {code(SEEDS_FILE)}, on the same "
+            f"data set, the accuracies of two runs lie up to {100 * spread.bounds[ACCURACY]:.2f} points apart "
+            "in 95 of 100 pairs."
+        )
+    else:
+        yield "The intervals leave the seed out: the same training with another seed gives other weights and other figures."
+
+
+def _provenance(export: Export) -> Iterator[str]:
+    origin, provenance = export.origin, export.provenance
+    yield "## Where it comes from"
+    rows = [["commit", code(provenance.commit) + _state_words(provenance)]]
+    rows += [[code(path), code(md5)] for path, md5 in _hashes(origin)]
+    rows.append(["trained with", _listed(origin.description.computed_with)])
+    rows.append(["exported with", _listed(provenance.versions)])
+    yield table(["", f"git; hashes in {LOCK_FILE} (MD5); versions"], rows, "ll")
+    stale = stale_inputs(Revision(WORKSPACE, None), origin.lock)
+    for stage, names in stale.items():
+        yield f"Changed since stage {text(stage)} ran, so not what this model was made with: {_named(names)}."
+
+
+def _state_words(provenance: Provenance) -> str:
+    if not provenance.changed:
+        return ", nothing changed since"
+    return f", with changes that are not committed: {_named(provenance.changed)}"
+
+
+def _named(names: list[str]) -> str:
+    left = len(names) - MOST_NAMED
+    return ", ".join(code(name) for name in names[:MOST_NAMED]) + (f" and {left} more" if left > 0 else "")
+
+
+def _hashes(origin: Origin) -> Iterator[tuple[str, str]]:
+    wanted = ("models/", "metrics/", "plots/predictions.csv")
+    for path, md5 in origin.lock.out_hashes.items():
+        if path.startswith(wanted):
+            yield path, md5
+
+
+def _listed(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{text(name)} {text(str(value))}" for name, value in facts.items())
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{value:.2%}" if name in _PERCENT else f"{value:.4f}"
+
+
+def _bounds(name: str, interval: Interval) -> str:
+    return f"{_figure(name, interval.low)} to {_figure(name, interval.high)}"

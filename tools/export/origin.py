@@ -1,0 +1,101 @@
+"""What an export is made from: the model, its test images and its results, which must belong together by dvc.lock."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ConfigDict, RootModel
+
+from classifier.csv_file import read_table
+from classifier.dataset import ImageDataset
+from classifier.errors import UserError
+from classifier.files import read_json
+from classifier.model import ImageClassifier
+from classifier.model_file import DESCRIPTION, WEIGHTS, ModelDescription, load_model
+from tools.review.lock_file import LOCK_FILE, Lock
+from tools.review.results import EVALUATE, TEST_SPLIT, Results, read_results
+from tools.review.revisions import WORKSPACE, find_revision
+
+MODELS = Path("models")
+MODEL_FILES = [f"{MODELS}/{DESCRIPTION}", f"{MODELS}/{WEIGHTS}"]
+DATA_REPORT, DATA_TABLE = "metrics/data.json", "plots/data.csv"
+
+
+class _Report(RootModel[dict[str, Any]]):
+    model_config = ConfigDict(strict=True)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """All of one run."""
+
+    model: ImageClassifier
+    description: ModelDescription
+    results: Results
+    test_set: ImageDataset
+    data_report: dict[str, Any]
+    """As classifier.data_report makes it."""
+    images_of_classes: pd.DataFrame
+    """Columns class, train, val, test: images of each."""
+
+    @property
+    def lock(self) -> Lock:
+        """The dvc.lock that all of it agrees with."""
+        return self.results.lock
+
+    def param(self, stage: str, name: str) -> Any:
+        """The value that `stage` ran with. Raises UserError where dvc.lock has none."""
+        locked = self.lock.stages.get(stage)
+        if locked is None or name not in locked.param_values:
+            raise UserError(f"{LOCK_FILE}: needs the param {name} of stage {stage}, and has none; run `dvc repro`")
+        return locked.param_values[name]
+
+    @property
+    def measured_precision(self) -> str:
+        """In which `evaluate` made the results."""
+        asked = self.param(EVALUATE, "precision")
+        return self.description.precision if asked == "auto" else str(asked)
+
+
+def read_origin() -> Origin:
+    """Read what lies in the current folder.
+
+    Raises UserError for what is missing or damaged, and where something is of another run than dvc.lock records.
+    """
+    for path in MODEL_FILES:
+        if not Path(path).is_file():
+            raise UserError(f"{path}: no model here yet; `dvc repro` trains one, `dvc pull` fetches the one of dvc.lock")
+    model, description = load_model(MODELS)
+    results = read_results(find_revision(WORKSPACE))
+    if not Path(TEST_SPLIT).is_dir():
+        raise UserError(f"{TEST_SPLIT}: the test images are not here; `dvc pull {TEST_SPLIT}` or `dvc repro` brings them")
+    refuse_strangers(results.lock)
+    test_set = ImageDataset.from_folder(Path(TEST_SPLIT), description)
+    for path in (DATA_REPORT, DATA_TABLE):
+        _refuse_unrecorded(results.lock, path)
+    report, table = read_json(Path(DATA_REPORT), _Report).root, read_table(Path(DATA_TABLE), ["class", "train", "test"])
+    return Origin(model, description, results, test_set, report, table)
+
+
+def refuse_strangers(lock: Lock) -> None:
+    """Raise UserError unless model and test images are those on which dvc.lock's results were measured."""
+    from tools.clean_room.content import md5  # the import of DVC takes a second
+
+    measured, made = lock.stages[EVALUATE], lock.out_hashes
+    for path in (*MODEL_FILES, TEST_SPLIT):
+        if path in made and made[path] != measured.dep_hashes.get(path):
+            raise UserError(f"{LOCK_FILE}: the results are those of another {path} than was made last; run `dvc repro`")
+        if md5(Path(path)) != measured.dep_hashes.get(path):
+            raise UserError(
+                f"{path}: is not what the results of dvc.lock were measured on; "
+                "`dvc checkout` or `dvc pull` brings that, `dvc repro` makes new results"
+            )
+
+
+def _refuse_unrecorded(lock: Lock, path: str) -> None:
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; `git checkout HEAD -- {path}` or `dvc repro` brings it")
+    if lock.out_hashes.get(path) != hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest():
+        raise UserError(f"{path}: is not the file that dvc.lock records; run `dvc repro`")
