@@ -5,26 +5,22 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from tools.review import wording
+from tools.review.html import BASE_STYLE, document, table
 from tools.review.markdown import METHODS
 from tools.review.review import Review
 from tools.review.verdicts import BETTER, WORSE
 
-STYLE = """
-:root { color-scheme: light dark; --line: #d0d0d0; --soft: #f4f4f4; --good: #0072b2; --bad: #b34700; }
-@media (prefers-color-scheme: dark) { :root { --line: #444; --soft: #222; --good: #6cc0f5; --bad: #ff9a5c; } }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 66rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+STYLE = (
+    BASE_STYLE
+    + """
 .verdict { font-size: 1.15rem; padding: .75rem 1rem; background: var(--soft); border-left: .3rem solid var(--line); }
 .better { color: var(--good); font-weight: bold; } .worse { color: var(--bad); font-weight: bold; }
 .verdict.better, .verdict.worse { color: inherit; font-weight: inherit; }
 .verdict.better { border-color: var(--good); } .verdict.worse { border-color: var(--bad); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
-.number { text-align: right; }
 img { max-width: 100%; height: auto; background: white; border-radius: .3rem; }
 figure { margin: 1rem 0; break-inside: avoid; } figcaption { font-size: .9rem; }
-@media print { body { max-width: none; font-size: 9pt; } .wide { overflow: visible; } tr { break-inside: avoid; } }
 """
+)
 
 
 def as_page(review: Review, pictures: Mapping[str, bytes], missing: str | None) -> str:
@@ -36,14 +32,7 @@ def as_page(review: Review, pictures: Mapping[str, bytes], missing: str | None) 
     parts += [*_pictures(pictures, missing), _other_metrics(review)]
     if review.flips and not review.identical:
         parts += ["<h2>How this is judged</h2>", f"<p>{escape(METHODS)}</p>"]
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    )
-    body = "\n".join(parts)
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
+    return document(title, STYLE, "\n".join(parts))
 
 
 def _verdict(review: Review) -> str:
@@ -60,7 +49,7 @@ def _verdict(review: Review) -> str:
 
 def _metrics(review: Review) -> str:
     rows = [[wording.metric_words(metric.name), *wording.metric_cells(metric)] for metric in review.metrics]
-    return _table("Test metrics", ["metric", "before", "after", "difference", "95 % interval", "verdict"], rows, "tnnnnt")
+    return _table("Test metrics", ["metric", "before", "after", "difference", "95 % interval", "verdict"], rows, "hnnnnv")
 
 
 def _changes(review: Review) -> str:
@@ -68,7 +57,7 @@ def _changes(review: Review) -> str:
         [f"{change.kind} {change.name}", change.before, change.after, ", ".join(change.stages)] for change in review.changes
     ]
     heads = ["what changed", "before", "after", "read by"]
-    listed = _table("What changed", heads, rows, "tttt") if rows else "<h2>What changed</h2><p>Nothing that a stage reads.</p>"
+    listed = _table("What changed", heads, rows, "httt") if rows else "<h2>What changed</h2><p>Nothing that a stage reads.</p>"
     return f"{listed}<p>{escape(wording.touched_sentence(review))}</p>"
 
 
@@ -88,7 +77,7 @@ def _classes(review: Review) -> str:
         for one in review.classes
     ]
     heads = ["class", "images", "recall before", "after", "difference", "gained", "lost", "p (Holm)", "verdict"]
-    return _table("By class", heads, rows, "tnnnnnnnt")
+    return _table("By class", heads, rows, "hnnnnnnnv")
 
 
 def _flips(review: Review) -> str:
@@ -111,26 +100,11 @@ def _pictures(pictures: Mapping[str, bytes], missing: str | None) -> list[str]:
 
 def _other_metrics(review: Review) -> str:
     rows = [[name, *wording.other_metric_cells(*pair)] for name, pair in review.other_metrics.items()]
-    return _table("Other metrics, which nothing can be tested for", ["metric", "before", "after", "difference"], rows, "tnnn")
+    return _table("Other metrics, which nothing can be tested for", ["metric", "before", "after", "difference"], rows, "hnnn")
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], kinds: str) -> str:
-    """A table of plain text; `kinds` has `t` for a column of text and `n` for one of numbers."""
-    head = "".join(f'<th scope="col"{_number(kind)}>{escape(cell)}</th>' for cell, kind in zip(heads, kinds, strict=True))
-    lines = "".join(f"<tr>{''.join(_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True))}</tr>" for row in rows)
-    return (
-        f'<h2>{escape(title)}</h2><div class="wide" tabindex="0" role="region" aria-label="{escape(title)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
-    )
-
-
-def _cell(cell: str, kind: str) -> str:
-    name = _class(cell)
-    return f'<td class="{name}">{escape(cell)}</td>' if name else f"<td{_number(kind)}>{escape(cell)}</td>"
-
-
-def _number(kind: str) -> str:
-    return ' class="number"' if kind == "n" else ""
+    return f"<h2>{escape(title)}</h2>{table(title, heads, rows, kinds)}"
 
 
 def _class(verdict: str) -> str:

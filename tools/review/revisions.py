@@ -93,6 +93,12 @@ def find_revision(name: str) -> Revision:
     return Revision(name, commit)
 
 
+def uncommitted_changes() -> list[str]:
+    """Paths, from the top of the repository, of tracked files that are not as in HEAD."""
+    listed = _git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--")
+    return sorted(path.decode(errors="replace") for path in listed.split(b"\0") if path)
+
+
 def _commit(name: str) -> str | None:
     done = _run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     return done.stdout.decode().strip() if done.returncode == 0 else None

@@ -1,4 +1,6 @@
-"""Paired comparisons of two models on the same images. docs/review.md says why these, and how often they raise a false alarm.
+"""Paired comparisons of two models on the same images, and the figures of one.
+
+docs/review.md says why these, and how often they raise a false alarm.
 
 Legend: N images, K classes, R resamples, C cells: the distinct triples of actual class, class predicted before and after.
 """
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 
 LEVEL = 0.05
 """Of every test here; the intervals are of confidence 1 - LEVEL."""
@@ -93,6 +95,27 @@ def macro_f1_interval(
     return _bootstrap_t(float(estimate), float(error), *(np.concatenate(part) for part in zip(*draws, strict=True)))
 
 
+def macro_f1_level(actual_N: Labels, predicted_N: Labels, num_classes: int, num_resamples: int = RESAMPLES) -> Interval:
+    """Macro-F1 of one model, with the symmetric bootstrap-t interval over images, and its standard error as for a change."""
+    cells, count_C = np.unique(np.stack([actual_N, predicted_N]), axis=1, return_counts=True)
+    num_images, rng = len(actual_N), np.random.default_rng(SEED)
+    draws = [
+        _macro_f1_and_error(
+            rng.multinomial(num_images, count_C / num_images, size=num_rows).astype(np.float64), cells, num_classes
+        )
+        for num_rows in _rows(num_resamples, len(count_C))
+    ]
+    (estimate,), (error,) = _macro_f1_and_error(count_C[None].astype(np.float64), cells, num_classes)
+    interval = _bootstrap_t(float(estimate), float(error), *(np.concatenate(part) for part in zip(*draws, strict=True)))
+    return _within_shares(interval)
+
+
+def share_interval(count: int, num_images: int) -> Interval:
+    """A share of one model's images, with Wilson's interval (1927)."""
+    bounds = binomtest(count, num_images).proportion_ci(confidence_level=1 - LEVEL, method="wilson")
+    return Interval(count / num_images, float(bounds.low), float(bounds.high))
+
+
 def macro_f1(actual_N: Labels, predicted_N: Labels, num_classes: int) -> float:
     """Mean F1 of the classes that occur as actual or predicted class, as scikit-learn's `f1_score(average="macro")`."""
     right_K = np.bincount(actual_N[actual_N == predicted_N], minlength=num_classes)
@@ -144,6 +167,17 @@ def _bootstrap_t(estimate: float, error: float, estimate_R: Floats, error_R: Flo
     half = float(np.quantile(distances_R, 1 - LEVEL, method="higher")) * error if error else 0.0
     half = min(half, 1.0)
     return Interval(estimate, estimate - half, estimate + half)
+
+
+def _within_shares(interval: Interval) -> Interval:
+    return Interval(interval.estimate, max(interval.low, 0.0), min(interval.high, 1.0))
+
+
+def _macro_f1_and_error(count_RC: Floats, cells: Labels, num_classes: int) -> tuple[Floats, Floats]:
+    """With `count_RC[r, c]` images of the pair `cells[:, c]` of actual and predicted class."""
+    actual_C, predicted_C = cells
+    level_R, slope_RC = _macro_f1_and_slope(count_RC, actual_C, predicted_C, num_classes)
+    return level_R, np.sqrt(np.einsum("rc,rc->r", count_RC, slope_RC**2))
 
 
 def _macro_f1_and_slope(count_RC: Floats, actual_C: Labels, predicted_C: Labels, num_classes: int) -> tuple[Floats, Floats]:

@@ -28,6 +28,11 @@ def signed(value: float) -> str:
     return text.replace("-", "−") if float(text) else text[1:]
 
 
+def percent(share: float, decimals: int = 1) -> str:
+    """A share, with a space that no line breaks at."""
+    return f"{100 * share:.{decimals}f}\u00a0%"
+
+
 def interval_words(interval: Interval) -> str:
     """The bounds."""
     return f"{signed(interval.low)} to {signed(interval.high)}"
@@ -82,10 +87,13 @@ def _spread_sentences(review: Review) -> list[str]:
 
 def stale_sentences(review: Review) -> list[str]:
     """One for each stage whose results are not of the params and files beside them."""
+    return [sentence for revision, stages in review.stale.items() for sentence in stale_stages(revision, stages)]
+
+
+def stale_stages(revision: str, stages: dict[str, list[str]]) -> list[str]:
+    """The same for one revision."""
     return [
-        f"dvc.lock of {revision} is stale: stage {stage} ran with another {', '.join(names)}"
-        for revision, stages in review.stale.items()
-        for stage, names in stages.items()
+        f"dvc.lock of {revision} is stale: stage {stage} ran with another {', '.join(names)}" for stage, names in stages.items()
     ]
 
 
