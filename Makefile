@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro verify review tensorboard predict export test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro verify review tensorboard predict export report test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ verify: setup ## run each stage again in a clean room and compare with dvc.lock 
 
 review: setup ## is it better? compare BASE (HEAD) with HEAD (the workspace): make review BASE=main (ARGS="--html review.html")
 	@$(VENV_PYTHON) -m tools.review $(ARGS) '$(or $(BASE),HEAD)' $(if $(HEAD),'$(HEAD)')
+
+report: setup ## one page to look at: figures, confusion matrix with its images, calibration (ARGS="--output FILE")
+	@$(VENV_PYTHON) -m tools.report $(ARGS)
 
 tensorboard: ## this run and named ones in TensorBoard, side by side: make tensorboard ARGS="NAME --watch"
 	@sh tools/setup.sh tensorboard

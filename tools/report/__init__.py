@@ -1,0 +1,1 @@
+"""The current run as one page to look at; `python -m tools.report --help`."""
