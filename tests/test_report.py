@@ -288,7 +288,7 @@ class TestPage:
         words = text()
         assert "290 of 300 test images of 3 classes are classified right." in words
         assert "7 of 300 test images are also in train, pixel for pixel" in words
-        assert "1 pictures could not be read" in words
+        assert "pictures that could not be read and were left out: 1" in words
         assert "Left out." not in words and "Stale." not in words
         assert f"Commit {case.git('rev-parse', 'HEAD')}, without uncommitted changes." in words
         assert hashlib.sha256((case.root / "dvc.lock").read_bytes()).hexdigest() in words

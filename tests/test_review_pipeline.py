@@ -1,4 +1,4 @@
-"""A review of what real DVC leaves: a commit, the workspace after a run, and an experiment by its name."""
+"""A review, and a report, of what real DVC leaves: a commit, the workspace after a run, and an experiment by its name."""
 
 import json
 import os
@@ -57,3 +57,20 @@ def test_the_gallery_finds_the_images_that_dvc_made(repository: Repository, tmp_
     assert (done.returncode, done.stderr.decode()) == (0, "")
     assert "**Better**: test accuracy" in done.stdout.decode("utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.png", "curves.png", "flips.png"]
+
+
+def test_the_report_of_what_dvc_made_lacks_nothing(repository: Repository) -> None:
+    """In a process of its own, as a person calls it; git keeps no trace of the page."""
+    command = [sys.executable, "-m", "tools.report"]
+    done = subprocess.run(
+        command, cwd=repository.root, env=repository.environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    page = repository.read("report.html")
+    accuracy = json.loads(repository.read("metrics/test.json"))["test_accuracy"]
+    assert f"<dd>{100 * accuracy:.2f}\u00a0%" in page
+    assert "Left out." not in page and "Stale." not in page
+    assert all(f'<section id="{part}">' in page for part in ("confusion", "mistakes", "data", "provenance"))
+    assert '<th scope="row"><bdi>torch</bdi></th>' in page
+    assert page.count("data:image/png;base64,") > 100
+    assert repository.git("status", "--porcelain") == ""

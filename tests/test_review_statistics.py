@@ -12,6 +12,7 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import f1_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.calibration import Scenario, exact_rate, simulated_pair
 from tools.review.statistics import (
@@ -21,12 +22,21 @@ from tools.review.statistics import (
     macro_f1,
     macro_f1_change,
     macro_f1_interval,
+    macro_f1_level,
     mcnemar_mid_p,
     mean_interval,
+    share_interval,
 )
 from tools.review.verdicts import NO_EVIDENCE, judge_classes, judge_metrics
 
 Z = 1.959963984540054
+
+
+@pytest.mark.parametrize(("count", "num_images"), [(0, 1), (5, 5), (290, 300), (9375, 10_000)])
+def test_a_share_has_wilsons_interval(count: int, num_images: int) -> None:
+    interval = share_interval(count, num_images)
+    assert interval.estimate == count / num_images
+    assert (interval.low, interval.high) == pytest.approx(proportion_confint(count, num_images, method="wilson"))
 
 
 class TestMcNemar:
@@ -155,6 +165,26 @@ class TestMacroF1:
         width = theirs.confidence_interval.high - theirs.confidence_interval.low
         assert ours.high - ours.low == pytest.approx(width, rel=0.12)
         assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.1 * width)
+
+    def test_that_of_one_model_is_near_scipys_bootstrap(self) -> None:
+        actual, predicted, _ = labels(np.random.default_rng(3), 400, 4)
+
+        def level(*columns: NDArray[np.int64]) -> float:
+            return float(f1_score(*columns, average="macro"))
+
+        theirs = bootstrap(
+            (actual, predicted), level, paired=True, vectorized=False, method="percentile", n_resamples=600, rng=1
+        )
+        ours = macro_f1_level(actual, predicted, 4)
+        assert ours.estimate == pytest.approx(level(actual, predicted))
+        width = theirs.confidence_interval.high - theirs.confidence_interval.low
+        assert ours.high - ours.low == pytest.approx(width, rel=0.12)
+        assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.1 * width)
+
+    def test_that_of_one_model_stays_among_the_possible(self) -> None:
+        """One image of three wrong: hardly a resample is like another."""
+        interval = macro_f1_level(np.array([0, 1, 2]), np.array([0, 1, 1]), 3)
+        assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
 
     def test_the_standard_error_is_that_of_numeric_slopes(self) -> None:
         """Slopes of scikit-learn's weighted F1: by how much it changes when an image weighs a little more or less."""

@@ -25,11 +25,11 @@ def confusion_matrix(results: Results, cells: Sequence[Cell]) -> str:
 
 def _matrix(results: Results, cells: Sequence[Cell]) -> str:
     by_place = {(cell.actual, cell.predicted): cell for cell in cells}
-    heads = "".join(f'<th scope="col"><span>{own_text(name)}</span></th>' for name in results.classes)
+    heads = "".join(f'<th scope="col">{_clipped(name)}</th>' for name in results.classes)
     rows = []
     for actual, name in enumerate(results.classes):
         row = "".join(_place(results, by_place.get((actual, other))) for other in range(len(results.classes)))
-        rows.append(f'<tr><th scope="row"><span>{own_text(name)}</span></th>{row}</tr>')
+        rows.append(f'<tr><th scope="row">{_clipped(name)}</th>{row}</tr>')
     keys = "".join(
         f'<li><span class="key wrong{shade}"></span><span class="key right{shade}"></span> {words}</li>'
         for shade, words in enumerate(SHADE_WORDS)
@@ -40,6 +40,11 @@ def _matrix(results: Results, cells: Sequence[Cell]) -> str:
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f'<ul class="keys"><li>Share of the actual class (mistakes, right answers):</li>{keys}</ul>'
     )
+
+
+def _clipped(name: str) -> str:
+    """A long name is cut off by the style sheet; pointing at it shows the whole."""
+    return f'<span title="{escape(name)}">{own_text(name)}</span>'
 
 
 def _place(results: Results, cell: Cell | None) -> str:

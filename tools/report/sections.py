@@ -126,7 +126,7 @@ def classes(run: Run) -> str:
 def data(report: DataReport) -> str:
     """What is odd about the data, in sentences and by split."""
     found = list(remarks(report.model_dump()))
-    found += [f"{report.unreadable:,} pictures could not be read and were left out"] if report.unreadable else []
+    found += [f"pictures that could not be read and were left out: {report.unreadable:,}"] if report.unreadable else []
     odd = "".join(f"<li>{escape(line)}</li>" for line in found)
     named = "".join(f"<li>{own_text(name)}</li>" for name in report.unreadable_files)
     rows = [

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.stats import binom, binomtest, norm
 
 LEVEL = 0.05
@@ -169,6 +170,12 @@ def _bootstrap_t(estimate: float, error: float, estimate_R: Floats, error_R: Flo
     return Interval(estimate, estimate - half, estimate + half)
 
 
+def _is_of_class(label_C: Labels, num_classes: int) -> csr_array:
+    """1 where a cell is of a class, else 0: sparse, as a thousand classes have many thousand cells of one class each."""
+    num_cells = len(label_C)
+    return csr_array((np.ones(num_cells), (np.arange(num_cells), label_C)), shape=(num_cells, num_classes))
+
+
 def _within_shares(interval: Interval) -> Interval:
     return Interval(interval.estimate, max(interval.low, 0.0), min(interval.high, 1.0))
 
@@ -183,12 +190,11 @@ def _macro_f1_and_error(count_RC: Floats, cells: Labels, num_classes: int) -> tu
 def _macro_f1_and_slope(count_RC: Floats, actual_C: Labels, predicted_C: Labels, num_classes: int) -> tuple[Floats, Floats]:
     """Macro-F1 and what one image more of a cell would add to it, to first order. (F1 is 2 right / (actual + predicted).)"""
     right_C = actual_C == predicted_C
-    class_K = np.arange(num_classes)[:, None]
-    is_actual_CK, is_predicted_CK = (actual_C == class_K).T, (predicted_C == class_K).T
-    total_RK = count_RC @ (is_actual_CK.astype(np.float64) + is_predicted_CK)
+    is_actual_CK, is_predicted_CK = _is_of_class(actual_C, num_classes), _is_of_class(predicted_C, num_classes)
+    total_RK = count_RC @ (is_actual_CK + is_predicted_CK)
     occurs_RK = total_RK > 0
     per_image_RK = np.divide(1, total_RK, out=np.zeros_like(total_RK), where=occurs_RK)
-    f1_RK = 2 * (count_RC @ (is_actual_CK & is_predicted_CK).astype(np.float64)) * per_image_RK
+    f1_RK = 2 * ((count_RC * right_C) @ is_actual_CK) * per_image_RK
     num_occurring_R = occurs_RK.sum(axis=1)
     loss_RK = f1_RK * per_image_RK
     slope_RC = 2 * per_image_RK[:, actual_C] * right_C - loss_RK[:, actual_C] - loss_RK[:, predicted_C]
