@@ -211,6 +211,7 @@ def test_on_paper(browser: Browser, report: Path) -> None:
     assert luminance(window.page.evaluate("getComputedStyle(document.body).backgroundColor")) > 0.9
     widths = window.page.locator("#mistakes img").evaluate_all("images => images.map(image => image.naturalWidth)")
     assert widths == [4] * sum(actual != predicted for actual, predicted in zip(ACTUAL, PREDICTED, strict=True))
+    assert window.page.locator("#mistakes img[loading]").count() == 0
     assert window.page.pdf().startswith(b"%PDF")
     window.context.close()
 
