@@ -43,7 +43,7 @@ def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device
     model.eval()
     batches = [
         _outcomes_of_batch(model, dataset, rows, device, flip_tta)
-        for rows in torch.arange(len(dataset)).split(_batch_size(dataset))
+        for rows in torch.arange(len(dataset)).split(batch_size(dataset))
     ]
     return Outcomes(*(torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)))
 
@@ -54,7 +54,8 @@ def class_logits(model: ImageClassifier, images_NCHW: torch.Tensor, flip_tta: bo
     return (logits_NK + model(images_NCHW.flip(3))) / 2 if flip_tta else logits_NK
 
 
-def _batch_size(dataset: ImageDataset) -> int:
+def batch_size(dataset: ImageDataset) -> int:
+    """Images to compute at once: as many as memory holds without trouble, also of large ones."""
     height, width = dataset.shape_CHW[1:]
     return max(1, min(LARGEST_BATCH, int(PIXELS_OF_A_BATCH // (height * width))))
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from classifier.dataset import ImageDataset
 from classifier.errors import UserError
-from classifier.inference import BATCH_SIZE
+from classifier.inference import batch_size
 from tools.export.onnx_file import INPUT, OUTPUT
 from tools.export.probabilities import Probabilities
 
@@ -45,7 +45,9 @@ def compare(path: Path, network: Probabilities, test_set: ImageDataset, classes:
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     predicted, num_ties, largest = [], 0, 0.0
-    for rows in tqdm(torch.arange(len(test_set)).split(BATCH_SIZE), desc="comparing", unit="batch", disable=None, leave=False):
+    for rows in tqdm(
+        torch.arange(len(test_set)).split(batch_size(test_set)), desc="comparing", unit="batch", disable=None, leave=False
+    ):
         images_NCHW, _ = test_set.batch(rows)
         with torch.inference_mode():
             wanted_NK: Floats = network(images_NCHW).numpy()
