@@ -3,10 +3,10 @@
 Only the stage `weights` imports this: it needs torch and torchvision, which take seconds to import.
 """
 
-import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -75,7 +75,7 @@ def write_weights(published: Path, network: str, target: Path) -> None:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file of weights ({told(error).partition('. ')[0]})") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise UserError(f"{path}: not a file of weights (needs tensors by name)")

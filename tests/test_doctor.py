@@ -167,7 +167,7 @@ def test_a_dvc_at_work_is_not_disturbed(repository: Path) -> None:
         assert "a DVC command is at work" in facts
         assert wrong == []
     facts, _ = told(doctor.dvc_section)
-    assert "`dvc repro` would look at: download, convert, build, train, evaluate, plot" in facts
+    assert "`dvc repro` would look at: download, convert, build, weights, train, evaluate, plot" in facts
 
 
 def test_who_holds_files_is_told_and_the_dead_are_not(repository: Path) -> None:
