@@ -50,7 +50,8 @@ def made_up(name: str, shape_CHW: Shape, precision: Precision) -> nn.Module:
     with torch.no_grad():
         for key, tensor in network.state_dict().items():
             if tensor.is_floating_point() and ("running" in key or "filters" in key or "bias" in key):
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.1)
+                least = 1 if "running_var" in key else 0.1  # else values grow from layer to layer, and one class takes all
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + least)
     return network
 
 
