@@ -24,6 +24,7 @@ from tools.review.__main__ import main
 from tools.review.pictures import confusion_change, flip_gallery, overlaid_curves
 from tools.review.review import Review, review
 from tools.review.revisions import find_revision
+from tools.review.wording import other_metric_cells
 
 NUM_IMAGES = 300
 ACTUAL = [number % 3 for number in range(NUM_IMAGES)]
@@ -139,6 +140,20 @@ RUNS: dict[str, Any] = {
 
 def record(**changed: Any) -> str:
     return json.dumps({"experiments": {"quick": {}, "default": RUNS | changed}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cells"),
+    [
+        (1, 3, ["1", "3", "+2"]),
+        (3, 1, ["3", "1", "−2"]),
+        (1, 1, ["1", "1", "0"]),
+        (1.0, 3.0, ["1.0000", "3.0000", "+2.0000"]),
+        (None, 1, ["–", "1", "–"]),
+    ],
+)
+def test_numbers_of_epochs_have_no_decimals(before: float | None, after: float | None, cells: list[str]) -> None:
+    assert other_metric_cells(before, after) == cells
 
 
 class TestSeeds:

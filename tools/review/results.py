@@ -29,8 +29,8 @@ _ROUNDING = 1e-4
 """The tables hold six significant digits and the metrics six decimals."""
 
 
-class Figures(RootModel[dict[str, Annotated[float, Field(allow_inf_nan=False)]]]):
-    """Of a file in metrics/: name to figure."""
+class Figures(RootModel[dict[str, int | Annotated[float, Field(allow_inf_nan=False)]]]):
+    """Of a file in metrics/: name to figure; numbers of epochs stay whole numbers."""
 
     model_config = ConfigDict(strict=True)
 

@@ -16,10 +16,10 @@ def metric_words(name: str) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Four decimals; whole numbers above 1, as those of epochs, without any; a dash for none."""
+    """Four decimals, none for the number of an epoch; a dash for none."""
     if value is None:
         return "–"
-    return f"{value:.0f}" if value > 1 and value.is_integer() else f"{value:.4f}"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def signed(value: float) -> str:
@@ -123,8 +123,9 @@ def other_metric_cells(before: float | None, after: float | None) -> list[str]:
     """Before, after, difference."""
     if before is None or after is None:
         return [figure(before), figure(after), "–"]
-    whole = before.is_integer() and after.is_integer() and max(before, after) > 1
-    return [figure(before), figure(after), f"{after - before:+.0f}".replace("-", "−") if whole else signed(after - before)]
+    difference = after - before
+    whole = f"{difference:+}".replace("-", "−") if difference else "0"
+    return [figure(before), figure(after), whole if isinstance(difference, int) else signed(difference)]
 
 
 def flip_sentences(review: Review) -> list[tuple[str, list[str]]]:
