@@ -8,6 +8,9 @@ from torch.nn.functional import conv2d, unfold
 
 NOISE_SHARE = 0.01
 """Of the largest variance, added to every variance before its root is divided by: what is mostly noise stays small."""
+MOST_IMAGES = 5000
+MOST_VALUES = MOST_IMAGES * 3 * 32 * 32
+"""To fit to: each takes some 80 bytes meanwhile, and a single photograph has thousands of patches."""
 
 
 class WhitenedPatches(nn.Module):
@@ -43,6 +46,19 @@ class WhitenedPatches(nn.Module):
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Apply the filters."""
         return conv2d(images_NCHW, self.filters_OChw, stride=self.stride, padding=self.padding)
+
+
+def rows_to_fit(num_images: int, num_values: int) -> Tensor:
+    """Which of `num_images` images, of `num_values` values each, a layer is fitted to.
+
+    The first MOST_IMAGES. Where these have more than MOST_VALUES, fewer, spread evenly over all: in a data set made from a
+    folder the images lie class by class.
+    """
+    num_first = min(num_images, MOST_IMAGES)
+    num_affordable = max(1, MOST_VALUES // num_values)
+    if num_first <= num_affordable:
+        return torch.arange(num_first)
+    return torch.arange(num_affordable) * num_images // num_affordable
 
 
 def fit_first_layer(network: nn.Module, normalised_images: Callable[[], Tensor]) -> None:

@@ -1,8 +1,7 @@
 """Stage `train`: data/dataset/{train,val}, pretrained.safetensors -> models/, metrics/train.json, plots/{history,steps}.csv."""
 
+import math
 from pathlib import Path
-
-import torch
 
 from classifier.compute import compute_facts, set_up_compute
 from classifier.csv_file import write_table
@@ -23,11 +22,8 @@ from classifier.resume import ResumePoint
 from classifier.schema import DatasetInfo
 from classifier.steps import num_epochs
 from classifier.training import Trainee, fit, measured_again
-from classifier.whitening import fit_first_layer
+from classifier.whitening import fit_first_layer, rows_to_fit
 from stages.runner import run_stage
-
-NUM_IMAGES_TO_FIT = 5000
-"""For a first layer that is fitted to images instead of trained."""
 
 
 def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -> None:
@@ -52,8 +48,8 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
         load_pretrained(network, root / "models/pretrained.safetensors", freeze=params.freeze)
     mean, std = normalisation(params.normalize, info)
     model = ImageClassifier(network, mean, std, precision)
-    first_rows = torch.arange(len(train_set))[:NUM_IMAGES_TO_FIT]
-    fit_first_layer(network, lambda: model.normalised(train_set.batch(first_rows)[0]))
+    rows = rows_to_fit(len(train_set), math.prod(info.shape_CHW))
+    fit_first_layer(network, lambda: model.normalised(train_set.batch(rows)[0]))
     trainee = Trainee(model.to(device), params, device)
     point = ResumePoint.of_run(resume, facts) if resume else None
 

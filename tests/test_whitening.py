@@ -1,11 +1,13 @@
 """The fitted first layer: what it says of the images it was fitted to is white, by NumPy's account."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
 from classifier import whitening
-from classifier.whitening import WhitenedPatches, fit_first_layer
+from classifier.whitening import WhitenedPatches, fit_first_layer, rows_to_fit
 
 
 @pytest.fixture
@@ -48,3 +50,25 @@ def test_images_of_one_grey_give_finite_filters() -> None:
     layer.fit(torch.zeros(5, 3, 8, 8))
     assert torch.isfinite(layer.filters_OChw).all()
     assert torch.equal(layer(torch.zeros(1, 3, 8, 8)), torch.zeros(1, 96, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("num_images", "side", "channels", "expected"),
+    [
+        (3, 28, 1, [0, 1, 2]),
+        (60_000, 28, 1, range(5000)),
+        (50_000, 32, 3, range(5000)),
+        (1, 1024, 3, [0]),
+        (8, 1024, 3, [0, 2, 4, 6]),
+        (9, 1024, 4, [0, 3, 6]),
+    ],
+)
+def test_the_images_it_is_fitted_to(num_images: int, side: int, channels: int, expected: Sequence[int]) -> None:
+    assert rows_to_fit(num_images, channels * side**2).tolist() == list(expected)
+
+
+def test_of_photographs_it_takes_as_many_patches_as_of_small_images_from_all_classes() -> None:
+    """Five thousand of 224×224 pixels in colour would fill tens of gigabytes."""
+    rows = rows_to_fit(10_000, 3 * 224 * 224)
+    assert len(rows) == 5000 * 3 * 32 * 32 // (3 * 224 * 224) == 102
+    assert (rows // 1000).unique().tolist() == list(range(10)), "of a thousand images each, one class after the other"
