@@ -176,6 +176,7 @@ def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.Capture
     first, second = records["good"]["runs"]
     assert (first["metrics"]["test_accuracy"], second["metrics"]["test_accuracy"]) == (390 / 400, 389 / 400)
     assert (first["seed"], second["seed"], second["num_parameters"]) == (0, 1, 12345)
+    assert first["epochs"] == 1, "as many as the history has rows, whatever the param says"
     assert first["commit"] == project.git("rev-parse", "HEAD").strip()
     assert first["experiment"] == project.refs["good-seed0"]
     assert 0 < first["seconds"] < 30
@@ -186,6 +187,12 @@ def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.Capture
     assert told.count("has its result already") == 2
     assert "Running stage" not in told
     assert project.records == records
+    older = json.loads(json.dumps(records))
+    for one in older["good"]["runs"]:
+        del one["epochs"]
+    project.write("benchmarks/results.json", json.dumps(older))
+    assert main(["run", "good", "--seeds", "0,1"]) == 0
+    assert project.records == records, "what a file of an earlier version lacks is added, and the seconds stay"
 
     project.experiments({"good": {"description": "changed", "overrides": {"lr": 0.2}}})
     assert main(["run"]) == 1
@@ -466,6 +473,12 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = (tmp_path / "docs/results.png").read_bytes()
     assert main(["table"]) == 0
     assert (tmp_path / "docs/results.png").read_bytes() == picture
+
+    for one, epochs in zip(runs, (67, 66, 67), strict=True):
+        one["epochs"] = epochs
+    (tmp_path / "benchmarks/results.json").write_text(json.dumps(results))
+    assert main(["table"]) == 0
+    assert " | 66, 67 | 65.0 ± 7.1 | 12,345 | 3 |\n" in (tmp_path / "docs/results.md").read_text("utf-8"), "as were trained"
 
     reported = {"train_loss": 2.5, "train_accuracy": 0.7, "source": "a book"}
     (tmp_path / "experiments.yaml").write_text(json.dumps({"good": {**EXPERIMENTS["good"], "reported": reported}}))

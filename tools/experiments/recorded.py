@@ -9,12 +9,13 @@ from typing import Any
 from dvc.repo import Repo
 from pydantic import BaseModel, ConfigDict
 
+from classifier.csv_file import read_table
 from classifier.errors import UserError
 from classifier.files import read_json
 from stages.runner import GRAPH_FILE
 from tools.clean_room.content import md5
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
-from tools.review.results import TEST_METRICS, TRAIN_METRICS, Figures
+from tools.review.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
 from tools.review.revisions import Held, Revision
 
 MODEL_FILE = "models/model.json"
@@ -36,13 +37,16 @@ class Recorded:
     lock: Lock
     metrics: dict[str, float]
     """Of metrics/train.json, then metrics/test.json."""
+    epochs: int
+    """That were trained: `min_steps` may ask for more than `epochs` does."""
 
 
 def read_recorded(revision: Revision) -> Recorded:
     """Raises UserError for an experiment that lacks a part, as one of a single stage does."""
-    with revision.unpacked([LOCK_FILE, TRAIN_METRICS, TEST_METRICS]) as folder:
+    with revision.unpacked([LOCK_FILE, TRAIN_METRICS, TEST_METRICS, HISTORY]) as folder:
         metrics = [read_json(folder / path, Figures).root for path in (TRAIN_METRICS, TEST_METRICS)]
-        return Recorded(read_lock(folder / LOCK_FILE), metrics[0] | metrics[1])
+        epochs = len(read_table(folder / HISTORY, ["epoch"]))
+        return Recorded(read_lock(folder / LOCK_FILE), metrics[0] | metrics[1], epochs)
 
 
 def read_model(lock: Lock) -> Model | None:

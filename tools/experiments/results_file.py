@@ -29,6 +29,8 @@ class Run(_Strict):
     experiment: str
     """The experiment's own commit."""
     metrics: dict[str, float]
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """That were trained; None of a run that was noted before they were."""
     num_parameters: int | None
     computed_with: dict[str, str | int] | None
     """Versions, device, threads, by models/model.json; None, as num_parameters, where the cache no longer has it."""
@@ -71,7 +73,7 @@ def note(name: str, seed: int, params: dict[str, Any], held: Held, seconds: floa
     setting = {key: value for key, value in params.items() if key != SEED}
     kept = results[name].runs if name in results and results[name].agrees_with(setting) else []
     earlier = next((run for run in kept if run.seed == seed), None)
-    if seconds is None and earlier and earlier.experiment == held.commit:
+    if seconds is None and earlier and earlier.experiment == held.commit and earlier.epochs is not None:
         return
     run = _run(seed, held, seconds)
     if seconds is None and earlier and earlier.metrics == run.metrics:
@@ -89,6 +91,7 @@ def _run(seed: int, held: Held, seconds: float | None) -> Run:
         commit=held.baseline,
         experiment=held.commit,
         metrics=recorded.metrics,
+        epochs=recorded.epochs,
         num_parameters=model.num_parameters if model else None,
         computed_with=model.computed_with if model else None,
         seconds=seconds,

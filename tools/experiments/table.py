@@ -71,12 +71,18 @@ def _row(name: str, experiment: Experiment, setting: Setting | None, *, old: boo
         _percent(accuracies),
         _plain(_given(reported.loss if reported else None), 4),
         _plain(losses, 4),
-        str(setting.params.get("epochs", NONE)) if setting else NONE,
+        _epochs(setting) if setting else NONE,
         _plain(_figures(runs, "seconds"), 1),
         ", ".join(sorted(parameters)) or NONE,
         str(len(runs)) if runs else "not run",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _epochs(setting: Setting) -> str:
+    """Those that were trained, or where no run has them the param."""
+    trained = {run.epochs for run in setting.runs if run.epochs is not None}
+    return ", ".join(map(str, sorted(trained))) or str(setting.params.get("epochs", NONE))
 
 
 def _notes(experiments: dict[str, Experiment], results: dict[str, Setting], outdated: Sequence[str]) -> Iterator[str]:
