@@ -34,6 +34,7 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     device = set_up_compute(params.device, params.threads)
     precision = resolve_precision(params.precision, params.network, device)
     facts = compute_facts(device, params.threads, precision)
+    print(f"training {params.network} in {precision} on {device.type}", flush=True)
     info = read_json(root / "data/dataset/dataset.json", DatasetInfo)
     train_set = ImageDataset.from_folder(root / "data/dataset/train", info)
     val_set = ImageDataset.from_folder(root / "data/dataset/val", info)
