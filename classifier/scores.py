@@ -1,6 +1,8 @@
 """Figures of a model on a test split, by scikit-learn and SciPy. Legend: N images, K classes."""
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
@@ -32,9 +34,14 @@ def predictions_table(outcomes: Outcomes, classes: list[str]) -> pd.DataFrame:
             "actual": [classes[label] for label in outcomes.actual_N],
             "predicted": [classes[label] for label in outcomes.predicted_N],
             "confidence": outcomes.confidence_N.round(5),
-            "loss": outcomes.loss_N.round(5),
+            "loss": _rounded(outcomes.loss_N),
         }
     )
+
+
+def _rounded(loss_N: NDArray[np.float32]) -> NDArray[np.float32]:
+    """To five decimals. From 2²⁴ on float32 has none, and multiplying them, as rounding does, may overflow."""
+    return np.where(loss_N < 2**24, loss_N.clip(max=2**24).round(5), loss_N)
 
 
 def classes_table(outcomes: Outcomes, classes: list[str]) -> pd.DataFrame:

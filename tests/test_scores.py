@@ -86,3 +86,13 @@ def test_the_predictions_stand_in_test_order_by_name() -> None:
         "confidence": [0.75, 0.75],
         "loss": [1.25, 0.5],
     }
+
+
+def test_losses_that_only_a_lost_training_has_stay_numbers(recwarn: pytest.WarningsRecorder) -> None:
+    """2e34 · 10⁵ is beyond float32; of the others the bytes are those of plain rounding."""
+    loss_N = np.array([2e34, 0.123456789, 17.3333333, 2e7, 0], dtype=np.float32)
+    table = predictions_table(Outcomes(np.zeros(5, int), np.zeros(5, int), np.ones(5, np.float32), loss_N), ["a", "b"])
+    assert table["loss"].dtype == np.float32
+    assert np.isfinite(table["loss"]).all()
+    assert table["loss"].to_list()[1:] == loss_N[1:].round(5).tolist()
+    assert not recwarn.list
