@@ -1,18 +1,20 @@
 """One look for every figure, and the same bytes every time: no settings of the user's, no clock or version in the file."""
 
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.style
 from matplotlib.figure import Figure
 
 from classifier.files import replacing
+from classifier.fonts import fonts_for
 
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 """From the colour-blind safe palette of Okabe & Ito (2008)."""
 
 _STYLE = {
-    "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.parse_math": False,  # a class may be called "$"
     "axes.titlesize": 11,
@@ -28,9 +30,18 @@ _STYLE = {
 }
 
 
-def styled() -> AbstractContextManager[None]:
-    """Context in which figures are drawn: matplotlib's defaults and our style, whatever the user's matplotlibrc says."""
-    return matplotlib.style.context(["default", _STYLE])
+@contextmanager
+def styled(names: Iterable[str] = ()) -> Iterator[str | None]:
+    """Context in which figures are drawn: matplotlib's defaults and our style, whatever the user's matplotlibrc says.
+
+    `names` are texts of the figures that may be of any script. Yields what a person should know of letters in them that no
+    font of the machine has, which are drawn as boxes.
+    """
+    fonts = fonts_for(names)
+    style = {**_STYLE, "font.family": fonts.families}
+    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a line for each letter and figure
+        yield fonts.remark
 
 
 def save_png(figure: Figure, path: Path) -> None:

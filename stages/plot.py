@@ -1,5 +1,6 @@
 """Stage `plot`: plots/*.csv, metrics/train.json, data/dataset/test -> plots/*.png."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -26,12 +27,14 @@ def main(params: PlotParams, root: Path = Path()) -> None:
     images_NCHW, _ = load_split(root / "data/dataset/test")
     kept_epoch = read_json(root / "metrics/train.json", KeptEpoch).best_epoch
     _refuse_misfits(plots, history, kept_epoch, predictions, names, len(images_NCHW))
-    with styled():
+    with styled(names) as remark:
         save_png(learning_curves(history, kept_epoch), plots / "curves.png")
         save_png(confusion_matrix(predictions, names), plots / "confusion.png")
         save_png(class_bars(classes), plots / "classes.png")
         save_png(sample_grid(images_NCHW, predictions["actual"], names), plots / "samples.png")
         save_png(mistake_gallery(images_NCHW, predictions), plots / "mistakes.png")
+    if remark:
+        print(f"plots: {remark}: dvc repro --force --single-item plot", file=sys.stderr)
 
 
 def _refuse_misfits(

@@ -397,6 +397,15 @@ def test_the_grid_shows_what_the_model_saw(root: Path) -> None:
     assert (root / "again.png").read_bytes() == (root / "grid.png").read_bytes()
 
 
+def test_the_grid_tells_of_letters_that_no_font_has(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U+13000, an Egyptian hieroglyph, is in none of matplotlib's own fonts."""
+    monkeypatch.setenv("MPL_IGNORE_SYSTEM_FONTS", "1")
+    done = process(root, picture(root / "in" / "\U00013000\x07.png", 0), "--grid", "grid.png")
+    assert done.returncode == 0
+    assert done.stderr.startswith("grid.png: no font on this machine has \\U00013000, drawn as boxes; install one")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_picture_in_characters() -> None:
     ramp = np.array([[0, 25, 26, 128, 255]], dtype=np.uint8)
     assert as_text(ramp[np.newaxis]) == "    ..++@@"

@@ -53,8 +53,11 @@ def _draw(path: Path, report: "Report") -> None:
     from classifier.figure_style import save_png, styled  # matplotlib takes half a second to import
     from tools.predict.grid import answer_grid
 
-    with styled():
+    names = [name for answer in report.kept for name in (answer.picture.path.name, answer.top[0][0])]
+    with styled(names) as remark:
         save_png(answer_grid(report.kept), path)
+    if remark:
+        print(f"{shown_path(path)}: {remark}", file=sys.stderr)
     if report.num_answered > len(report.kept):
         print(f"{shown_path(path)}: the first {len(report.kept)} of {report.num_answered} pictures", file=sys.stderr)
 

@@ -16,14 +16,15 @@ CAPTIONS = {
 
 
 def draw(review: Review, folder: Path) -> tuple[list[str], str | None]:
-    """Write what can be drawn; return the names of the files, and why there is no picture of images if there is none."""
-    with styled():
+    """Write what can be drawn; return the names of the files, and what is missing in them and why, if something is."""
+    with styled([*review.before.classes, *review.after.classes]) as remark:
         save_png(overlaid_curves(review.before, review.after), folder / CURVES)
         if review.flips is None:
             return [CURVES], None
         save_png(confusion_change(review.before, review.after), folder / CONFUSION)
-        images_NCHW, missing = load_test_images(review.after)
+        images_NCHW, no_images = load_test_images(review.after)
+        missing = "; ".join(line for line in (no_images, remark) if line) or None
         if images_NCHW is None:
             return [CURVES, CONFUSION], missing
         save_png(flip_gallery(images_NCHW, review.flips, review.before, review.after), folder / FLIPS)
-    return [CURVES, CONFUSION, FLIPS], None
+    return [CURVES, CONFUSION, FLIPS], missing
