@@ -17,6 +17,7 @@ from classifier.params.base import read_yaml, validate
 from classifier.params.download import DownloadParams
 from stages.download import fetch
 from stages.runner import PARAMS_FILE, one_line
+from tools.command import run_command
 
 FALLBACK = "digits"
 _MARK = "  # put by make quickstart in place of "
@@ -106,9 +107,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main)

@@ -7,7 +7,6 @@ writes is compared with what is declared and recorded. docs/reproducibility.md s
 import argparse
 import errno
 import json
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from dvc.stage import PipelineStage
 from classifier.errors import UserError
 from stages.runner import GRAPH_FILE, one_line
 from tools.clean_room.verdict import COLUMNS, Verdict, verify_stage
+from tools.command import run_command
 
 TRAIN = "train"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -106,19 +106,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop(number: int, frame: object) -> None:
-    sys.exit(128 + number)
+def _confirm() -> int:
+    """As `main`, with what DVC or a full disk says in words for a person."""
+    try:
+        return main()
+    except DvcException as error:
+        raise UserError(one_line(error)) from None
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        where = tempfile.gettempdir()
+        raise UserError(f"{where}: no space left for a clean room; free some, or set TMPDIR to another folder") from None
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)  # so that the temporary folder is removed
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, DvcException, OSError) as error:
-        if isinstance(error, OSError) and error.errno in NO_SPACE:
-            sys.exit(
-                f"error: {tempfile.gettempdir()}: no space left for a clean room; free some, or set TMPDIR to another folder"
-            )
-        sys.exit(f"error: {one_line(error)}")
+    run_command(_confirm, tidy_when_ended=True)

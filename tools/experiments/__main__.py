@@ -4,13 +4,9 @@ Exit status: 0; 1 when an experiment failed or something cannot be read; 2 for a
 """
 
 import argparse
-import io
 import re
-import signal
-import sys
 
-from classifier.errors import UserError
-from stages.runner import one_line
+from tools.command import run_command
 
 MOST_SEEDS = 1000
 LARGEST_SEED = 2**32 - 1
@@ -74,17 +70,5 @@ def _seeds(text: str) -> list[int]:
     return sorted(found)
 
 
-def _stop(number: int, frame: object) -> None:
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
-    signal.signal(signal.SIGTERM, _stop)  # so that DVC is stopped and the copy removed
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main, tidy_when_ended=True)

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from classifier.compute import set_up_compute
 from classifier.errors import UserError
 from classifier.files import replacing_folder
-from stages.runner import one_line
+from tools.command import run_command
 from tools.export.agreement import compare
 from tools.export.card import Export, model_card
 from tools.export.onnx_file import write_onnx
@@ -87,9 +87,4 @@ def _alone() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main)

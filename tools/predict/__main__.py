@@ -4,7 +4,6 @@ Exit status: 0; 1 when nothing can be answered; 2 for a wrong command line; 3 wh
 """
 
 import argparse
-import io
 import json
 import os
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.errors import UserError
-from stages.runner import one_line
+from tools.command import run_command
 from tools.predict.picture_files import find_pictures, shown_path
 
 if TYPE_CHECKING:
@@ -93,16 +92,4 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
-    try:
-        status = main()
-        sys.stdout.flush()
-        sys.exit(status)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # as of `| head`; what is still to be written must not fail again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from classifier.errors import UserError
 from classifier.files import write_text
-from stages.runner import one_line
+from tools.command import run_command
 from tools.report.page import as_page
 from tools.report.run import read_run
 from tools.review.wording import stale_stages
@@ -32,9 +32,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main)

@@ -4,15 +4,13 @@ Exit status: 0; 1 when something cannot be read; 2 for a wrong command line; 3 w
 """
 
 import argparse
-import io
 import math
 import sys
 import tempfile
 from pathlib import Path
 
-from classifier.errors import UserError
 from classifier.files import write_text
-from stages.runner import one_line
+from tools.command import run_command
 from tools.review.document import as_json
 from tools.review.markdown import as_markdown
 from tools.review.page import as_page
@@ -88,11 +86,4 @@ def _tolerance(text: str) -> float:
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main)

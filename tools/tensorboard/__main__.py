@@ -4,9 +4,6 @@ Exit status: 0; 1 when something cannot be read or the server ends by itself; 2 
 """
 
 import argparse
-import io
-import signal
-import sys
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -14,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from classifier.errors import UserError
-from stages.runner import one_line
+from tools.command import run_command
 from tools.review.results import HISTORY
 from tools.review.revisions import WORKSPACE, Revision, find_revision
 from tools.tensorboard.folders import RUNS, replacing_run
@@ -87,17 +84,5 @@ def _say(lines: list[str]) -> None:
         print(line, flush=True)
 
 
-def _stop(number: int, frame: object) -> None:
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
-    signal.signal(signal.SIGTERM, _stop)  # so that the server is ended too
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main, tidy_when_ended=True)

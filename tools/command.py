@@ -1,0 +1,42 @@
+"""How a tool that a person runs ends: with a status, and with one line where something is wrong."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from classifier.errors import UserError
+from stages.runner import one_line
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""What a shell tells of a program that SIGINT or SIGPIPE has ended."""
+
+
+def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False) -> NoReturn:
+    """Call `main` and exit with its status; with 1 and one line on bad input, 130 on Ctrl-C, 141 when nobody reads on.
+
+    `tidy_when_ended` is for a tool that has something to put away: SIGTERM then unwinds it, where it would else stop at once.
+    Texts go to the standard output in UTF-8, whatever the locale: class names may be of any script.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    if tidy_when_ended:
+        signal.signal(signal.SIGTERM, _unwind)
+    try:
+        status = main()
+        sys.stdout.flush()
+        sys.exit(status)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # as of `| head`; what is still to be written must not fail again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(PIPE_CLOSED)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")
+
+
+def _unwind(number: int, frame: object) -> None:
+    sys.exit(128 + number)
