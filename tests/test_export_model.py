@@ -192,3 +192,32 @@ def test_the_program_on_the_card_prepares_pictures_as_the_pipeline_does(
     with quiet_pillow():
         wanted_CHW = decoded(content.getvalue(), 12, fit, grey=channels == 1)
     np.testing.assert_array_equal(scope["prepared"](tmp_path / "picture.jpg"), wanted_CHW)
+
+
+def odd_pictures() -> dict[str, Image.Image]:
+    """Of the kinds that a plain `convert` of Pillow would bring to other pixels."""
+    rng = np.random.default_rng(4)
+    rgba = Image.fromarray(rng.integers(0, 256, (12, 12, 4), dtype=np.uint8))
+    palette = Image.fromarray(rng.integers(0, 4, (12, 12), dtype=np.uint8)).convert("P")
+    palette.info["transparency"] = 1
+    return {
+        "16 bits": Image.fromarray(rng.integers(0, 2**16, (12, 12), dtype=np.uint16)),
+        "transparent": rgba,
+        "grey and transparent": rgba.convert("LA"),
+        "palette": palette,
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", odd_pictures())
+def test_the_program_on_the_card_brings_odd_kinds_to_the_pixels_of_the_pipeline(
+    channels: int, kind: str, tmp_path: Path
+) -> None:
+    source, _, _ = program((channels, 12, 12), "crop").partition("session = ")
+    scope: dict[str, Any] = {}
+    exec(source, scope)
+    odd_pictures()[kind].save(tmp_path / "picture.png")
+    with quiet_pillow():
+        wanted_CHW = decoded((tmp_path / "picture.png").read_bytes(), 12, "crop", grey=channels == 1)
+    assert wanted_CHW.std() > 1
+    np.testing.assert_array_equal(scope["prepared"](tmp_path / "picture.png"), wanted_CHW)

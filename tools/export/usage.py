@@ -16,7 +16,13 @@ SIDE = {side}
 def prepared(path):
     """The picture as uint8 (C, H, W)."""
     with Image.open(path) as image:
-        picture = ImageOps.exif_transpose(image).convert("{mode}")
+        picture = ImageOps.exif_transpose(image)
+    if picture.mode.startswith("I"):  # of 16 bits the upper eight
+        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        ground = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
+    picture = picture.convert("{mode}")
 {fit}
 {array}
 
