@@ -249,6 +249,8 @@ class TestDrawing:
         assert "evaluate reads data/dataset/test of build" in told
         assert "evaluate reads models/model.json, models/model.safetensors of train" in told
         assert "train reads data/dataset/test" not in told
+        assert "train reads models/pretrained.safetensors of weights" in told, "also where dvc.lock has weights last"
+        assert words.index("weights") < words.index("train")
         assert len([path for path in picture.iter("path") if path.get("class") == "arrow"]) == told.count(" reads ")
 
 

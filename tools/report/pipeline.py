@@ -24,7 +24,8 @@ class _Arrow:
 
 
 def pipeline_picture(lock: Lock) -> str:
-    """The stages in the order of dvc.lock; an arrow for what one makes and another one reads."""
+    """The stages, each behind those that it reads from; an arrow for what one makes and another one reads."""
+    lock = Lock(stages=_in_order(lock.stages))
     names, arrows = list(lock.stages), _arrows(lock)
     sky = max((arrow.end - arrow.start for arrow in arrows), default=1) * _LIFT + 16
     most_outs = max(min(len(stage.outs), _MOST_OUTS + 1) for stage in lock.stages.values())
@@ -44,13 +45,28 @@ def pipeline_picture(lock: Lock) -> str:
     )
 
 
+def _in_order(stages: dict[str, LockedStage]) -> dict[str, LockedStage]:
+    """DVC appends a stage that is new in dvc.yaml to dvc.lock. What reads in a circle, as no pipeline does, stays as it is."""
+    left, ordered = dict(stages), {}
+    while left:
+        waiting = {name for name, stage in left.items() if any(_read(stage, left[other]) for other in left if other != name)}
+        name = next((name for name in left if name not in waiting), next(iter(left)))
+        ordered[name] = left.pop(name)
+    return ordered
+
+
+def _read(reader: LockedStage, maker: LockedStage) -> list[str]:
+    """Paths that the one makes and the other reads."""
+    outs = [out.path for out in maker.outs]
+    return [path for path in reader.dep_hashes if any(path == out or path.startswith(f"{out}/") for out in outs)]
+
+
 def _arrows(lock: Lock) -> list[_Arrow]:
     stages = list(lock.stages.values())
     found = []
     for end, reader in enumerate(stages):
         for start, maker in enumerate(stages):
-            outs = [out.path for out in maker.outs]
-            read = [path for path in reader.dep_hashes if any(path == out or path.startswith(f"{out}/") for out in outs)]
+            read = _read(reader, maker)
             if read and start < end:
                 found.append(_Arrow(start, end, read))
     return found
