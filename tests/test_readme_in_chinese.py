@@ -76,6 +76,14 @@ def test_no_figure_stands_in_it_that_readme_does_not_have() -> None:
     assert {"93.8", "10,000"} < figures(CHINESE) <= figures(ENGLISH)
 
 
+def test_the_picture_of_the_pipeline_names_the_same_stages() -> None:
+    english, chinese = (re.findall(r"^!\[(.*)\]\(docs/pipeline", text, re.MULTILINE)[0] for text in (ENGLISH, CHINESE))
+    assert re.findall(r"[a-z]+", chinese) == [word for word in re.findall(r"[a-z]+", english) if word in chinese]
+    assert len(re.findall(r"[a-z]+", chinese)) == 7
+    assert "in seven stages" in ENGLISH
+    assert CHINESE.count("七个阶段") == 3
+
+
 def test_each_page_links_to_the_other_and_its_links_lead_somewhere() -> None:
     assert "](README.zh-CN.md)" in ENGLISH
     anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in sections(ENGLISH)}
