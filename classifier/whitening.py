@@ -49,16 +49,12 @@ class WhitenedPatches(nn.Module):
 
 
 def rows_to_fit(num_images: int, num_values: int) -> Tensor:
-    """Which of `num_images` images, of `num_values` values each, a layer is fitted to.
+    """Which of `num_images` images, of `num_values` values each, a layer is fitted to: MOST_IMAGES and MOST_VALUES at most.
 
-    The first MOST_IMAGES. Where these have more than MOST_VALUES, fewer, spread evenly over all: in a data set made from a
-    folder the images lie class by class.
+    They are spread evenly over all: in a data set made from a folder the images lie class by class.
     """
-    num_first = min(num_images, MOST_IMAGES)
-    num_affordable = max(1, MOST_VALUES // num_values)
-    if num_first <= num_affordable:
-        return torch.arange(num_first)
-    return torch.arange(num_affordable) * num_images // num_affordable
+    num_rows = min(num_images, MOST_IMAGES, max(1, MOST_VALUES // num_values))
+    return torch.arange(num_rows) * num_images // num_rows
 
 
 def fit_first_layer(network: nn.Module, normalised_images: Callable[[], Tensor]) -> None:
