@@ -1,5 +1,6 @@
 """Whether dvc.lock is whole. DVC does not write it in one step, so that a kill or a full disk can leave half of it."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,8 @@ from classifier.errors import UserError
 from classifier.params.base import read_yaml
 
 LOCK_FILE = Path("dvc.lock")
+CONFLICTS = "has merge conflicts; docs/merging.md says how to end them"
+_MARK_OF_A_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 
 
 class _Strict(BaseModel):
@@ -41,6 +44,11 @@ class _LockFile(BaseModel):
     stages: dict[str, _Stage] = {}
 
 
+def has_conflicts(content: bytes) -> bool:
+    """Whether git has left the lines of both sides of a merge in a file of YAML."""
+    return _MARK_OF_A_CONFLICT.search(content) is not None
+
+
 def lock_file_problem(root: Path) -> str | None:
     """One line that says how to mend a dvc.lock that DVC would stop at; None if it is whole or not there."""
     path = root / LOCK_FILE
@@ -49,6 +57,8 @@ def lock_file_problem(root: Path) -> str | None:
     try:
         _LockFile.model_validate(read_yaml(path))
     except (UserError, ValidationError):
+        if has_conflicts(path.read_bytes()):
+            return f"{path}: {CONFLICTS}"
         found = "empty" if not path.stat().st_size else "half-written"
         mend = f"{_mend(root)}: what has run comes from the cache"
         return f"{path}: {found}, as by a `dvc` that was killed or met a full disk; {mend}"

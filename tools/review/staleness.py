@@ -14,7 +14,12 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
 
     Raises UserError for a params.yaml that cannot be read. A revision without that file has no params to compare.
     """
-    paths = {path for stage in lock.stages.values() for path in stage.dep_hashes if _is_ours(lock, path)}
+    paths = {
+        path
+        for stage in lock.stages.values()
+        for path, md5 in stage.dep_hashes.items()
+        if _is_ours(lock, path) and _is_file(md5)
+    }
     files = revision.files(sorted({*paths, PARAMS_FILE}))
     hashes = {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in files.items()}
     params = _params(revision) if PARAMS_FILE in files else None
@@ -31,6 +36,11 @@ def _is_ours(lock: Lock, path: str) -> bool:
     """Whether git should hold `path`: no output of a stage, and nothing outside of the project's folder."""
     pure = PurePosixPath(path)
     return not lock.makes(path) and not pure.is_absolute() and ".." not in pure.parts
+
+
+def _is_file(md5: str) -> bool:
+    """A folder, as one's own images are, has a hash that git cannot tell."""
+    return not md5.endswith(".dir")
 
 
 def _params(revision: Revision) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Is dvc.lock about what is here? `python -m tools.fresh [REVISION]`: one line a stage that is stale; exit status 1 if any.
+
+It reads what git holds, and needs neither data nor cache nor DVC. It judges as `dvc status` does: all that dvc.yaml declares
+must be as dvc.lock records it. Only what lies inside a stage's output folder cannot be compared without the data.
+"""
+
+import argparse
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from classifier.errors import UserError
+from classifier.params.base import read_yaml
+from stages.runner import GRAPH_FILE, load_graph, one_line
+from tools.lock_file import CONFLICTS, has_conflicts
+from tools.review.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
+from tools.review.revisions import WORKSPACE, Revision, find_revision
+from tools.review.staleness import stale_inputs
+
+MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
+_OUTPUTS = ("outs", "metrics", "plots")
+
+Graph = dict[str, dict[str, Any]]
+"""Of dvc.yaml: the stages by name, with the values of params put in."""
+
+
+def stale_lines(revision: Revision) -> list[str]:
+    """What is stale, one line each, with what to do. Raises UserError for files that cannot be read."""
+    graph, lock = _read(revision)
+    inputs = stale_inputs(revision, lock)
+    lines = []
+    for name, declared in graph.items():
+        if name not in lock.stages:
+            lines.append(f"{LOCK_FILE} is stale: stage {name} is not in it; {MEND}")
+        elif reasons := [*_reasons(declared, lock.stages[name], inputs.get(name, [])), *_others_outputs(declared, lock, name)]:
+            lines.append(f"{LOCK_FILE} is stale: stage {name}, {', '.join(reasons)}; {MEND}")
+    return [*lines, *_other_results(revision, graph, lock)]
+
+
+def _read(revision: Revision) -> tuple[Graph, Lock]:
+    with revision.unpacked([LOCK_FILE, PARAMS_FILE, str(GRAPH_FILE)]) as folder:
+        for path in sorted(folder.iterdir()):
+            if has_conflicts(path.read_bytes()):
+                raise UserError(f"{path}: {CONFLICTS}")
+        if not (folder / LOCK_FILE).is_file():
+            raise UserError(f"{folder / LOCK_FILE}: no such file; {MEND}")
+        params = read_yaml(folder / PARAMS_FILE)
+        graph = {name: _filled(stage, params) for name, stage in load_graph(folder / GRAPH_FILE).items()}
+        return graph, read_lock(folder / LOCK_FILE)
+
+
+def _filled(value: Any, params: dict[str, Any]) -> Any:
+    """`value` with `${key}` replaced by the param wherever it stands, as DVC does."""
+    if isinstance(value, str):
+        return re.sub(r"\$\{\s*(\w+)\s*\}", lambda key: str(params.get(key[1])), value)
+    if isinstance(value, list):
+        return [_filled(item, params) for item in value]
+    return {_filled(key, params): _filled(item, params) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _reasons(declared: dict[str, Any], recorded: LockedStage, differing: list[str]) -> Iterator[str]:
+    """In what a stage as it is declared differs from how it ran. What is recorded and no longer declared counts for nothing."""
+    params = [name for name in declared.get("params", []) if isinstance(name, str)]
+    deps = _paths(declared.get("deps", []))
+    if declared.get("cmd") != recorded.cmd:
+        yield "its command"
+    yield from (f"param {name}" for name in params if name in differing or name not in recorded.param_values)
+    yield from (path for path in deps if path in differing or path not in recorded.dep_hashes)
+    made = {out.path for out in recorded.outs}
+    yield from (f"new output {path}" for key in _OUTPUTS for path in _paths(declared.get(key, [])) if path not in made)
+
+
+def _others_outputs(declared: dict[str, Any], lock: Lock, name: str) -> Iterator[str]:
+    """Where a stage read other bytes than their maker wrote, as after a merge that took the two from different sides."""
+    for path in _paths(declared.get("deps", [])):
+        md5 = lock.stages[name].dep_hashes.get(path)
+        if md5 and lock.out_hashes.get(path, md5) != md5:
+            yield f"{path} of another run"
+
+
+def _other_results(revision: Revision, graph: Graph, lock: Lock) -> Iterator[str]:
+    """Files of results in git that are not those that dvc.lock records."""
+    entries = [entry for stage in graph.values() for key in _OUTPUTS for entry in stage.get(key, []) if isinstance(entry, dict)]
+    paths = [path for entry in entries for path, options in entry.items() if options and options.get("cache") is False]
+    files = revision.files(paths)
+    for path in paths:
+        if path not in lock.out_hashes:
+            continue
+        if path not in files:
+            yield f"{path} is missing; {MEND}"
+        elif hashlib.md5(files[path], usedforsecurity=False).hexdigest() != lock.out_hashes[path]:
+            yield f"{path} is not the file that {LOCK_FILE} records; {MEND}"
+
+
+def _paths(entries: list[Any]) -> list[str]:
+    """Of a list in dvc.yaml whose items are paths, some with options."""
+    return [path for entry in entries for path in (entry if isinstance(entry, dict) else [entry])]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Judge, print, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.fresh", description=(__doc__ or "").partition("?")[0] + "?")
+    parser.add_argument("revision", nargs="?", default=WORKSPACE, help="commit, branch, tag, or `workspace` (the default)")
+    lines = stale_lines(find_revision(parser.parse_args(arguments).revision))
+    print("\n".join(lines), file=sys.stderr, end="\n" if lines else "")
+    if not lines:
+        print(f"{LOCK_FILE} is fresh: it is about the params, code and files that are here")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")
