@@ -1,0 +1,1 @@
+"""What .github/workflows/pipeline.yml runs."""
