@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1]
-TOOLS = ("quickstart", "experiments", "review", "predict", "tensorboard", "export", "report", "verify")
+TOOLS = ("quickstart", "experiments", "review", "predict", "tensorboard", "export", "report", "verify", "fresh", "ci/post")
 
 
 def running(body: str, folder: Path, options: str = "") -> "subprocess.Popen[bytes]":

@@ -13,7 +13,8 @@ from typing import Any
 
 from classifier.errors import UserError
 from classifier.params.base import read_yaml
-from stages.runner import GRAPH_FILE, load_graph, one_line
+from stages.runner import GRAPH_FILE, load_graph
+from tools.command import run_command
 from tools.lock_file import CONFLICTS, has_conflicts
 from tools.review.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
 from tools.review.revisions import WORKSPACE, Revision, find_revision
@@ -111,9 +112,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(main)

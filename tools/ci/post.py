@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 from classifier.errors import UserError, shown, told
-from stages.runner import one_line
+from tools.command import run_command
 from tools.review.markdown import MARK
 
 AUTHOR = "github-actions[bot]"
@@ -154,9 +154,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+    run_command(lambda: main(sys.argv[1:]))
