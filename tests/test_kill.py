@@ -170,7 +170,8 @@ def kill_often(repository: Repository, straight: dict[str, bytes], num_kills: in
         for aim in aims[: num_kills - hits.total()]:
             dvc = start(repository)
             if ended_before(dvc, rng, aim):
-                break
+                wipe(repository)
+                continue
             hits[kill(dvc, rng.choice(["dvc", "stage", "group"]))] += 1
             mend_lock(repository.root)
             assert_nothing_is_half(repository.root, straight)
