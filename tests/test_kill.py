@@ -149,7 +149,7 @@ def ended_before(dvc: subprocess.Popen[bytes], rng: random.Random, aim: str | No
     deadline = time.monotonic() + (60 if aim else rng.uniform(0.3, 9))
     while dvc.poll() is None and time.monotonic() < deadline:
         if aim and name_of(running_stage(dvc)) == aim:
-            deadline, aim = time.monotonic() + rng.uniform(0, 0.5), None
+            deadline, aim = time.monotonic() + rng.uniform(0, 0.3), None
         time.sleep(0.02)
     assert dvc.returncode in (None, 0)
     return dvc.returncode == 0
