@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, RootModel
+from pydantic import ConfigDict, Field, RootModel, ValidatorFunctionWrapHandler, WrapValidator
 
 from classifier.csv_file import read_table
 from classifier.errors import UserError, shown
@@ -29,7 +29,15 @@ _ROUNDING = 1e-4
 """The tables hold six significant digits and the metrics six decimals."""
 
 
-class Figures(RootModel[dict[str, int | Annotated[float, Field(allow_inf_nan=False)]]]):
+def _whole_as_such(value: object, validate: ValidatorFunctionWrapHandler) -> float:
+    number: float = validate(value)
+    return value if type(value) is int else number
+
+
+Figure = Annotated[float, Field(allow_inf_nan=False), WrapValidator(_whole_as_such)]
+
+
+class Figures(RootModel[dict[str, Figure]]):
     """Of a file in metrics/: name to figure; numbers of epochs stay whole numbers."""
 
     model_config = ConfigDict(strict=True)
