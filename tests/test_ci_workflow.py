@@ -122,7 +122,7 @@ def test_no_review_replaces_the_one_of_an_earlier_push(case: Case, github: GitHu
     case.git("commit", "--quiet", "--all", "--amend", "--no-edit")
     done = run(case, github)
     assert done.returncode == 1
-    assert re.fullmatch(r"error: HEAD:metrics/test\.json: @ann\..*\n", done.stderr)
+    assert re.fullmatch(r"error: HEAD:metrics/test\.json: @ann: .*\n", done.stderr)
     assert github.comments[0]["body"] == f"{MARK}\n\n### No review\n\n    {done.stderr}"
 
 
