@@ -247,8 +247,12 @@ def _plot(record: dict[str, Any], path: Path) -> None:
             axes.set_title(title)
             axes.set_xticks(places, list(networks))
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
             axes.grid(axis="x", visible=False)
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, loc="upper left")
+        seconds.set_ylim(1, 200)
+        rates.set_ylim(top=3000)
         save_png(figure, path)
 
 
