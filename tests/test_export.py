@@ -32,9 +32,9 @@ from tools.export import __main__ as export
 from tools.export import provenance
 from tools.export.agreement import Agreement
 from tools.export.card import Export, model_card
-from tools.export.intervals import metric_intervals
 from tools.export.origin import read_origin
 from tools.export.probabilities import Probabilities
+from tools.review.intervals import metric_intervals
 from tools.review.results import read_results
 from tools.review.revisions import WORKSPACE, find_revision
 

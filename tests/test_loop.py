@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from classifier.arrays import write_split
 from classifier.batches import Batches
-from classifier.compute import set_up_compute
 from classifier.dataset import ImageDataset
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
@@ -23,56 +22,30 @@ from classifier.params.train import TrainParams
 from classifier.progress import Result
 from classifier.tally import STEPS_BETWEEN_READINGS
 from classifier.training import Trainee, fit
+from tests.test_training import CPU, compute
+from tests.test_training import params as plain_params
+
+__all__ = ["compute"]
 
 REPOSITORY = Path(__file__).parent.parent
-CPU = torch.device("cpu")
 AUGMENTATIONS = [[], ["flip"], ["crop", "flip", "cutout"]]
 WAITING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero")
 """Operations that hand a value from the device to Python, or need one to know a shape."""
 
 
-@pytest.fixture(autouse=True)
-def compute() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    set_up_compute("cpu", threads=1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-
-
 def params(**changes: Any) -> TrainParams:
+    """Of a short training with much in it."""
     values: dict[str, Any] = {
         "network": "cnn",
-        "pretrained": False,
-        "freeze": False,
-        "normalize": "standard",
-        "loss": "cross_entropy",
-        "class_weights": None,
         "optimizer": "adam",
         "lr": 0.001,
         "momentum": None,
-        "nesterov": None,
-        "weight_decay": 0.0,
         "schedule": "linear",
         "warmup_fraction": 0.1,
-        "batch_size": 8,
-        "shuffle": True,
-        "drop_last": False,
-        "min_steps": 0,
-        "epochs": 1,
         "augment": ["flip"],
         "label_smoothing": 0.1,
-        "clip_norm": None,
-        "ema_decay": None,
-        "compile": False,
-        "eval_every": None,
-        "evaluate_train": False,
-        "seed": 3,
-        "device": "cpu",
-        "threads": 1,
-        "precision": "float32",
     }
-    return TrainParams(**(values | changes))
+    return plain_params(**(values | changes))
 
 
 def random_set(num_images: int, side: int = 16) -> ImageDataset:

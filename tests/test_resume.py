@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from classifier import resume
+from classifier.dataset import ImageDataset
 from classifier.model import ImageClassifier
 from classifier.params.train import TrainParams
 from classifier.progress import Result
@@ -27,8 +28,20 @@ class BrokenOffError(Exception):
 
 
 def run(settings: TrainParams, point: ResumePoint | None, broken_off_after: int = 0) -> tuple[Result, ImageClassifier]:
-    """Train, saving to `point`; with `broken_off_after`, leave by an exception after that many epochs."""
+    """Train, as `trained` does, the network of the settings on random images."""
     model = model_for(settings.network, side=SIDE)
+    sets = random_set(40, side=SIDE), random_set(12, side=SIDE, seed=1)
+    return trained(model, sets, settings, point, broken_off_after), model
+
+
+def trained(
+    model: ImageClassifier,
+    sets: tuple[ImageDataset, ImageDataset],
+    settings: TrainParams,
+    point: ResumePoint | None,
+    broken_off_after: int,
+) -> Result:
+    """Train, saving to `point`; with `broken_off_after`, leave by an exception after that many epochs."""
     trainee = Trainee(model, settings, CPU)
 
     def after_epoch(result: Result) -> None:
@@ -38,8 +51,7 @@ def run(settings: TrainParams, point: ResumePoint | None, broken_off_after: int 
             raise BrokenOffError
 
     so_far = point.restore(trainee) if point else None
-    sets = random_set(40, side=SIDE), random_set(12, side=SIDE, seed=1)
-    return fit(trainee, *sets, settings, CPU, after_epoch, so_far), model
+    return fit(trainee, *sets, settings, CPU, after_epoch, so_far)
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn", "pyramid"])

@@ -1,7 +1,6 @@
 """torchvision's networks: our table of them against torchvision itself, and what we put around and into them."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,15 +8,15 @@ from torch import nn
 from torchvision import models
 from torchvision.ops import StochasticDepth as DrawnDepth
 
-from classifier.compute import set_up_compute
 from classifier.dropout import DropoutKeys
 from classifier.errors import UserError
 from classifier.network_sizes import TORCHVISION, unfit_images
 from classifier.networks import build_network, count_parameters
 from classifier.torchvision_networks import ADAPTIVE, TorchvisionNetwork
 from classifier.torchvision_plain import head_name, plain_network
+from tests.test_training import CPU, compute
 
-CPU = torch.device("cpu")
+__all__ = ["compute"]
 FAMILIES = {
     "alexnet": "classifier.6",
     "convnext_tiny": "classifier.2",
@@ -39,16 +38,6 @@ FAMILIES = {
 }
 """One network of each and its last layer; MaxViT is left to the slow tests."""
 SMALL = ["mobilenet_v3_small", "efficientnet_b0", "squeezenet1_1", "shufflenet_v2_x0_5"]
-
-
-@pytest.fixture
-def compute() -> Iterator[None]:
-    """Where a kernel without a deterministic form is an error."""
-    threads = torch.get_num_threads()
-    set_up_compute("cpu", threads=1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
 
 
 def test_the_names_are_those_of_torchvision() -> None:
@@ -114,7 +103,7 @@ def test_the_published_numbers_of_parameters() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_pass_is_repeatable_deterministic_and_leaves_the_global_generator(name: str, compute: None) -> None:
+def test_a_pass_is_repeatable_deterministic_and_leaves_the_global_generator(name: str) -> None:
     side = TORCHVISION[name].smallest + 8
     network = build_network(name, (1, side, side), 5, seed=0).to(memory_format=torch.channels_last).train()
     keys = DropoutKeys(network, 4, seed=1, epoch=2, device=CPU)

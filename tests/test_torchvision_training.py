@@ -10,30 +10,19 @@ from classifier.model import ImageClassifier
 from classifier.networks import build_network
 from classifier.optimizers import build_optimizers
 from classifier.resume import ResumePoint
-from classifier.training import Result, Trainee, fit
+from classifier.training import Result
+from tests.test_resume import BrokenOffError, trained
 from tests.test_training import CPU, compute, params, random_set
 
 __all__ = ["compute"]
-
-
-class BrokenOffError(Exception):
-    """Stands in for a kill after an epoch."""
 
 
 def run(name: str, side: int, point: ResumePoint | None, broken_off_after: int = 0, **changes: Any) -> Result:
     values = {"network": name, "epochs": 2, "optimizer": "adamw", "momentum": None, "lr": 0.001, "batch_size": 6}
     settings = params(**(values | changes))
     network = build_network(name, (1, side, side), 3, seed=settings.seed)
-    trainee = Trainee(ImageClassifier(network, [0.5], [0.25], settings.precision), settings, CPU)
-
-    def after_epoch(result: Result) -> None:
-        if point:
-            point.save(trainee, result)
-        if len(result.history) == broken_off_after:
-            raise BrokenOffError
-
-    so_far = point.restore(trainee) if point else None
-    return fit(trainee, random_set(12, side=side), random_set(0, side=side), settings, CPU, after_epoch, so_far)
+    model = ImageClassifier(network, [0.5], [0.25], settings.precision)
+    return trained(model, (random_set(12, side=side), random_set(0, side=side)), settings, point, broken_off_after)
 
 
 @pytest.mark.parametrize(
