@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from classifier.errors import UserError
 from tools.experiments.listed import SEED
 from tools.experiments.shown import Shown, shown_experiments
 from tools.review.results import Results, read_results
 from tools.review.revisions import Revision
-from tools.review.statistics import LEVEL, holm, mcnemar_mid_p
+from tools.review.statistics import LEVEL, holm, mcnemar_mid_p, share_interval
 from tools.review.verdicts import reason_not_to_compare
 
 WARNING = (
@@ -80,8 +79,8 @@ def paired_p_values(right_MN: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _ranked(candidate: Candidate, p_value: float) -> Ranked:
     right_N = candidate.results.right_N
-    interval = binomtest(int(right_N.sum()), len(right_N)).proportion_ci(confidence_level=1 - LEVEL, method="wilson")
-    return Ranked(candidate, float(right_N.mean()), float(interval.low), float(interval.high), p_value)
+    interval = share_interval(int(right_N.sum()), len(right_N))
+    return Ranked(candidate, interval.estimate, interval.low, interval.high, p_value)
 
 
 def _candidates(listed: list[Shown]) -> tuple[list[Candidate], list[str]]:

@@ -14,19 +14,19 @@ from classifier.catalogue import load_dataset
 from classifier.data_report import remarks
 from classifier.own_data import OWN
 from tools.export.agreement import Agreement
-from tools.export.intervals import metric_intervals, share
 from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT
 from tools.export.origin import Origin
 from tools.export.provenance import Provenance
 from tools.export.usage import program
 from tools.review.flips import commonest_mistakes
+from tools.review.intervals import metric_intervals
 from tools.review.lock_file import LOCK_FILE
 from tools.review.markdown import code, table, text
 from tools.review.results import EVALUATE, TEST_SPLIT
 from tools.review.revisions import WORKSPACE, Revision
 from tools.review.seeds import SEEDS_FILE, read_spread
 from tools.review.staleness import stale_inputs
-from tools.review.statistics import Interval
+from tools.review.statistics import Interval, share_interval
 from tools.review.verdicts import ACCURACY
 from tools.review.wording import metric_words
 
@@ -150,7 +150,7 @@ def _quality(export: Export) -> Iterator[str]:
     ]
     yield table(["metric", "value", "95 % interval"], rows, "lrl")
     yield _agreement_words(agreement, num_images)
-    own = share(agreement.predicted_N == results.actual_N)
+    own = share_interval(int((agreement.predicted_N == results.actual_N).sum()), num_images)
     num_other = int((agreement.predicted_N != results.predicted_N).sum())
     yield (
         f"The exported file itself, in float32, gives {num_other:,} of these images another class than the pipeline recorded; "
@@ -174,12 +174,13 @@ def _table_of_classes(export: Export) -> str:
     rows = []
     for label, name in enumerate(results.classes):
         of_class_N, is_said_N = results.actual_N == label, results.predicted_N == label
-        recall = share(results.right_N[of_class_N]) if of_class_N.any() else None
+        num_images = int(of_class_N.sum())
+        recall = share_interval(int(results.right_N[of_class_N].sum()), num_images) if num_images else None
         rows.append(
             [
                 text(name),
                 f"{num_train.get(name, 0):,}",
-                f"{of_class_N.sum():,}",
+                f"{num_images:,}",
                 f"{recall.estimate:.1%}" if recall else "–",
                 f"{recall.low:.1%} to {recall.high:.1%}" if recall else "–",
                 f"{results.right_N[is_said_N].mean():.1%}" if is_said_N.any() else "–",
