@@ -6,6 +6,7 @@ A line on standard input is a request, a line on standard output the reply, both
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -31,12 +32,11 @@ from classifier.networks import build_network
 from classifier.params.train import TrainParams
 from classifier.precision import resolve_precision
 from classifier.training import Trainee, fit
-from classifier.whitening import fit_first_layer
+from classifier.whitening import MOST_IMAGES, fit_first_layer, rows_to_fit
 
 MEAN, STD = [0.286], [0.353]
 SHAPE_CHW = (1, 28, 28)
 NUM_CLASSES = 10
-NUM_IMAGES_TO_FIT = 5000
 NUM_WARMUP_STEPS = 6
 """Untimed, before every slice: they also use up what loading processes had ready."""
 SECONDS_FOR_LOADERS_TO_FALL_IDLE = 0.5
@@ -90,7 +90,8 @@ def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
     precision = resolve_precision(params.precision, params.network, device)
     network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
     model = ImageClassifier(network, MEAN, STD, precision)
-    fit_first_layer(network, lambda: model.normalised(dataset.batch(torch.arange(NUM_IMAGES_TO_FIT))[0]))
+    rows = rows_to_fit(len(dataset), math.prod(SHAPE_CHW))
+    fit_first_layer(network, lambda: model.normalised(dataset.batch(rows)[0]))
     trainee = Trainee(model.to(device), params, device)
     no_validation = _piece(dataset, 0, 0)
     num_images = settings["num_steps"] * params.batch_size
@@ -155,7 +156,7 @@ def _plain_network(params: TrainParams) -> nn.Module:
 
         return TutorialCnn()
     network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
-    fit_first_layer(network, lambda: torch.randn(NUM_IMAGES_TO_FIT, *SHAPE_CHW))
+    fit_first_layer(network, lambda: torch.randn(MOST_IMAGES, *SHAPE_CHW))
     return network
 
 
