@@ -128,12 +128,14 @@ def test_a_run_that_goes_on_is_followed_and_ctrl_c_ends_all(folder: Path, start:
     assert [path.name for path in folder.glob(".dvc/tmp/*")] == []
 
 
-def test_a_kill_ends_the_server_too(folder: Path, start: Callable[..., Tool]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_kill_ends_the_server_too(folder: Path, start: Callable[..., Tool], number: signal.Signals) -> None:
     grow(2)
     tool = start("--port", "0")
     address = tool.address()
     wait_for(lambda: losses(address) == [[1, 2.25], [2, 1.5]])
-    assert tool.end(signal.SIGTERM, group=False) == 128 + signal.SIGTERM
+    assert tool.end(number, group=False) == 128 + number
+    assert "Traceback" not in tool.said()
 
 
 def test_where_tensorboard_has_no_quick_reader_a_replaced_run_is_seen_too(

@@ -18,13 +18,16 @@ PIPE_CLOSED = 141
 def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False) -> NoReturn:
     """Call `main` and exit with its status; with 1 and one line on bad input, 130 on Ctrl-C, 141 when nobody reads on.
 
-    `tidy_when_ended` is for a tool that has something to put away: SIGTERM then unwinds it, where it would else stop at once.
+    `tidy_when_ended` is for a tool that has something to put away: SIGTERM and SIGHUP then unwind it, where it would else stop
+    at once.
     Texts go to the standard output in UTF-8, whatever the locale: class names may be of any script.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     if tidy_when_ended:
-        signal.signal(signal.SIGTERM, _unwind)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
+                signal.signal(number, _unwind)
     try:
         status = main()
         sys.stdout.flush()
