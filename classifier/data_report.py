@@ -17,6 +17,10 @@ Splits = Mapping[DatasetSplit, tuple[Images, Labels]]
 """images_NCHW and labels_N of each split, in the order train, val, test."""
 DIGEST_BYTES = 8
 """Among a million different images two have the same digest once in 37 million times."""
+MOST_NAMED = 20
+"""Unreadable files."""
+LARGE_IMBALANCE = 10
+"""Of the largest class to the smallest: worth a remark."""
 
 
 def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str]) -> dict[str, Any]:
@@ -52,9 +56,6 @@ def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str]) -> 
     return report | ({"unreadable_files": list(unreadable[:MOST_NAMED])} if unreadable else {})
 
 
-MOST_NAMED = 20
-
-
 def remarks(report: Mapping[str, Any]) -> Iterator[str]:
     """A line for each thing that a person should know before training."""
     for name, number in report["leaked"].items():
@@ -74,9 +75,6 @@ def remarks(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{report['label_conflicts']} images occur with more than one label"
     if report["imbalance"] >= LARGE_IMBALANCE:
         yield f"the largest class has {report['imbalance']:g} times the training images of the smallest"
-
-
-LARGE_IMBALANCE = 10
 
 
 def class_table(splits: Splits, classes: list[str]) -> str:

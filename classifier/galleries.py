@@ -32,7 +32,7 @@ def sample_grid(images_NCHW: NDArray[np.uint8], actual: "pd.Series[str]", classe
     mosaic_CHW = grid_RMCHW.transpose(2, 0, 3, 1, 4).reshape(channels, len(shown) * height, SAMPLES_PER_CLASS * width)
     figure = Figure(figsize=(8, min(0.66 * len(shown) * height / width + 0.6, HIGHEST_INCHES)))
     axes = figure.subplots()
-    _show(axes, mosaic_CHW)
+    show_image(axes, mosaic_CHW)
     axes.set_yticks([(row + 0.5) * height - 0.5 for row in range(len(shown))], shown)
     axes.set_title(
         "Samples of the test split" + (f": {len(shown)} of {len(classes)} classes" if len(classes) > len(shown) else "")
@@ -53,19 +53,21 @@ def mistake_gallery(images_NCHW: NDArray[np.uint8], predictions: pd.DataFrame) -
     for axes in all_axes:
         axes.axis("off")
     for axes, row in zip(all_axes, surest.itertuples(), strict=False):
-        _show(axes, images_NCHW[int(row[0])])
+        show_image(axes, images_NCHW[int(row[0])])
         axes.set_title(
-            f"{_short(str(row.actual))}\n→ {_short(str(row.predicted))} {row.confidence:.1%}", fontsize=6.5, color=VERMILION
+            f"{shortened(str(row.actual))}\n→ {shortened(str(row.predicted))} {row.confidence:.1%}",
+            fontsize=6.5,
+            color=VERMILION,
         )
     return figure
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
     """A class name that leaves its neighbour's title room."""
     return name if len(name) <= 14 else f"{name[:13]}…"
 
 
-def _show(axes: Axes, image_CHW: NDArray[np.uint8]) -> None:
+def show_image(axes: Axes, image_CHW: NDArray[np.uint8]) -> None:
     """Draw one image without ticks: grey ones dark on light, as in print."""
     if image_CHW.shape[0] == 3:
         axes.imshow(image_CHW.transpose(1, 2, 0), interpolation="nearest")

@@ -1,28 +1,29 @@
 """The number format of the heavy operations, from a fixed table: never from timing, so that a run can be repeated."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
 
 from classifier.errors import UserError
+from classifier.network_sizes import WITHOUT_CONVOLUTIONS
 from classifier.params.compute import Precision
 
 BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
 """Of a CPU, by the names of `torch.cpu.get_capabilities()`, the fastest first: Intel's AMX, AVX-512, ARM."""
-FLOAT32_NETWORKS = ("softmax", "mlp")
-"""Their layers are so small that converting the weights at every step costs more than bfloat16 saves."""
 
 
 def resolve_precision(asked: Literal["auto"] | Precision, network: str, device: torch.device) -> Precision:
     """`asked`, or for "auto": bfloat16 where the device computes in it natively and `network` is convolutional, else float32.
 
+    Without convolutions the layers are so small that converting the weights at every step costs more than bfloat16 saves.
     Raises UserError for a precision that the device does not have.
     """
     if asked == "float64" and device.type == "mps":
         raise UserError("precision 'float64' is not on device 'mps'; write `precision: auto` or `device: cpu`")
     if asked != "auto":
         return asked
-    return "bfloat16" if network not in FLOAT32_NETWORKS and _has_bfloat16(device) else "float32"
+    return "bfloat16" if network not in WITHOUT_CONVOLUTIONS and _has_bfloat16(device) else "float32"
 
 
 def parameter_dtype(precision: Precision) -> torch.dtype:
@@ -30,9 +31,9 @@ def parameter_dtype(precision: Precision) -> torch.dtype:
     return torch.float64 if precision == "float64" else torch.float32
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context in which the forward pass runs."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def bfloat16_instructions() -> str:

@@ -1,7 +1,9 @@
-"""Stage `weights`: torchvision's published weights of the network -> models/pretrained.safetensors, empty without any."""
+"""Stage `weights`: torchvision's published weights of the network -> models/pretrained.safetensors, of no tensors without any."""
 
 import os
 from pathlib import Path
+
+from safetensors import serialize
 
 from classifier.files import replacing
 from classifier.params.weights import WeightsParams
@@ -9,13 +11,13 @@ from stages.runner import run_stage, state_folder
 
 
 def main(params: WeightsParams, root: Path = Path()) -> None:
-    """Get them when `params.pretrained`, so that `train` needs no network; else leave an empty file for it to depend on."""
+    """Get them when `params.pretrained`, so that `train` needs no network; else leave it a file of no tensors to depend on."""
     target = root / "models/pretrained.safetensors"
     if params.pretrained:
         _get(params.network, root, target)
     else:
         with replacing(target) as partial:
-            partial.touch()
+            partial.write_bytes(serialize({}))  # DVC warns of a file of no bytes, at every run
 
 
 def _get(network: str, root: Path, target: Path) -> None:

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from classifier.errors import shown
+from classifier.network_sizes import WITHOUT_CONVOLUTIONS
 from classifier.params.compute import ComputeParams
 from classifier.params.network import NetworkParams
 
 Augmentation = Literal["flip", "shift", "crop", "cutout"]
 Normalisation = Literal["standard", "half", "unit", "none", "imagenet"]
-WITHOUT_CONVOLUTIONS = ("softmax", "mlp")
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.000001, 1_000_000
 
 

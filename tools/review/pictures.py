@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from classifier.blocks import Images
 from classifier.figure_style import BLUE, VERMILION
 from classifier.figures import MOST_ANNOTATED_CLASSES
+from classifier.galleries import shortened, show_image
 from tools.review.flips import Flips, surest_first
 from tools.review.results import Results
 
 IMAGES_PER_ROW = 8
 MOST_IMAGES = 24
 """Of each direction."""
-_LONGEST_NAME = 13
 _WORSE_TO_BETTER = LinearSegmentedColormap.from_list("worse to better", [VERMILION, "white", BLUE])
 
 
@@ -89,18 +89,7 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
         for axes in all_axes:
             axes.axis("off")
         for axes, row in zip(all_axes, shown, strict=False):
-            _show(axes, images_NCHW[row])
-            was, now = (_short(results.classes[results.predicted_N[row]]) for results in (before, after))
-            axes.set_title(f"{row}: {_short(before.classes[before.actual_N[row]])}\n{was} →\n{now}", fontsize=6.5)
+            show_image(axes, images_NCHW[row])
+            was, now = (shortened(results.classes[results.predicted_N[row]]) for results in (before, after))
+            axes.set_title(f"{row}: {shortened(before.classes[before.actual_N[row]])}\n{was} →\n{now}", fontsize=6.5)
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-
-
-def _show(axes: Axes, image_CHW: NDArray[np.uint8]) -> None:
-    if len(image_CHW) == 3:
-        axes.imshow(image_CHW.transpose(1, 2, 0), interpolation="nearest")
-    else:
-        axes.imshow(image_CHW[0], cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
