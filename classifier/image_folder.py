@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from classifier.errors import UserError, shown, told
-from classifier.schema import LONGEST_NAME, TableSplit
+from classifier.schema import LONGEST_NAME, TableSplit, is_printable
 
 LABELS_FILE = "labels.csv"
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp"}
@@ -212,7 +212,7 @@ def _read_labels(path: Path) -> dict[int, tuple[str, str]]:
 def _refuse_bad_classes(folder: Path, tree: _Tree, listing: Listing) -> None:
     classes = listing.classes
     for name in classes:
-        if not name.isprintable() or len(name) > LONGEST_NAME:
+        if not is_printable(name) or len(name) > LONGEST_NAME:
             raise UserError(
                 f"{folder}: the class name {shown(name)} must be printable and of at most {LONGEST_NAME} characters"
             )

@@ -8,7 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from classifier.errors import UserError, shown
-from classifier.schema import LONGEST_NAME, MOST_PIXELS, TableSplit
+from classifier.schema import LONGEST_NAME, MOST_PIXELS, TableSplit, is_printable
 
 MOST_LINE_BYTES = 2**25
 """Room for MOST_PIXELS pixels of up to four characters, twice."""
@@ -119,5 +119,5 @@ def _refuse_bad_label(where: str, cell: bytes) -> None:
         raise UserError(f"{where}: needs UTF-8, found {shown(cell)}") from None
     if LOOKS_LIKE_A_NUMBER.fullmatch(label) and not PLAIN_NUMBER.fullmatch(label):
         raise UserError(f"{where}: needs a plain whole number or a name, found {shown(label)}")
-    if not label.strip() or label != label.strip() or '"' in label or not label.isprintable() or len(label) > LONGEST_NAME:
+    if not label.strip() or label != label.strip() or '"' in label or not is_printable(label) or len(label) > LONGEST_NAME:
         raise UserError(f"{where}: needs a number or a name of at most {LONGEST_NAME} characters, found {shown(label)}")

@@ -8,10 +8,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from classifier.errors import MOST_SHOWN, shown
 
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Part of how words are written in Persian and in the scripts of India; Python does not count them as printable."""
+
+
+def is_printable(name: str) -> bool:
+    """Whether `name` can stand in tables and pictures, and in lines on the screen; joiners may stand between its letters."""
+    return name == name.strip(JOINERS) and all(letter.isprintable() or letter in JOINERS for letter in name)
+
 
 def _printable(name: str) -> str:
-    """Names stand in tables and pictures, and in lines on the screen."""
-    if not name.isprintable():
+    if not is_printable(name):
         raise ValueError(f"a class name must be printable, got {shown(name)}")
     return name
 

@@ -1,4 +1,4 @@
-"""Stage `weights`: torchvision's published weights of the network -> models/pretrained.safetensors, of no tensors without any."""
+"""Stage `weights`: torchvision's published weights of the network -> models/pretrained.safetensors, or a file of no tensors."""
 
 import os
 from pathlib import Path

@@ -8,6 +8,7 @@ import copy
 import faulthandler
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -294,9 +295,14 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
+def is_shown(name: str) -> bool:
+    """Whether `name` is printable, but for joiners (U+200C and U+200D) that have letters on both sides."""
+    return re.sub("(?<=[^\u200c\u200d])[\u200c\u200d]+(?=[^\u200c\u200d])", "", name).isprintable()
+
+
 def are_classes(value: object) -> bool:
     """Whether `value` can name classes: two or more different texts that can be shown."""
-    if not isinstance(value, list) or not all(is_text(name) and len(name) <= 100 and name.isprintable() for name in value):
+    if not isinstance(value, list) or not all(is_text(name) and len(name) <= 100 and is_shown(name) for name in value):
         return False
     return len(set(value)) == len(value) > 1
 

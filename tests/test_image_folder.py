@@ -102,6 +102,12 @@ def test_class_names_of_any_script_and_both_spellings_of_an_accent(tmp_path: Pat
     assert listing.classes == ["été", "собака", "猫"]
 
 
+def test_joiners_stand_within_words(tmp_path: Path) -> None:
+    """As Persian and Hindi write them: گربه‌ها (cats), क्‍ष."""
+    names = ["گربه\u200cها", "क\u094d\u200dष"]
+    assert list_pictures(fill(tmp_path, *(f"{name}/1.jpg" for name in names))).classes == sorted(names)
+
+
 REFUSED = {
     "nothing": ([], r"needs pictures of two classes or more, found none: no \.bmp, \.jfif"),
     "one class": (["cat/1.jpg", "cat/2.jpg"], r"needs pictures of two classes or more, found only 'cat'; is it .*cat\?"),
@@ -116,6 +122,7 @@ REFUSED = {
     "an empty class": (["a/1.jpg", "b/1.jpg", "c/note.txt"], r"no picture of the class 'c': add some or remove its folder"),
     "nothing to train on": (["train/a/x.txt", "test/a/1.jpg", "test/b/1.jpg"], r"needs pictures to train on"),
     "a line end in a class": (["a\nb/1.jpg", "b/1.jpg"], r"the class name 'a\\nb' must be printable"),
+    "a joiner that joins nothing": (["\u200ca/1.jpg", "a/1.jpg"], r"the class name '\\u200ca' must be printable"),
     "a long class": ([f"{'a' * 101}/1.jpg", "b/1.jpg"], r"must be printable and of at most 100 characters"),
 }
 
