@@ -12,7 +12,7 @@ import statistics
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -29,6 +29,8 @@ from classifier.params.train import TrainParams
 NUM_EPOCH_IMAGES = 60_000
 """An epoch is worked out for so many: all training images of Fashion-MNIST."""
 NUM_IMAGES = 54_000
+COLOUR_SHAPE_CHW = (3, 32, 32)
+"""CIFAR-10's."""
 IMAGES_PER_STEP = 256
 COLOURS = {"tutorial": VERMILION, "torchvision + workers": GREY, "tensors + DataLoader": GREEN, "ours": BLUE}
 SYSTEMS = tuple(COLOURS)
@@ -50,6 +52,14 @@ WANTED = {"cnn": 2.6, "mlp": 3.5}
 PACKAGES = ("torch", "torchvision", "numpy")
 
 
+class Case(NamedTuple):
+    """What is trained: with which settings, on the images in `split`, by which systems."""
+
+    params: TrainParams
+    split: str = "split"
+    systems: tuple[str, ...] = SYSTEMS
+
+
 def main() -> None:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(description="Speed and memory of the training loop, beside the usual ways.")
@@ -61,7 +71,7 @@ def main() -> None:
     params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
     with tempfile.TemporaryDirectory() as folder:
         data = _prepare_data(Path(folder))
-        figures = _measure(Path(folder), _networks(params), arguments.rounds, arguments.steps)
+        figures = _measure(Path(folder), _cases(params), arguments.rounds, arguments.steps)
     record = {
         "command": f"python -m benchmarks.train --rounds {arguments.rounds} --steps {arguments.steps}",
         "data": data,
@@ -90,65 +100,70 @@ def _prepare_data(folder: Path) -> str:
         named = f"random, {NUM_IMAGES:,} images of 28×28"
     write_split(folder / "split", len(labels_N), (1, 28, 28), [(images_NCHW, labels_N)])
     write_for_torchvision(folder / "split", images_NCHW[:, 0], labels_N)
+    rng = np.random.default_rng(1)
+    colour_NCHW = rng.integers(0, 256, (len(labels_N), *COLOUR_SHAPE_CHW), dtype=np.uint8)
+    write_split(folder / "colour", len(labels_N), COLOUR_SHAPE_CHW, [(colour_NCHW, labels_N)])
     return named
 
 
-def _networks(params: TrainParams) -> dict[str, TrainParams]:
-    """The settings to train with, by network; the default one has its own recipe."""
+def _cases(params: TrainParams) -> dict[str, Case]:
+    """By name; the default network has its own recipe, and is also trained on images in colour, where it is alone."""
     cnn = params.model_copy(update=TUTORIAL_RECIPE | {"network": "cnn", "batch_size": 256})
     sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": False}
     mlp = params.model_copy(update=TUTORIAL_RECIPE | sgd | {"network": "mlp", "batch_size": 32})
-    return {"cnn": cnn, "mlp": mlp} | {params.network: params.model_copy(update={"epochs": 1})}
+    own = params.model_copy(update={"epochs": 1})
+    in_colour = f"{params.network}, images of 32×32 in colour"
+    return {"cnn": Case(cnn), "mlp": Case(mlp), params.network: Case(own), in_colour: Case(own, "colour", ("ours",))}
 
 
-def _measure(folder: Path, networks: dict[str, TrainParams], rounds: int, num_steps: int) -> dict[str, Any]:
+def _measure(folder: Path, cases: dict[str, Case], rounds: int, num_steps: int) -> dict[str, Any]:
     num_images = num_steps * IMAGES_PER_STEP
     per_image: dict[tuple[str, str], list[float]] = {}
     ceilings: list[dict[str, float]] = []
     with ExitStack() as stack:
         runs = {
-            (network, system): stack.enter_context(
+            (name, system): stack.enter_context(
                 Slices(
                     {
                         "system": system,
-                        "params": params.model_dump(),
-                        "folder": str(folder / "split"),
-                        "num_steps": -(-num_images // params.batch_size),
+                        "params": case.params.model_dump(),
+                        "folder": str(folder / case.split),
+                        "num_steps": -(-num_images // case.params.batch_size),
                     }
                 )
             )
-            for network, params in networks.items()
-            for system in SYSTEMS
+            for name, case in cases.items()
+            for system in case.systems
         }
         ceiling = stack.enter_context(
-            Slices({"system": "ceiling", "params": {"threads": next(iter(networks.values())).threads}})
+            Slices({"system": "ceiling", "params": {"threads": next(iter(cases.values())).params.threads}})
         )
-        flops = {network: runs[network, "ours"].ask("flops") for network in networks}
+        flops = {name: runs[name, "ours"].ask("flops") for name in cases}
         for run in runs.values():
             run.ask("slice")  # the first steps set up kernels and loading processes
         for _ in range(rounds):
             ceilings.append(ceiling.ask("slice"))
-            for (network, system), run in runs.items():
-                batch_size = networks[network].batch_size
+            for (name, system), run in runs.items():
+                batch_size = cases[name].params.batch_size
                 seconds = run.ask("slice") / (-(-num_images // batch_size) * batch_size)
-                per_image.setdefault((network, system), []).append(seconds)
+                per_image.setdefault((name, system), []).append(seconds)
         peaks = {key: run.ask("peak") for key, run in runs.items()}
     return {
         "ceiling_GFLOP_per_s": {name: spread([measured[name] for measured in ceilings]) for name in ceilings[0]},
         "networks": {
-            network: {
-                "batch_size": networks[network].batch_size,
-                "MFLOP_per_image": round(flops[network] / 1e6, 3),
+            name: {
+                "batch_size": case.params.batch_size,
+                "MFLOP_per_image": round(flops[name] / 1e6, 3),
                 "systems": {
-                    system: _figures(per_image[network, system], flops[network], peaks[network, system]) for system in SYSTEMS
+                    system: _figures(per_image[name, system], flops[name], peaks[name, system]) for system in case.systems
                 },
                 "ours_times_faster_than": {
-                    system: spread(_ratios(per_image[network, system], per_image[network, "ours"]))
-                    for system in SYSTEMS
+                    system: spread(_ratios(per_image[name, system], per_image[name, "ours"]))
+                    for system in case.systems
                     if system != "ours"
                 },
             }
-            for network in networks
+            for name, case in cases.items()
         },
         "wanted_times_faster_than_tutorial": WANTED,
     }
@@ -188,8 +203,8 @@ def _page(record: dict[str, Any]) -> str:
         "  at every step;",
         "- **torchvision + workers**: torchvision's data set and two loading processes, after PyTorch's MNIST example;",
         "- **tensors + DataLoader**: all images normalised in memory, then a DataLoader;",
-        "- **ours**: `classifier/training.py` with `precision: auto`; the last network with the recipe of `params.yaml`, where",
-        "  the other systems have Adam.",
+        "- **ours**: `classifier/training.py` with `precision: auto`; the default network with the recipe of `params.yaml`,",
+        "  where the other systems have Adam. In colour it has images of the shape of CIFAR-10's, which are random.",
     ]
     for network, figures in record["networks"].items():
         lines += ["", f"## {network}, {figures['batch_size']} images a step, {figures['MFLOP_per_image']} MFLOP an image", ""]
@@ -226,7 +241,7 @@ def _ceiling(record: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
 
 def _plot(record: dict[str, Any], path: Path) -> None:
     """Seconds per epoch by network and system, with their range; and the rates beside those of a matrix product."""
-    networks = record["networks"]
+    networks = {name: of for name, of in record["networks"].items() if len(of["systems"]) > 1}
     places = np.arange(len(networks))
     with styled():
         figure = Figure(figsize=(10, 4))

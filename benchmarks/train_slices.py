@@ -34,8 +34,7 @@ from classifier.precision import resolve_precision
 from classifier.training import Trainee, fit
 from classifier.whitening import MOST_IMAGES, fit_first_layer, rows_to_fit
 
-MEAN, STD = [0.286], [0.353]
-SHAPE_CHW = (1, 28, 28)
+MEAN, STD = 0.286, 0.353
 NUM_CLASSES = 10
 NUM_WARMUP_STEPS = 6
 """Untimed, before every slice: they also use up what loading processes had ready."""
@@ -88,9 +87,10 @@ def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
     device = set_up_compute(params.device, params.threads)
     dataset = ImageDataset.from_folder(Path(settings["folder"]))
     precision = resolve_precision(params.precision, params.network, device)
-    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
-    model = ImageClassifier(network, MEAN, STD, precision)
-    rows = rows_to_fit(len(dataset), math.prod(SHAPE_CHW))
+    network = build_network(params.network, dataset.shape_CHW, NUM_CLASSES, params.seed)
+    num_channels = dataset.shape_CHW[0]
+    model = ImageClassifier(network, [MEAN] * num_channels, [STD] * num_channels, precision)
+    rows = rows_to_fit(len(dataset), math.prod(dataset.shape_CHW))
     fit_first_layer(network, lambda: model.normalised(dataset.batch(rows)[0]))
     trainee = Trainee(model.to(device), params, device)
     no_validation = _piece(dataset, 0, 0)
@@ -124,7 +124,7 @@ def _usual(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]
     """A slice of one of the usual loops, with torch's own number of threads. Returns its seconds."""
     from benchmarks import tutorial  # the others do without torchvision, which is part of what a process holds
 
-    network = _plain_network(params)
+    network = _plain_network(params, _image_shape(settings))
     optimizer = tutorial.usual_optimizer(network, params.optimizer)
     images_NCHW, labels_N = load_split(Path(settings["folder"]))
     if settings["system"] == "torchvision + workers":
@@ -149,23 +149,28 @@ def _advance(steps: Iterator[None], count: int) -> None:
         pass
 
 
-def _plain_network(params: TrainParams) -> nn.Module:
+def _image_shape(settings: dict[str, Any]) -> tuple[int, int, int]:
+    return ImageDataset.from_folder(Path(settings["folder"])).shape_CHW
+
+
+def _plain_network(params: TrainParams, shape_CHW: tuple[int, int, int]) -> nn.Module:
     """As its definition says, in float32 and torch's own memory layout."""
     if params.network == "cnn":
         from benchmarks.tutorial import TutorialCnn
 
         return TutorialCnn()
-    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
-    fit_first_layer(network, lambda: torch.randn(MOST_IMAGES, *SHAPE_CHW))
+    network = build_network(params.network, shape_CHW, NUM_CLASSES, params.seed)
+    fit_first_layer(network, lambda: torch.randn(MOST_IMAGES, *shape_CHW))
     return network
 
 
 def _flops_per_image(settings: dict[str, Any], params: TrainParams) -> float:
     """Of products and convolutions, forward and backward, one step; those of the optimizer are not counted."""
-    images_NCHW = torch.randn(params.batch_size, *SHAPE_CHW)
+    shape_CHW = _image_shape(settings)
+    images_NCHW = torch.randn(params.batch_size, *shape_CHW)
     labels_N = torch.zeros(params.batch_size, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:
-        cross_entropy(_plain_network(params)(images_NCHW), labels_N).backward()
+        cross_entropy(_plain_network(params, shape_CHW)(images_NCHW), labels_N).backward()
     return float(counter.get_total_flops()) / params.batch_size
 
 
