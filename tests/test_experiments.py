@@ -509,6 +509,8 @@ def test_the_picture_has_a_point_an_experiment_and_plain_seconds() -> None:
         pytest.approx([150, 91]),
         pytest.approx([2, 80]),
     ]
+    assert [text.get_text() for text in axes.texts] == ["1", "2"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1  slow", "2  quick"]
     figure.draw_without_rendering()
     assert {"2", "5", "10", "20", "50", "100"} <= {label.get_text() for label in axes.get_xticklabels()}
     assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
