@@ -181,11 +181,6 @@ class TestMacroF1:
         assert ours.high - ours.low == pytest.approx(width, rel=0.12)
         assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.1 * width)
 
-    def test_that_of_one_model_stays_among_the_possible(self) -> None:
-        """One image of three wrong: hardly a resample is like another."""
-        interval = macro_f1_level(np.array([0, 1, 2]), np.array([0, 1, 1]), 3)
-        assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
-
     def test_the_standard_error_is_that_of_numeric_slopes(self) -> None:
         """Slopes of scikit-learn's weighted F1: by how much it changes when an image weighs a little more or less."""
         actual, before, after = labels(np.random.default_rng(2), 60, 4)
@@ -213,10 +208,88 @@ class TestMacroF1:
         assert interval.low <= interval.estimate <= interval.high
         assert not interval.leaves_out_zero
 
-    def test_equal_predictions_differ_by_nothing(self) -> None:
-        actual, predicted, _ = labels(np.random.default_rng(1), 30, 3)
-        interval = macro_f1_interval(actual, predicted, predicted, 3)
-        assert (interval.estimate, interval.low, interval.high) == (0, 0, 0)
+    @pytest.mark.parametrize("num_changed", [0, 1, 2])
+    def test_a_change_of_few_images_has_nearly_the_interval_of_the_accuracy(self, num_changed: int) -> None:
+        """In ten classes of one size an image weighs as much in both. Resamples without any of these images tell nothing."""
+        actual = np.arange(400) % 10
+        before, after = actual.copy(), actual.copy()
+        after[:num_changed] = (actual[:num_changed] + 1) % 10
+        ours, shares = macro_f1_interval(actual, before, after, 10), accuracy_interval(0, num_changed, 400)
+        assert ours.estimate == pytest.approx(-num_changed / 400, rel=0.01)
+        assert ours.high - ours.low == pytest.approx(shares.high - shares.low, rel=0.15)
+        assert not ours.leaves_out_zero
+
+    def test_a_change_in_a_small_class_weighs_more(self) -> None:
+        """Two images of the class with ten of them, or two of that with 190: a tenth and a hundred-and-ninetieth of a class."""
+        actual = np.repeat([0, 1, 2], [10, 200, 190])
+        lengths = []
+        for first in (0, 210):
+            after = actual.copy()
+            after[first : first + 2] = 1
+            interval = macro_f1_interval(actual, actual, after, 3)
+            lengths.append(interval.high - interval.low)
+        assert lengths[0] > 4 * lengths[1]
+        assert max(lengths) < 0.5
+
+    def test_a_change_of_few_images_is_covered(self) -> None:
+        """Of 355 images as in the digits, of classes of other sizes, two change on average, one way or the other."""
+        rng = np.random.default_rng(5)
+        sizes_K = np.array([90, 80, 60, 45, 30, 20, 15, 15])
+        covered = 0
+        for _ in range(100):
+            actual = rng.choice(8, 355, p=sizes_K / 355)
+            before, after = actual.copy(), actual.copy()
+            for guess in (before, after):
+                wrong = rng.random(355) < 1 / 355
+                guess[wrong] = (actual[wrong] + 1) % 8
+            interval = macro_f1_interval(actual, before, after, 8, num_resamples=500)
+            covered += interval.low <= 0 <= interval.high
+            assert interval.high - interval.low < 0.3
+        assert covered >= 95
+
+
+class TestMacroF1OfOneModel:
+    @pytest.mark.parametrize(("num_wrong", "num_images"), [(1, 355), (3, 355), (12, 355), (40, 355), (700, 10_000)])
+    def test_in_classes_of_one_size_it_is_nearly_wilsons_of_the_accuracy(self, num_wrong: int, num_images: int) -> None:
+        """Each class has the same share of wrong images, taken for the next class: then macro-F1 is the accuracy."""
+        actual = np.arange(num_images) % 5
+        predicted = np.where(np.arange(num_images) < num_wrong, (actual + 1) % 5, actual)
+        ours, wilson = macro_f1_level(actual, predicted, 5), share_interval(num_images - num_wrong, num_images)
+        length = wilson.high - wilson.low
+        assert ours.estimate == pytest.approx(wilson.estimate, abs=1e-3)
+        assert (ours.low, ours.high) == pytest.approx((wilson.low, wilson.high), abs=0.12 * length)
+
+    def test_without_a_mistake_it_is_wilsons(self) -> None:
+        """n / (n + z²) to 1, of as many images as there are; of classes of 10 and 90, of 2² / (1/10 + 1/90) = 36."""
+        even = np.arange(100) % 4
+        interval = macro_f1_level(even, even, 4)
+        assert (interval.estimate, interval.low, interval.high) == pytest.approx((1, 100 / (100 + Z**2), 1))
+        uneven = np.repeat([0, 1], [10, 90])
+        assert macro_f1_level(uneven, uneven, 2).low == pytest.approx(36 / (36 + Z**2))
+
+    @pytest.mark.parametrize(
+        ("actual", "predicted"),
+        [([0], [0]), ([0], [1]), ([0, 1, 2], [1, 2, 0]), ([0, 1, 2], [0, 1, 1]), ([0, 1], [0, 2]), ([0, 0, 0], [0, 0, 3])],
+    )
+    def test_little_to_go_by_gives_a_wide_interval_of_possible_values(self, actual: list[int], predicted: list[int]) -> None:
+        interval = macro_f1_level(np.array(actual), np.array(predicted), 4)
+        assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
+        assert interval.high - interval.low > 0.3
+
+    @pytest.mark.parametrize("mean_mistakes", [1, 4, 40])
+    def test_it_covers_as_often_as_it_says(self, mean_mistakes: int) -> None:
+        """Where the truth is known: classes of other sizes, each image of each wrong with the same probability."""
+        rng = np.random.default_rng(7)
+        share_K, wrong = np.array([0.3, 0.2, 0.2, 0.15, 0.1, 0.05]), mean_mistakes / 500
+        right_K = share_K * (1 - wrong)
+        truth = float(np.mean(2 * right_K / (share_K + right_K + np.roll(share_K * wrong, 1))))
+        covered, rounds = 0, 400
+        for _ in range(rounds):
+            actual = rng.choice(6, 500, p=share_K)
+            predicted = np.where(rng.random(500) < wrong, (actual + 1) % 6, actual)
+            interval = macro_f1_level(actual, predicted, 6)
+            covered += interval.low <= truth <= interval.high
+        assert covered / rounds > 0.95 - 3 * math.sqrt(0.95 * 0.05 / rounds)
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 40])

@@ -142,7 +142,7 @@ def _quality(export: Export) -> Iterator[str]:
     num_images = len(results.right_N)
     yield (
         f"Measured once, on the {num_images:,} test images, in {origin.measured_precision}, the precision of the pipeline. "
-        "The intervals cover the draw of the test images (Wilson; for the others, bootstrap-t)."
+        "The intervals cover the draw of the test images (Wilson; for the loss, bootstrap-t)."
     )
     rows = [
         [metric_words(name), _figure(name, interval.estimate), _bounds(name, interval)]

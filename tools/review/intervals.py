@@ -6,7 +6,7 @@ from tools.review.verdicts import ACCURACY, LOSS, MACRO_F1
 
 
 def metric_intervals(results: Results) -> dict[str, Interval]:
-    """By the name in metrics/test.json: accuracy (Wilson), loss and macro-F1 (symmetric bootstrap-t over the images)."""
+    """By the name in metrics/test.json: accuracy and macro-F1 (Wilson), loss (symmetric bootstrap-t over the images)."""
     loss = mean_interval(results.loss_N)
     return {
         ACCURACY: share_interval(int(results.right_N.sum()), len(results.right_N)),

@@ -21,6 +21,9 @@ SEED = 0
 _VALUES_AT_ONCE = 2**20
 """Drawn together: enough to be quick, few enough to stay in the processor's cache."""
 
+_ROUNDING = 1e-12
+"""A standard error of macro-F1 below it is none: that of one image is larger."""
+
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -82,33 +85,37 @@ def macro_f1_interval(
     """Change of macro-F1, with the symmetric bootstrap-t interval over images.
 
     Drawing N images with replacement is drawing how often each cell occurs, so only the counts of cells are drawn.
+
+    Where three images or fewer change their predicted class, many resamples hold none of them and the bootstrap has no bound.
+    Then the interval is Wald's with two images more that change, as Bonett & Price (2012) have it for shares.
     """
-    if np.array_equal(before_N, after_N):
-        return Interval(0.0, 0.0, 0.0)
-    cells = np.stack([actual_N, before_N, after_N])
-    cells, count_C = np.unique(cells, axis=1, return_counts=True)
+    cells, count_C = np.unique(np.stack([actual_N, before_N, after_N]), axis=1, return_counts=True)
     num_images, rng = len(actual_N), np.random.default_rng(SEED)
     draws = [
         macro_f1_change(rng.multinomial(num_images, count_C / num_images, size=num_rows).astype(np.float64), cells, num_classes)
         for num_rows in _rows(num_resamples, len(count_C))
     ]
     (estimate,), (error,) = macro_f1_change(count_C[None].astype(np.float64), cells, num_classes)
-    return _bootstrap_t(float(estimate), float(error), *(np.concatenate(part) for part in zip(*draws, strict=True)))
+    quantile = _quantile_of_t(float(estimate), *(np.concatenate(part) for part in zip(*draws, strict=True)))
+    if error > _ROUNDING and math.isfinite(quantile):
+        half = quantile * float(error)
+    else:
+        half = _half_of_few(float(error), int((before_N != after_N).sum()), 1 / (num_images * _worth(actual_N)))
+    return Interval(float(estimate), max(float(estimate) - half, -1.0), min(float(estimate) + half, 1.0))
 
 
-def macro_f1_level(actual_N: Labels, predicted_N: Labels, num_classes: int, num_resamples: int = RESAMPLES) -> Interval:
-    """Macro-F1 of one model, with the symmetric bootstrap-t interval over images, and its standard error as for a change."""
+def macro_f1_level(actual_N: Labels, predicted_N: Labels, num_classes: int) -> Interval:
+    """Macro-F1 of one model, with Wilson's interval of as many images as would give a share its standard error.
+
+    (The effective sample size of Korn & Graubard 1998.) At most those of `_worth`, as mistakes that did not occur may be in the
+    small classes.
+    """
     cells, count_C = np.unique(np.stack([actual_N, predicted_N]), axis=1, return_counts=True)
-    num_images, rng = len(actual_N), np.random.default_rng(SEED)
-    draws = [
-        _macro_f1_and_error(
-            rng.multinomial(num_images, count_C / num_images, size=num_rows).astype(np.float64), cells, num_classes
-        )
-        for num_rows in _rows(num_resamples, len(count_C))
-    ]
     (estimate,), (error,) = _macro_f1_and_error(count_C[None].astype(np.float64), cells, num_classes)
-    interval = _bootstrap_t(float(estimate), float(error), *(np.concatenate(part) for part in zip(*draws, strict=True)))
-    return _within_shares(interval)
+    num_images = _worth(actual_N)
+    if error > _ROUNDING:
+        num_images = min(num_images, estimate * (1 - estimate) / error**2)
+    return _wilson(float(estimate), float(num_images))
 
 
 def share_interval(count: int, num_images: int) -> Interval:
@@ -158,26 +165,47 @@ def _rows(num_resamples: int, num_values: int) -> Iterator[int]:
 
 
 def _bootstrap_t(estimate: float, error: float, estimate_R: Floats, error_R: Floats) -> Interval:
-    """`estimate` plus and minus `error` times the quantile of the resamples' distances from it in units of their own errors.
+    """`estimate` plus and minus `error` times the quantile; by 1 where there is none."""
+    half = min(_quantile_of_t(estimate, estimate_R, error_R) * error, 1.0) if error else 0.0
+    return Interval(estimate, estimate - half, estimate + half)
 
-    Where hardly an image differs, many resamples have no error and the quantile is infinite: no change can be larger than 1.
-    """
+
+def _quantile_of_t(estimate: float, estimate_R: Floats, error_R: Floats) -> float:
+    """Of the resamples' distances from `estimate` in units of their own errors; infinite where many have no error."""
     distance_R = np.abs(estimate_R - estimate)
     distances_R = np.divide(distance_R, error_R, out=np.full_like(distance_R, np.inf), where=error_R > 0)
     distances_R[distance_R == 0] = 0
-    half = float(np.quantile(distances_R, 1 - LEVEL, method="higher")) * error if error else 0.0
-    half = min(half, 1.0)
-    return Interval(estimate, estimate - half, estimate + half)
+    return float(np.quantile(distances_R, 1 - LEVEL, method="higher"))
+
+
+def _half_of_few(error: float, num_changed: int, least_square: float) -> float:
+    """Half of Wald's interval with two changed images more, which move the figure in the mean square as those that changed."""
+    square = max(error**2 / num_changed, least_square) if num_changed else least_square
+    return _z() * math.sqrt(error**2 + 2 * square)
+
+
+def _worth(actual_N: Labels) -> float:
+    """How many images of classes of one size would tell macro-F1 as well, if mistakes are as frequent in each class.
+
+    N for classes of one size, and less for others: the macro average gives an image of a small class more weight.
+    """
+    count_K = np.unique(actual_N, return_counts=True)[1]
+    return float(len(count_K) ** 2 / np.sum(1 / count_K))
+
+
+def _wilson(share: float, num_images: float) -> Interval:
+    """Wilson's interval (1927), also for a number of images that is not whole."""
+    z_squared = _z() ** 2
+    centre = (share + z_squared / (2 * num_images)) / (1 + z_squared / num_images)
+    half = math.sqrt(z_squared * (share * (1 - share) / num_images + z_squared / (4 * num_images**2)))
+    half /= 1 + z_squared / num_images
+    return Interval(share, max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0))
 
 
 def _is_of_class(label_C: Labels, num_classes: int) -> csr_array:
     """1 where a cell is of a class, else 0: sparse, as a thousand classes have many thousand cells of one class each."""
     num_cells = len(label_C)
     return csr_array((np.ones(num_cells), (np.arange(num_cells), label_C)), shape=(num_cells, num_classes))
-
-
-def _within_shares(interval: Interval) -> Interval:
-    return Interval(interval.estimate, max(interval.low, 0.0), min(interval.high, 1.0))
 
 
 def _macro_f1_and_error(count_RC: Floats, cells: Labels, num_classes: int) -> tuple[Floats, Floats]:
