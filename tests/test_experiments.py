@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,13 @@ from filelock import FileLock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from benchmarks.calibration import Scenario, simulated_pair
 from classifier.errors import UserError
 from classifier.params.base import read_yaml
 from classifier.params.build import BuildParams
@@ -29,11 +34,14 @@ from classifier.params.evaluate import EvaluateParams
 from classifier.params.train import TrainParams
 from tests.pipeline import SOURCE, Repository
 from tools.experiments.__main__ import main
+from tools.experiments.costs import Cost
 from tools.experiments.dvc import TrainingClock
 from tools.experiments.listed import read_experiments
 from tools.experiments.picture import accuracy_against_seconds
-from tools.experiments.ranking import paired_p_values
+from tools.experiments.ranking import Candidate, Comparison, Ranked, paired_p_values, rank
+from tools.experiments.ranking_text import as_text
 from tools.experiments.results_file import Run
+from tools.experiments.scatter import accuracy_against, setting_name
 from tools.experiments.settings import refuse_bad, set_param_options
 
 NUM_IMAGES = 400
@@ -247,11 +255,46 @@ def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: 
     assert table[1][:3] == ["=", "good-seed1", "97.25%"]
     assert table[1][-1] == "1.000"
     assert [row[:2] for row in table[2:]] == [["bad-seed0", "62.50%"], ["bad-seed1", "62.25%"]]
-    assert [row[-1] for row in table[2:]] == ["0.000", "0.000"]
-    assert lines[8].startswith("= cannot be told from the best: 2 of 4, by 6 paired tests of these runs")
+    assert [row[-1] for row in table[2:]] == ["<0.001", "<0.001"]
+    told = "= the best, and what cannot be told from it: 1 of the 3 others, by 6 paired tests of these runs"
+    assert lines[8:10] == [
+        told,
+        "(McNemar, mid-p, corrected for their number after Holm); what another seed would give is not in them",
+    ]
     assert "left out: bad-seed7: queued" in lines
     assert any(line.startswith("left out: workspace: has no dvc.lock") for line in lines)
     assert lines[-1].startswith("warning: choosing by test accuracy uses the test images up")
+    a_picture_of_them(project, capfd)
+
+
+def a_picture_of_them(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of four runs with models of 12,345 parameters, two of which were timed."""
+    assert main(["compare", "--scatter", "first.png"]) == 0
+    assert capfd.readouterr().out.endswith("\n\nwritten: first.png: 4 runs by test accuracy and parameters\n")
+    with Image.open("first.png") as picture:
+        picture.load()
+    assert main(["compare", "--scatter", "timed.png", "--by", "seconds"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-3] == "written: timed.png: 2 runs by test accuracy and seconds"
+    for line, name in zip(lines[-2:], ("good-seed0", "bad-seed0"), strict=True):
+        assert re.fullmatch(rf"not in timed\.png: {name}: benchmarks/results\.json has no time of it; .* notes that .*", line)
+
+    results = project.root / "benchmarks/results.json"
+    noted = results.read_text()
+    results.unlink()
+    assert main(["compare", "--scatter", "again.png"]) == 0, "DVC's cache has the models"
+    assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
+    with pytest.raises(
+        UserError, match=r"^--scatter: nothing to draw; of good-seed0: benchmarks/results\.json has no time of it"
+    ):
+        main(["compare", "--scatter", "never.png", "--by", "seconds"])
+    shutil.rmtree(project.root / ".dvc/cache")
+    with pytest.raises(UserError, match=r"^--scatter: nothing to draw; of good-seed0: its model is no longer in DVC's cache"):
+        main(["compare", "--scatter", "never.png"])
+    results.write_text(noted)
+    assert main(["compare", "--scatter", "again.png"]) == 0, "the file has the numbers"
+    assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
+    assert not Path("never.png").exists()
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_training_does(tmp_path: Path) -> None:
@@ -514,6 +557,83 @@ def test_the_picture_has_a_point_an_experiment_and_plain_seconds() -> None:
     figure.draw_without_rendering()
     assert {"2", "5", "10", "20", "50", "100"} <= {label.get_text() for label in axes.get_xticklabels()}
     assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
+
+
+def ranked(*rights: float, settings: Sequence[str] = "abcdefgh") -> list[Ranked]:
+    """Runs a-seed0, … that are right on these shares of the same 1,000 images, always the first ones."""
+    (results, _) = simulated_pair(np.random.default_rng(0), Scenario("alike", 1000, 1))
+    candidates = []
+    for number, right in enumerate(rights):
+        right_N = np.arange(1000) < 1000 * right
+        name = f"{settings[number]}-seed{number}"
+        candidates.append(Candidate((name, "HEAD"), ("c" * 40,), settings[number], replace(results, right_N=right_N)))
+    return rank(candidates)
+
+
+def test_the_words_fit_the_number_of_runs() -> None:
+    def words(*rights: float) -> str:
+        return as_text(Comparison([ranked(*rights)], []))
+
+    one = words(0.9)
+    assert one.startswith(
+        "1 run on 1,000 test images; no other was measured on the same images, so there is nothing to compare"
+    )
+    assert "\n  experiment      accuracy  95 % interval\n  a-seed0 = HEAD    90.00%  87.98% to 91.71%\n" in one
+    assert not re.search(r"best|warning|=.*told|McNemar", one)
+    two = words(0.9, 0.91)
+    assert two.startswith("2 runs of 2 settings on the same 1,000 test images\n")
+    assert (
+        "\n= the best, and what cannot be told from it: not the other, by 1 paired test of these runs\n(McNemar, mid-p); what"
+        in two
+    )
+    assert "and what cannot be told from it: the other, by 1 paired test" in words(0.9, 0.9)
+    assert "cannot be told from it: 2 of the 2 others, by 3 paired tests" in words(0.9, 0.9, 0.9)
+
+
+def test_a_point_stands_at_its_cost_or_beside_it_and_is_filled_when_as_good_as_the_best() -> None:
+    runs = ranked(0.95, 0.948, 0.9, 0.8, 0.7, settings="aabcd")
+    figure = accuracy_against(runs, [2e6, 2e6, 2e6, 7850, 1e5], Cost.PARAMETERS)
+    (axes,) = figure.axes
+    points = {container.lines[0].get_ydata()[0]: container.lines[0] for container in axes.containers}
+    assert sorted(points) == pytest.approx([70, 80, 90, 94.8, 95])
+    filled = {percent: line.get_markerfacecolor() != "white" for percent, line in points.items()}
+    assert [filled[key] for key in sorted(filled)] == [False, False, False, True, True]
+    at = [float(points[key].get_xdata()[0]) for key in sorted(points, reverse=True)]
+    assert at[0] < at[1] < at[2], "three of one size, the better setting first"
+    assert at[1] == pytest.approx(2e6)
+    assert at[2] / at[1] == pytest.approx(at[1] / at[0])
+    assert at[2] / at[0] < 1.5
+    assert at[3:] == pytest.approx([7850, 1e5])
+    figure.draw_without_rendering()
+    assert {"10k", "100k", "1M"} <= {label.get_text() for label in axes.get_xticklabels()}
+    (legend,) = figure.legends
+    assert [label.get_text() for label in legend.get_texts()] == ["1  a (2 runs)", "2  b-seed2", "3  c-seed3", "4  d-seed4"]
+    numbers = [text.get_text() for text in axes.texts]
+    assert numbers == ["1", "1", "2", "3", "4"]
+    _low, high = proportion_confint(950, 1000, method="wilson")
+    assert axes.texts[0].xy[1] == pytest.approx(100 * high)
+
+
+def test_a_setting_goes_by_what_its_runs_have_in_common() -> None:
+    assert setting_name(ranked(0.9, 0.8, settings="aa")) == "a (2 runs)"
+    assert setting_name(ranked(0.9, 0.8, settings="ab")) == "a-seed0 (2 runs)"
+    assert setting_name(ranked(0.9)) == "a-seed0"
+    assert setting_name(ranked(0.9, settings=["x" * 60])) == "x" * 27 + "…"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scatter", "a.svg"], r"must be a file name that ends in \.png, in a folder that exists; got a\.svg"),
+        (["--scatter", "nowhere/a.png"], r"in a folder that exists; got nowhere/a\.png"),
+        (["--by", "seconds"], "--by needs --scatter"),
+        (["--scatter", "a.png", "--by", "weight"], "invalid choice: 'weight'"),
+    ],
+)
+def test_a_bad_command_line_of_compare(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", *options])
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_the_p_values_of_all_pairs_are_corrected_together() -> None:

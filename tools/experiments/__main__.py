@@ -5,6 +5,7 @@ Exit status: 0; 1 when an experiment failed or something cannot be read; 2 for a
 
 import argparse
 import re
+from pathlib import Path
 
 from tools.command import run_command
 
@@ -35,8 +36,15 @@ def _table(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from tools.experiments.ranking import compare
+    from tools.experiments.ranking_text import as_text
 
-    print(compare(), end="")
+    comparison = compare()
+    print(as_text(comparison), end="", flush=True)
+    if options.scatter:
+        from tools.experiments.costs import Cost
+        from tools.experiments.scatter import draw  # matplotlib takes half a second to import
+
+        print("\n".join(["", *draw(comparison, Cost(options.by), options.scatter)]))
     return 0
 
 
@@ -52,8 +60,22 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     table = commands.add_parser("table", help="write docs/results.md and docs/results.png from the runs so far")
     table.set_defaults(do=_table)
     compare = commands.add_parser("compare", help="all experiments by test accuracy, and which cannot be told from the best")
+    compare.add_argument("--scatter", type=_picture, metavar="FILE.png", help="draw the accuracies against what the runs take")
+    compare.add_argument("--by", choices=("parameters", "seconds"), help="what --scatter draws them against (parameters)")
     compare.set_defaults(do=_compare)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.do is _compare:
+        if options.by and not options.scatter:
+            parser.error("--by needs --scatter")
+        options.by = options.by or "parameters"
+    return options
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file name that ends in .png, in a folder that exists; got {text}")
+    return path
 
 
 def _seeds(text: str) -> list[int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,27 @@ from tools.review.revisions import Revision
 from tools.review.statistics import LEVEL, holm, mcnemar_mid_p, share_interval
 from tools.review.verdicts import reason_not_to_compare
 
-WARNING = (
-    "warning: choosing by test accuracy uses the test images up: the best of many looks better than it is; "
-    "state its accuracy from images that no choice was made by"
-)
-
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run with its results; `name` joins all names that it goes by."""
+    """A run with its results."""
 
-    name: str
+    names: tuple[str, ...]
+    """All that it goes by, an experiment's own first."""
+    commits: tuple[str, ...]
+    """That hold it; none for what only the workspace has."""
     setting: str
     """All params but the seed, as text."""
     results: Results
+
+    @property
+    def name(self) -> str:
+        """All of its names."""
+        return " = ".join(self.names)
+
+    def also(self, equal: "Candidate") -> "Candidate":
+        """This run, known by the names and commits of an equal one too."""
+        return replace(self, names=(*self.names, *equal.names), commits=(*self.commits, *equal.commits))
 
 
 @dataclass(frozen=True)
@@ -42,15 +49,28 @@ class Ranked:
     p_value: float
     """Corrected; 1 for the best itself."""
 
+    @property
+    def as_good(self) -> bool:
+        """Whether it is the best, or cannot be told from it."""
+        return self.p_value >= LEVEL
 
-def compare() -> str:
-    """The text for the terminal: a ranking for each test split that there are several runs of, and what was left out."""
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of all that DVC lists."""
+
+    groups: list[list[Ranked]]
+    """Runs that were measured on the same test images, the best first; the largest group first."""
+    left_out: list[str]
+    """A line for each run without results that can be read, which says why."""
+
+
+def compare() -> Comparison:
+    """Rank all experiments, the last commit and the workspace. Raises UserError where none of them has a result."""
     candidates, left_out = _candidates(shown_experiments())
     if not candidates:
         raise UserError("no experiment has a result here; `python -m tools.experiments run` makes some")
-    groups = _comparable(candidates)
-    parts = [_ranking_text(group, number_of_splits=len(groups)) for group in groups]
-    return "\n\n".join([*parts, "\n".join([*left_out, WARNING])]) + "\n"
+    return Comparison([rank(group) for group in _comparable(candidates)], left_out)
 
 
 def rank(candidates: list[Candidate]) -> list[Ranked]:
@@ -99,8 +119,8 @@ def _candidates(listed: list[Shown]) -> tuple[list[Candidate], list[str]]:
             continue
         setting = {key: value for key, value in one.params.items() if key != SEED}
         key = json.dumps(one.params, sort_keys=True, default=str), _digest(results)
-        joined = f"{found[key].name} = {name}" if key in found else name
-        found[key] = Candidate(joined, json.dumps(setting, sort_keys=True, default=str), results)
+        run = Candidate((name,), (one.commit,) if one.commit else (), json.dumps(setting, sort_keys=True, default=str), results)
+        found[key] = found[key].also(run) if key in found else run
     return list(found.values()), left_out
 
 
@@ -119,33 +139,3 @@ def _comparable(candidates: list[Candidate]) -> list[list[Candidate]]:
         else:
             groups.append([candidate])
     return sorted(groups, key=len, reverse=True)
-
-
-def _ranking_text(candidates: list[Candidate], number_of_splits: int) -> str:
-    ranked = rank(candidates)
-    num_images, num_settings = len(candidates[0].results.right_N), len({candidate.setting for candidate in candidates})
-    num_pairs = len(candidates) * (len(candidates) - 1) // 2
-    width = max(len(one.candidate.name) for one in ranked)
-    split = "" if number_of_splits == 1 else f" (split {candidates[0].results.test_hash[:7]})"
-    head = f"{'':2}{'experiment':{width}}  accuracy  95 % interval    p against the best"
-    rows = [
-        f"{'=' if one.p_value >= LEVEL else ' '} {one.candidate.name:{width}}  {one.accuracy:8.2%}  "
-        f"{one.low:.2%} to {one.high:.2%}  {'' if number == 0 else f'{one.p_value:.3f}'}".rstrip()
-        for number, one in enumerate(ranked)
-    ]
-    alike = sum(one.p_value >= LEVEL for one in ranked)
-    return "\n".join(
-        [
-            f"{_count(len(ranked), 'run')} of {_count(num_settings, 'setting')} on the same {num_images:,} test images{split}",
-            "",
-            head,
-            *rows,
-            "",
-            f"= cannot be told from the best: {alike} of {len(ranked)}, by {_count(num_pairs, 'paired test')} of these runs",
-            "(McNemar, mid-p, corrected for their number after Holm); what another seed would give is not in them",
-        ]
-    )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
