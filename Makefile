@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro verify review report tensorboard predict export test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro verify fresh review report tensorboard predict export test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ repro: setup ## check params.yaml and dvc.yaml, then `dvc repro`: rerun what has
 
 verify: setup ## run each stage again in a clean room and compare with dvc.lock (ARGS="--no-train" for the quick part)
 	@$(VENV_PYTHON) -m tools.verify $(ARGS)
+
+fresh: setup ## is dvc.lock about the params, code and files that are here? (ARGS="main" for a branch)
+	@$(VENV_PYTHON) -m tools.fresh $(ARGS)
 
 review: setup ## is it better? compare BASE (HEAD) with HEAD (the workspace): make review BASE=main (ARGS="--html review.html")
 	@$(VENV_PYTHON) -m tools.review $(ARGS) '$(or $(BASE),HEAD)' $(if $(HEAD),'$(HEAD)')

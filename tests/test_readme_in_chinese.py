@@ -13,8 +13,14 @@ SECTIONS = {
     "命名的实验": "Named experiments",
     "在 TensorBoard 中查看": "In TensorBoard",
     "真的变好了吗？": "Is it better?",
+    "在拉取请求上": "On a pull request",
+    "一页报告": "A page to look at",
+    "交付模型": "Hand the model on",
+    "dvc.lock 可信吗？": "Can I trust dvc.lock?",
     "其他数据集和镜像": "Another data set, and a mirror",
     "用自己的图像": "Your own images",
+    "torchvision 的网络": "Networks of torchvision",
+    "这张图片里是什么？": "What is in my picture?",
     "只用 CPU 或其他 CUDA 版本的 PyTorch": "A CPU-only or another CUDA build of PyTorch",
     "出错的时候": "When something goes wrong",
 }
@@ -55,6 +61,12 @@ def test_the_sections_stand_in_the_order_of_readme() -> None:
 @pytest.mark.parametrize(("chinese", "english"), SECTIONS.items())
 def test_a_section_has_the_same_commands(chinese: str, english: str) -> None:
     assert commands(sections(CHINESE)[chinese]) == commands(sections(ENGLISH)[english])
+
+
+def test_every_section_with_commands_is_told_again() -> None:
+    with_commands = [title for title, text in sections(ENGLISH).items() if commands(text)]
+    assert [title for title in with_commands if title not in SECTIONS.values()] == []
+    assert commands(CHINESE) == commands(ENGLISH)
 
 
 def test_there_are_commands_to_compare() -> None:
