@@ -197,6 +197,13 @@ def test_a_card_for_own_images_without_validation(exported: Repository, monkeypa
     assert "`ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73`" in text  # printf content | sha256sum
 
 
+def test_the_kept_epoch_is_one_of_those_that_were_trained(exported: Repository) -> None:
+    """`min_steps` may ask for more of them than `epochs` does."""
+    (kept, of), *_ = re.findall(r"The weights are those after epoch (\d+) of (\d+)", card(exported))
+    assert int(of) == len(exported.read("plots/history.csv").splitlines()) - 1
+    assert 1 <= int(kept) <= int(of)
+
+
 def test_intervals_by_the_bootstrap_of_scipy(exported: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(exported.root)
     results = read_results(find_revision(WORKSPACE))

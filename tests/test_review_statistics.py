@@ -1,7 +1,9 @@
 """Each figure against scipy, statsmodels, scikit-learn, a closed form, or the published value."""
 
+import json
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -325,6 +327,14 @@ class TestFalseAlarms:
         """Summed over all outcomes, for the accuracy and for a class among ten."""
         for num_images, level in ((355, 0.05), (1000, 0.05), (1000, 0.005)):
             assert 0.5 * level < exact_rate(num_images, level) <= level
+
+    def test_no_rate_on_record_lies_above_the_level_by_more_than_chance(self) -> None:
+        """As docs/review.md says of benchmarks/calibration.md."""
+        record = json.loads((Path(__file__).parents[1] / "benchmarks/calibration.json").read_text(encoding="utf-8"))
+        rates = [rate for scenario in record["scenarios"] for rate in scenario["false_alarms"].values()]
+        assert len(rates) == 4 * 5
+        assert max(rate["low"] for rate in rates) <= LEVEL
+        assert max(max(exact.values()) for exact in record["exact"].values()) <= LEVEL
 
     def test_a_model_that_is_better_is_called_so(self) -> None:
         before, after = simulated_pair(np.random.default_rng(0), Scenario("alike", 3000, 1))

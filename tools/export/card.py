@@ -126,7 +126,7 @@ def _training(export: Export) -> Iterator[str]:
     origin = export.origin
     yield "## Training"
     best = ", chosen by the validation images" if "val_accuracy" in origin.results.metrics else ""
-    yield f"The weights are those after epoch {origin.description.kept_epoch} of {origin.param('train', 'epochs')}{best}."
+    yield f"The weights are those after epoch {origin.description.kept_epoch} of {len(origin.results.history)}{best}."
     rows = [[text(name), _params(stage.param_values)] for name, stage in origin.lock.stages.items() if stage.param_values]
     yield table(["stage", "params"], rows, "ll")
 
@@ -210,8 +210,8 @@ def _limit_lines(origin: Origin) -> Iterator[str]:
     confidence_N = results.predictions["confidence"].to_numpy(dtype=np.float64)
     yield (
         f"In the mean of the test images its confidence is {confidence_N.mean():.1%}, its accuracy "
-        f"{results.right_N.mean():.1%}; {int((confidence_N[wrong] > SURE).sum()):,} of its {len(wrong):,} mistakes "
-        f"have a confidence above {SURE:.0%}."
+        f"{results.right_N.mean():.1%}; mistakes with a confidence above {SURE:.0%}: "
+        f"{int((confidence_N[wrong] > SURE).sum()):,} of {len(wrong):,}."
     )
     if len(wrong):
         named = commonest_mistakes(wrong, results, MOST_MISTAKES)

@@ -10,7 +10,7 @@ from tools.review.results import Results
 from tools.review.statistics import Interval
 from tools.review.verdicts import ACCURACY, LOSS, MACRO_F1
 
-METHODS = {ACCURACY: "Wilson", LOSS: "bootstrap-t over images", MACRO_F1: "Wilson, of as many images as its error is worth"}
+METHODS = {ACCURACY: "Wilson", LOSS: "bootstrap-t over images", MACRO_F1: "Wilson, effective images"}
 """How the interval of each metric is found."""
 
 

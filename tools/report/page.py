@@ -63,7 +63,8 @@ def _mistakes(run: Run, mistakes: list[int], pictures: dict[int, bytes] | None) 
     num_wrong = int((~run.results.right_N).sum())
     if not mistakes:
         return "<p>There is none.</p>"
-    words = f"The {len(mistakes)} of {num_wrong:,} mistakes that the model was surest of (actual → predicted class)."
+    some = f"The {len(mistakes)} of {num_wrong:,} mistakes that the model was surest of"
+    words = f"{some if len(mistakes) < num_wrong else 'All mistakes, the surest first'} (actual → predicted class)."
     return f"<p>{words}</p>{tiles(run.results, mistakes, pictures, named=True)}"
 
 

@@ -21,8 +21,10 @@ h1 { margin-bottom: .2rem; } h2 { border-top: 1px solid var(--line); padding-top
 .small { font-size: .85rem; color: var(--quiet); } svg .small { font-size: 10px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { position: static; }
 nav ul, .keys, .tiles { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; }
-.figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
-.figures div { background: var(--soft); border-radius: .4rem; padding: .6rem 1rem; flex: 1 1 9rem; }
+.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: .8rem; margin: 1rem 0; }
+@media (max-width: 60rem) { .figures { grid-template-columns: repeat(2, 1fr); } }
+@media (max-width: 24rem) { .figures { grid-template-columns: 1fr; } }
+.figures div { background: var(--soft); border-radius: .4rem; padding: .6rem 1rem; }
 .figures dt { font-size: .9rem; color: var(--quiet); } .figures dd { margin: 0; font-size: 1.5rem; }
 .figures dd span { display: block; }
 .note { background: var(--soft); border-left: .3rem solid var(--orange); padding: .5rem 1rem; }

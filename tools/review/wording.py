@@ -138,7 +138,7 @@ def flip_sentences(review: Review) -> list[tuple[str, list[str]]]:
     ):
         mistakes = commonest_mistakes(rows, wrong, MOST_MISTAKES_NAMED)
         pairs = [f"{actual} taken for {predicted}: {count}" for actual, predicted, count in mistakes]
-        told.append((f"{len(rows):,} images {words}", pairs))
+        told.append((f"{len(rows):,} image{'' if len(rows) == 1 else 's'} {words}", pairs))
     return told
 
 
