@@ -1,4 +1,7 @@
-"""Check params.yaml and dvc.yaml before anything runs: `python -m tools.check`. One line a problem; exit status 1 if any."""
+"""Check params.yaml, dvc.yaml and DVC's settings before anything runs: `python -m tools.check`.
+
+One line a problem; exit status 1 if any.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from classifier.params.plot import PlotParams
 from classifier.params.train import TrainParams
 from classifier.params.weights import WeightsParams
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
+from tools.committed_secrets import committed_secrets
 from tools.dvc_locks import damaged_tables
 from tools.import_closure import import_closure
 from tools.interrupted import interrupted_experiment
@@ -35,8 +39,8 @@ STAGE_PARAMS: dict[str, type[Params]] = {
 
 
 def problems(root: Path = Path()) -> list[str]:
-    """Every problem of what a killed DVC left, of the params and of the graph under `root`, one line each."""
-    found = [*_left_by_dvc(root)]
+    """Every problem of what a killed DVC left, of its settings, of the params and of the graph under `root`, one line each."""
+    found = [*_left_by_dvc(root), *committed_secrets(root)]
     try:
         values = read_yaml(root / PARAMS_FILE)
         graph = load_graph(root / GRAPH_FILE)
