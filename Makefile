@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro verify fresh review report tensorboard predict export test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro push pull verify fresh review report tensorboard predict export test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,14 @@ quickstart: setup ## set up, get the data, train, measure and plot; without a ne
 repro: setup ## check params.yaml and dvc.yaml, then `dvc repro`: rerun what has changed
 	$(VENV_PYTHON) -m tools.check
 	$(VENV_PYTHON) -m dvc repro $(ARGS)
+
+push: ## bring the results that dvc.lock names to the shared storage, checked (ARGS="--remote NAME"); docs/sharing.md
+	@sh tools/setup.sh share
+	@$(VENV_PYTHON) -m tools.share push $(ARGS)
+
+pull: ## fetch them from there, checked
+	@sh tools/setup.sh share
+	@$(VENV_PYTHON) -m tools.share pull $(ARGS)
 
 verify: setup ## run each stage again in a clean room and compare with dvc.lock (ARGS="--no-train" for the quick part)
 	@$(VENV_PYTHON) -m tools.verify $(ARGS)

@@ -83,6 +83,16 @@ class Repository:
         return (self.root / name).read_text(encoding="utf-8")
 
 
+class Clone(Repository):
+    """Another person's, or a CI's, clone of a repository: no data, no cache."""
+
+    def __init__(self, root: Path, origin: Path) -> None:
+        self.root = root
+        subprocess.run(["git", "clone", "--quiet", origin, root], check=True)
+        self.git("config", "user.name", "Other")
+        self.git("config", "user.email", "other@example.com")
+
+
 def stages_run(output: str) -> list[str]:
     """Names of the stages that a `dvc repro` really ran, from what it printed."""
     return re.findall(r"^Running stage '(\w+)':$", output, flags=re.MULTILINE)

@@ -6,23 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import SOURCE, Repository, stages_run
+from tests.pipeline import SOURCE, Clone, Repository, stages_run
 
 SCRIPT = "sh tools/ci/pipeline.sh"
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
 FRESH = "dvc.lock is fresh: it is about the params, code and files that are here\n"
 TRAIN_ON = ["train", "evaluate", "plot"]
 RESULTS = ["dvc.lock", "metrics", "plots"]
-
-
-class Clone(Repository):
-    """Another person's, or a CI's, clone of a repository: no data, no cache."""
-
-    def __init__(self, root: Path, origin: Path) -> None:
-        self.root = root
-        subprocess.run(["git", "clone", "--quiet", origin, root], check=True)
-        self.git("config", "user.name", "Other")
-        self.git("config", "user.email", "other@example.com")
 
 
 def sh(repository: Repository, command: str, **environment: str) -> tuple[int, str]:

@@ -85,7 +85,8 @@ class Project:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     twice = [(name, version) for name in ("tiny", "tinyboard") for version in ("1.0", "2.0")]
-    for name, version in (*twice, ("tinydev", "1.0"), ("tinyexport", "1.0")):
+    once = [(name, "1.0") for name in ("tinydev", "tinyexport", "tinys3", "tinyssh")]
+    for name, version in (*twice, *once):
         make_wheel(folder, name, version)
     return folder
 
@@ -99,7 +100,8 @@ def archive(tmp_path: Path, wheels: Path) -> Project:
         shutil.copy(SOURCE / name, root / name)
     (root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
     (root / "requirements-tensorboard.txt").write_text("-c constraints.txt\ntinyboard==1.0\n", encoding="utf-8")
-    (root / "requirements-export.txt").write_text("-c constraints.txt\ntinyexport==1.0\n", encoding="utf-8")
+    for kind in ("export", "s3", "ssh"):
+        (root / f"requirements-{kind}.txt").write_text(f"-c constraints.txt\ntiny{kind}==1.0\n", encoding="utf-8")
     (root / "requirements-dev.txt").write_text("-c constraints.txt\n-r requirements-tensorboard.txt\ntinydev\n")
     (root / "constraints.txt").write_text("tinydev==1.0\n", encoding="utf-8")
     return Project(root, wheels)
@@ -163,7 +165,7 @@ def test_tests_and_lint_get_their_tools_too(project: Project) -> None:
     assert project.installed("tinydev") == "broken"
     said = project.make("setup-dev")
     assert "installing requirements.txt" not in said
-    assert [project.installed(name) for name in ("tinydev", "tinyboard", "tinyexport")] == ["1.0"] * 3
+    assert [project.installed(name) for name in ("tinydev", "tinyboard", "tinyexport", "tinys3", "tinyssh")] == ["1.0"] * 5
     assert project.make("setup-dev") == ""
     (project.root / "requirements-tensorboard.txt").write_text("tinyboard==2.0\n", encoding="utf-8")
     project.make("setup-dev")
@@ -349,6 +351,21 @@ def test_tensorboard_is_installed_when_it_is_first_asked_for(project: Project) -
     assert said.endswith("['--watch', 'a b']\n")
     assert project.installed("tinydev") == "broken"
     assert project.make("tensorboard") == "[]\n"
+
+
+def test_push_and_pull_install_what_the_remote_needs(project: Project) -> None:
+    (project.root / "tools/share.py").write_text("import sys\nprint(sys.argv[1:])\n", encoding="utf-8")
+    (project.root / ".dvc").mkdir()
+    config = project.root / ".dvc/config"
+    config.write_text("['remote \"storage\"']\n    url = /srv/s3://storage\n", encoding="utf-8")
+    assert project.make("push", "ARGS=--remote 'a b'") == "['push', '--remote', 'a b']\n"
+    config.write_text("['remote \"storage\"']\n    url = s3://bucket/storage\n", encoding="utf-8")
+    said = project.make("pull")
+    assert "setup: installing requirements-s3.txt into .venv" in said and said.endswith("['pull']\n")
+    (project.root / ".dvc/config.local").write_text("[remote]\n  url=ssh://host/storage\n", encoding="utf-8")
+    assert "setup: installing requirements-ssh.txt into .venv" in project.make("pull")
+    assert [project.installed(name) for name in ("tinys3", "tinyssh", "tinydev")] == ["1.0", "1.0", "broken"]
+    assert project.make("pull") == "['pull']\n"
 
 
 def test_ci_lints_and_tests_with_the_data_beside_the_checkout(archive: Project, tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ def pins(name: str) -> dict[str, str]:
 
 RUNTIME, TOOLS, OTHERS = pins("requirements.txt"), pins("requirements-dev.txt"), pins("constraints.txt")
 TENSORBOARD, EXPORT = pins("requirements-tensorboard.txt"), pins("requirements-export.txt")
-FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT
-ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT
+S3, SSH = pins("requirements-s3.txt"), pins("requirements-ssh.txt")
+FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT, S3, SSH
+ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT | S3 | SSH
 SHARED = {"protobuf"}
 """Needed by TensorBoard and by an export, which are installed without each other: pinned in both files, to one version."""
 
@@ -38,7 +39,8 @@ def test_each_package_is_pinned_to_one_version_in_one_place() -> None:
     assert len(ALL) + len(SHARED) == sum(map(len, FILES))
 
 
-NAMES = ["requirements.txt", "requirements-dev.txt", "requirements-tensorboard.txt", "requirements-export.txt"]
+OPTIONAL = [f"requirements-{kind}.txt" for kind in ("tensorboard", "export", "s3", "ssh")]
+NAMES = ["requirements.txt", "requirements-dev.txt", *OPTIONAL]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,21 +59,33 @@ def test_no_platform_package_is_pinned() -> None:
 
 
 def test_all_that_the_requirements_need_in_turn_is_pinned() -> None:
-    """What TensorBoard needs stands in its own file, or is there without it."""
     seen = needed_by([*RUNTIME, *TOOLS])
     assert len(seen) > 100
-    assert sorted(name for name in seen - (RUNTIME | TOOLS | OTHERS).keys() if not PLATFORM.match(name)) == []
-    with_tensorboard = needed_by([*RUNTIME, *TOOLS, *TENSORBOARD])
-    assert with_tensorboard - seen == TENSORBOARD.keys()
-    assert needed_by(["tensorboard"]) >= TENSORBOARD.keys(), "more than it needs"
+    assert sorted(name for name in seen - ALL.keys() if not PLATFORM.match(name)) == []
+    assert needed_by([*RUNTIME]) - (RUNTIME | OTHERS).keys() == {name for name in needed_by([*RUNTIME]) if PLATFORM.match(name)}
 
 
-def test_all_that_an_export_needs_in_turn_is_pinned_beside_it() -> None:
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_all_that_an_optional_part_needs_in_turn_is_pinned_beside_it(name: str) -> None:
     """In constraints.txt, on which every stage depends, a new version of it would rerun the pipeline."""
-    assert needed_by([*EXPORT]) - (RUNTIME | OTHERS).keys() == EXPORT.keys()
+    assert needed_by([*pins(name)]) - (RUNTIME | OTHERS).keys() == pins(name).keys()
 
 
-@pytest.mark.parametrize("name", ["requirements-tensorboard.txt", "requirements-export.txt"])
+@pytest.mark.parametrize(
+    ("first", "needed"),
+    [("tensorboard", TENSORBOARD), ("dvc-s3", S3), ("dvc-ssh", {name: pin for name, pin in SSH.items() if name != "bcrypt"})],
+)
+def test_an_optional_part_pins_no_more_than_it_needs(first: str, needed: dict[str, str]) -> None:
+    """bcrypt comes with an extra of sshfs, and those are not followed here."""
+    assert needed_by([first]) >= needed.keys()
+
+
+def test_a_server_of_the_tests_changes_with_what_it_serves() -> None:
+    """aiobotocore allows three releases of botocore."""
+    assert TOOLS["boto3"] == S3["botocore"]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
 def test_the_tests_need_the_optional_packages_too(name: str) -> None:
     assert f"-r {name}\n" in (SOURCE / "requirements-dev.txt").read_text(encoding="utf-8")
 

@@ -2,6 +2,8 @@
 #   sh tools/setup.sh run           all that the pipeline needs
 #   sh tools/setup.sh tensorboard   the same, and TensorBoard
 #   sh tools/setup.sh export        what the pipeline needs, and what `make export` needs
+#   sh tools/setup.sh s3 | ssh      what the pipeline needs, and what a remote of DVC of that kind needs
+#   sh tools/setup.sh share         the same, for the kinds of remote that .dvc/config and .dvc/config.local name
 #   sh tools/setup.sh dev           all of that, and the tools of `make test` and `make lint`
 #   sh tools/setup.sh python        print the path of a Python that .venv can be made with
 set -eu
@@ -81,6 +83,10 @@ install() {
     cat "$2" constraints.txt >"$stamp"
 }
 
+has_remote() {
+    grep -qs "^ *url *= *$1://" .dvc/config .dvc/config.local
+}
+
 # DVC needs a git repository that holds these files. One around this folder that does not (a downloaded archive unpacked
 # inside another project) is not it: DVC would stage our files there, and stop where it ignores them.
 see_to_repository() {
@@ -103,13 +109,21 @@ see_to_repository() {
 
 case ${1:-} in
     python) find_python ;;
-    run | tensorboard | export | dev)
+    run | tensorboard | export | s3 | ssh | share | dev)
         see_to_repository
         python_works || rm -f .venv/.installed-*
         install run requirements.txt
         case $1 in tensorboard | dev) install tensorboard requirements-tensorboard.txt ;; esac
         case $1 in export | dev) install export requirements-export.txt ;; esac
+        for kind in s3 ssh; do
+            case $1 in
+                share) has_remote $kind || continue ;;
+                $kind | dev) ;;
+                *) continue ;;
+            esac
+            install $kind requirements-$kind.txt
+        done
         [ "$1" != dev ] || install dev requirements-dev.txt
         ;;
-    *) fail "needs one of: run, tensorboard, export, dev, python; got '${1:-}'" ;;
+    *) fail "needs one of: run, tensorboard, export, s3, ssh, share, dev, python; got '${1:-}'" ;;
 esac

@@ -1,0 +1,1 @@
+"""Results to and from a shared storage, checked: `python -m tools.share --help`."""
