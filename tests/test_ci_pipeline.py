@@ -85,6 +85,20 @@ class TestInOrder:
     def test_from_a_fork_the_remote_is_not_asked(self, clone: Clone) -> None:
         assert sh(clone, SCRIPT, FROM_FORK="true") == (0, f"{FRESH}pipeline: from a fork, so DVC's remote is not asked\n")
 
+    def test_a_remote_without_what_a_stale_stage_reads_is_named_in_the_last_line(
+        self, clone: Clone, folder: Path, tmp_path: Path
+    ) -> None:
+        """What the failed `dvc repro` removed for the stage is not told as results that it made."""
+        hasty = Clone(tmp_path / "hasty", clone.root)
+        hasty.set_params(lr=0.002)
+        hasty.git("commit", "--quiet", "--all", "--message", "another rate")
+        (folder / "storage").rename(folder / "elsewhere")
+        status, said = sh(hasty, SCRIPT)
+        (folder / "elsewhere").rename(folder / "storage")
+        assert (status, stages_run(said)) == (1, [])
+        assert said.splitlines()[-1].startswith(f"error: remote storage ({folder / 'storage'}): lacks 6 of the 6 files")
+        assert "not committed" not in said
+
     def test_with_a_remote_what_is_stale_is_run_on_pulled_data_and_told(self, clone: Clone) -> None:
         clone.git("switch", "--quiet", "--create", "other-branch")
         clone.set_params(lr=0.002)

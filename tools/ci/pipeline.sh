@@ -19,7 +19,10 @@ case $? in
         ;;
     *) exit 1 ;;
 esac
-python -m dvc repro --pull --allow-missing || status=1
+if ! python -m dvc repro --pull --allow-missing; then
+    python -m tools.share status # in a line, whether it is the remote
+    exit 1
+fi
 if ! git diff --quiet HEAD -- dvc.lock metrics plots; then
     echo "pipeline: made here, and not committed; run \`dvc repro\` and commit dvc.lock, metrics and plots:" >&2
     git diff --stat HEAD -- dvc.lock metrics plots >&2
