@@ -12,6 +12,7 @@ SECTIONS = {
     "改一个数，再比较": "Change a number and compare",
     "命名的实验": "Named experiments",
     "在 TensorBoard 中查看": "In TensorBoard",
+    "分享结果": "Share the results",
     "真的变好了吗？": "Is it better?",
     "在拉取请求上": "On a pull request",
     "一页报告": "A page to look at",

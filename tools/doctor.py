@@ -153,6 +153,8 @@ def dvc_section() -> Iterator[str]:
     yield f"cache {_size('.dvc/cache')}, downloads {_size('.dvc/tmp/downloads')}"
     if find_spec("dvc") is None:
         return
+    status, words = _output(sys.executable, "-m", "dvc", "remote", "default")
+    yield f"shared storage: {words}; `python -m tools.share status` asks it" if status == 0 else "no shared storage"
     yield from (f"process {pid} holds files: {command}" for pid, command in living_processes(Path()).items())
     from tools.left_experiments import left_experiments  # needs a package that comes with DVC
 

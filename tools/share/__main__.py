@@ -6,7 +6,6 @@ Exit status: 0; 1 when something is lacking or cannot be reached; 2 for a wrong 
 """
 
 import argparse
-import errno
 import getpass
 import os
 from typing import NoReturn
@@ -39,7 +38,7 @@ def _has_terminal() -> bool:
 
 def _ask_nobody(*arguments: object, **options: object) -> NoReturn:
     """In place of a prompt for a password, which would wait in a log for an answer."""
-    raise PermissionError(errno.EACCES, "a password is asked for, and there is no terminal to type it")
+    raise PermissionError("a password is asked for, and there is no terminal to type it")
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
