@@ -145,7 +145,7 @@ class TestFolder:
         self, project: Repository, clone: Clone, capsys: pytest.CaptureFixture[str]
     ) -> None:
         share_tool.main(["pull"])
-        assert "18 files fetched; the workspace has all that dvc.lock names" in capsys.readouterr().out
+        assert "files fetched; the workspace has all that dvc.lock names" in capsys.readouterr().out
         assert nothing_to_run(clone, project)
 
     def test_what_is_stale_is_run_on_what_it_needs_and_no_more_is_fetched(self, project: Repository, clone: Clone) -> None:
@@ -163,7 +163,7 @@ class TestFolder:
         whole = objects(storage)
         for md5 in (one_of(project, "data/csv"), one_of(project, "models/model.safetensors")):
             object_path(storage, md5).unlink()
-        with pytest.raises(UserError, match=r"lacks 2 of the 18 files .*, of data/csv, models/model\.safetensors; nothing was"):
+        with pytest.raises(UserError, match=r"lacks 2 of the \d+ files .*, of data/csv, models/model\.safetensors; nothing"):
             share_tool.main(["pull"])
         assert cached(clone) == set() and not (clone.root / "data/dataset").exists()
         monkeypatch.chdir(project.root)
@@ -174,7 +174,7 @@ class TestFolder:
     def test_what_is_cut_short_there_is_replaced(self, project: Repository, storage: Path) -> None:
         whole = objects(storage)
         damage(object_path(storage, one_of(project, "data/csv")), b"cut")
-        with pytest.raises(UserError, match=r"lacks 1 of the 18 files that dvc\.lock names, of data/csv; `make push`"):
+        with pytest.raises(UserError, match=r"lacks 1 of the \d+ files that dvc\.lock names, of data/csv; `make push`"):
             share_tool.main(["status"])
         share_tool.main(["push"])
         assert objects(storage) == whole
@@ -326,10 +326,10 @@ class TestSsh:
     def test_push_pull_and_a_wrong_password(self, project: Repository, tmp_path: Path, serve: Callable[..., Server]) -> None:
         server = serve()
         use(project, url=f"ssh://127.0.0.1:{server.port}{tmp_path}/storage", user=USER, password=PASSWORD)
-        assert "18 files pushed" in share(project, "push")
+        assert f"{len(named(project))} files pushed" in share(project, "push")
         assert objects(tmp_path / "storage") == named(project)
         clone = another_machine(project, tmp_path / "elsewhere")
-        assert "18 files fetched" in clone.dvc("pull")
+        assert f"{len(named(project))} files fetched" in clone.dvc("pull")
         assert nothing_to_run(clone, project)
         use(project, password="another")
         told = "a password is asked for, and there is no terminal to type it"
@@ -418,10 +418,10 @@ class TestS3:
     """In order: push, pull, and what can go wrong."""
 
     def test_push_and_pull(self, project: Repository, s3: S3, tmp_path: Path) -> None:
-        assert "18 files pushed" in share(project, "push", **s3.environment)
-        assert len(s3.keys()) == 18
+        assert f"{len(named(project))} files pushed" in share(project, "push", **s3.environment)
+        assert len(s3.keys()) == len(named(project))
         clone = another_machine(project, tmp_path / "elsewhere")
-        assert "18 files fetched" in clone.dvc("pull", **s3.environment)
+        assert f"{len(named(project))} files fetched" in clone.dvc("pull", **s3.environment)
         assert nothing_to_run(clone, project)
         assert clone.dvc("push", **s3.environment) == "Everything is up to date.\n"
 
@@ -435,13 +435,13 @@ class TestS3:
         assert re.search(r"^remote storage \(s3://bucket/project\): lacks \d+ of the \d+ files that dvc.lock names, of ", said)
         assert said.endswith(f"; nothing was fetched; {AT_HOME}") and cached(clone) == set()
         assert f"{len(half)} files pushed" in share(project, "push", **s3.environment)
-        assert "18 files fetched" in share(clone, "pull", **s3.environment)
+        assert f"{len(named(project))} files fetched" in share(clone, "pull", **s3.environment)
         assert nothing_to_run(clone, project)
 
     def test_wrong_credentials(self, project: Repository, s3: S3) -> None:
         said = share(project, "push", status=1, **s3.environment | {"AWS_SECRET_ACCESS_KEY": "wrong" + s3.secret[5:]})
         assert re.search(rf"^remote storage \(s3://bucket/project\): .*Forbidden; {re.escape(LOOK)}$", said)
-        assert len(s3.keys()) == 18
+        assert len(s3.keys()) == len(named(project))
 
     def test_no_credentials(self, project: Repository, s3: S3) -> None:
         assert share(project, "status", status=1) == (
