@@ -3,7 +3,8 @@
     python -m benchmarks.seeds
 
 Runs the stages of the last commit in a temporary clone, for each seed every setting in turn, and before each training a slice
-of the tutorial's loop. Rewrites benchmarks/seeds.json and benchmarks/seeds.md.
+of the tutorial's loop. Rewrites these settings in benchmarks/seeds.json and benchmarks/seeds.md; the others stay there as they
+are, if they come from the same machine and versions.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from classifier.params.base import read_yaml, validate
 from classifier.params.train import TrainParams
 from tools.experiments.listed import EXPERIMENTS_FILE, read_experiments
 
+SETTINGS = ["one-epoch", "quick", "default", "best"]
 PACKAGES = ("torch", "torchvision")
 METRICS = ("test_accuracy", "test_loss", "test_macro_f1")
 SECONDS, TUTORIAL_EPOCHS = "train_seconds", "tutorial_epochs"
@@ -36,7 +38,9 @@ def main() -> None:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(description="Figures and seconds of named settings over seeds.")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on")
-    parser.add_argument("--experiments", nargs="+", default=["quick", "default", "best"], help="names in experiments.yaml")
+    parser.add_argument(
+        "--experiments", nargs="+", default=["one-epoch", "quick", "default", "best"], help="names in experiments.yaml"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "project"
@@ -53,20 +57,34 @@ def main() -> None:
                 for seed in range(arguments.seeds)
             ]
     del setting["seed"]
-    record: dict[str, Any] = {
-        "command": f"python -m benchmarks.seeds --seeds {arguments.seeds} --experiments {' '.join(overrides)}",
-        **circumstances(PACKAGES),
-        "experiments": {
-            name: {
-                "setting": setting | changed,
-                **{figure: [run[name][figure] for run in runs] for figure in (*METRICS, SECONDS, TUTORIAL_EPOCHS)},
-            }
-            for name, changed in overrides.items()
-        },
+    now = circumstances(PACKAGES)
+    measured = {
+        name: {
+            "commit": now["commit"],
+            "overrides": changed,
+            "setting": setting | changed,
+            **{figure: [run[name][figure] for run in runs] for figure in (*METRICS, SECONDS, TUTORIAL_EPOCHS)},
+        }
+        for name, changed in overrides.items()
     }
+    command = f"python -m benchmarks.seeds --seeds {arguments.seeds} --experiments {' '.join(overrides)}"
+    record = {"command": command, **now, "experiments": _in_order(_kept(now) | measured, list(listed))}
     write_json(ROOT / "benchmarks/seeds.json", record)
-    write_text(ROOT / "benchmarks/seeds.md", _page(record, overrides))
-    print(_page(record, overrides))
+    write_text(ROOT / "benchmarks/seeds.md", _page(record))
+    print(_page(record))
+
+
+def _kept(now: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the record so far, if they were measured on this machine and with these versions."""
+    file = ROOT / "benchmarks/seeds.json"
+    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    same = all(before.get(fact) == value for fact, value in now.items() if fact != "commit")
+    return dict(before["experiments"]) if same else {}
+
+
+def _in_order(experiments: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """By experiments.yaml; what is not in it any more goes."""
+    return {name: experiments[name] for name in names if name in experiments}
 
 
 def _tutorial(setting: dict[str, Any], clone: Path) -> dict[str, Any]:
@@ -99,25 +117,25 @@ def _run(clone: Path, module: str) -> str:
     return subprocess.run(command, cwd=clone, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _page(record: dict[str, Any], overrides: dict[str, dict[str, Any]]) -> str:
+def _page(record: dict[str, Any]) -> str:
     experiments = record["experiments"]
-    num_seeds = len(next(iter(experiments.values()))[SECONDS])
     lines = [
         *page_head("The named settings over seeds", "seeds", record),
         "",
-        f"The seeds are 0 to {num_seeds - 1}; `±` is the standard deviation. The seconds are those of the training: from the",
-        "first look at the data set to the kept weights on the disk, validation included, imports left out. Beside them, how",
-        f"many epochs of the tutorials' loop ({NUM_EPOCH_IMAGES:,} images, their own network) would take as long, from a slice",
-        "before each training.",
+        "The seeds are 0 and on; `±` is the standard deviation. The seconds are those of the training: from the first look at",
+        "the data set to the kept weights on the disk, validation included, imports left out. Beside them, how many epochs of",
+        f"the tutorials' loop ({NUM_EPOCH_IMAGES:,} images, their own network) would take as long, from a slice before each",
+        "training. The command is that of the last settings measured; each stands beside its commit.",
         "",
-        "| setting | differs from params.yaml in | test accuracy | test loss | macro-F1 | seconds | tutorial's epochs |",
-        "|---|---|---|---|---|---|---|",
+        "| setting | differs from params.yaml in | test accuracy | test loss | macro-F1 | seconds | tutorial's epochs "
+        "| commit |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, figures in experiments.items():
-        changed = ", ".join(f"`{key}: {_shown(value)}`" for key, value in overrides[name].items()) or "nothing"
+        changed = ", ".join(f"`{key}: {_shown(value)}`" for key, value in figures["overrides"].items()) or "nothing"
         digits = {SECONDS: 1, TUTORIAL_EPOCHS: 1}
         cells = [_mean(figures[figure], digits.get(figure, 4)) for figure in (*METRICS, SECONDS, TUTORIAL_EPOCHS)]
-        lines.append(f"| {name} | {changed} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {changed} | {' | '.join(cells)} | {figures['commit']} |")
     lines += ["", "| setting | test accuracy of each seed | seconds of each seed |", "|---|---|---|"]
     for name, figures in experiments.items():
         accuracies = ", ".join(f"{value:.4f}" for value in figures["test_accuracy"])
