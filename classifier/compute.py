@@ -1,6 +1,7 @@
 """Sets torch up so that the same inputs give the same bits: a named device, a fixed thread count, deterministic kernels."""
 
 import os
+from collections.abc import Sequence
 
 import torch
 
@@ -49,3 +50,13 @@ def compute_facts(device: torch.device, threads: int, precision: str) -> dict[st
     facts["cuda"] = str(torch.version.cuda)
     facts["cudnn"] = int(torch.backends.cudnn.version() or 0)
     return facts
+
+
+def processes_fact(processes: Sequence[int]) -> dict[str, str | int]:
+    """Another fact, from how many processes computed the run, one number after the other; none where it was always one.
+
+    How many share a batch changes the order of sums. Where a run went on with another number, all stand there: "4, 2".
+    """
+    if set(processes) <= {1}:
+        return {}
+    return {"processes": processes[0] if len(processes) == 1 else ", ".join(map(str, processes))}

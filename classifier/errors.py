@@ -17,6 +17,10 @@ class UserError(ValueError):
     """
 
 
+class PeerLostError(UserError):
+    """Another process of the job is gone: the error of that one is the one to tell."""
+
+
 def shown(value: object) -> str:
     """`value` for an error's text: its repr, at most 80 characters and three levels of it.
 

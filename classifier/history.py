@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from classifier.inference import Outcomes
+from classifier.measured import Measured
 from classifier.progress import Result
 
 
@@ -17,7 +17,7 @@ def steps_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame([{"step": row.step} | row.figures() for row in result.steps], columns=columns)
 
 
-def train_metrics(result: Result, again: Outcomes | None = None) -> dict[str, float]:
+def train_metrics(result: Result, again: Measured | None = None) -> dict[str, float]:
     """The kept epoch's figures, to six decimals, and its number as `best_epoch`.
 
     `again` is what the kept weights say of the images to train on: `kept_train_loss` and `kept_train_accuracy`.

@@ -9,6 +9,8 @@ import psutil
 SECONDS_BETWEEN_LOOKS = 0.5
 SHELLS = {"sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "tcsh", "zsh", "cmd.exe", "powershell.exe"}
 EXIT_STATUS = 1
+LAUNCHED_VARIABLE = "TORCHELASTIC_RUN_ID"
+"""In the environment of what torchrun starts, each in a session of its own."""
 
 
 def end_with_caller() -> None:
@@ -19,7 +21,7 @@ def end_with_caller() -> None:
     """
     caller = _caller()
     if caller is not None:
-        if _adopted_by(caller):
+        if _adopted_by(caller) and LAUNCHED_VARIABLE not in os.environ:
             os._exit(EXIT_STATUS)
         threading.Thread(target=_watch, args=(caller,), name="lifeline", daemon=True).start()
 

@@ -13,26 +13,35 @@ from classifier.blocks import Labels
 from classifier.errors import UserError, shown
 from classifier.params.train import TrainParams
 
+Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of logits_NK and labels_N, their mean over the batch."""
+"""Of logits_NK and labels_N, their mean over the batch, or their sum."""
 
 
-def build_loss(params: TrainParams, weights_K: Tensor | None) -> Loss:
+def build_loss(params: TrainParams, weights_K: Tensor | None, reduction: Reduction = "mean") -> Loss:
     """The cross-entropy (nats) or the squared error of `params.loss`.
 
     With `weights_K` the cross-entropy is a weighted mean: each image counts with the weight of its class, and the sum is
-    divided by the weights of the batch.
+    divided by the weights of the batch, which are `batch_weight`.
     """
     if params.loss == "mse":
-        return half_squared_error
-    return partial(cross_entropy, weight=weights_K, label_smoothing=params.label_smoothing)
+        return partial(half_squared_error, reduction=reduction)
+    return partial(cross_entropy, weight=weights_K, label_smoothing=params.label_smoothing, reduction=reduction)
 
 
-def half_squared_error(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
-    """½ Σ_k (onehot_k - softmax_k)², the Brier score (1950) by half, 0 to 1; mean over the batch."""
+def batch_weight(labels_N: Tensor, weights_K: Tensor | None) -> Tensor:
+    """By what the sum of a loss over a batch is divided for the mean: a number in float64."""
+    if weights_K is None:
+        return torch.tensor(len(labels_N), dtype=torch.float64, device=labels_N.device)
+    return weights_K[labels_N].double().sum()
+
+
+def half_squared_error(logits_NK: Tensor, labels_N: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """½ Σ_k (onehot_k - softmax_k)², the Brier score (1950) by half, 0 to 1; mean over the batch, or sum."""
     classes_K = torch.arange(logits_NK.shape[1], device=labels_N.device)
     onehot_NK = labels_N[:, None] == classes_K  # torch's one_hot looks at the labels' values, which waits for the device
-    return (onehot_NK.to(logits_NK.dtype) - logits_NK.softmax(dim=1)).square().sum(dim=1).mean() / 2
+    error_N = (onehot_NK.to(logits_NK.dtype) - logits_NK.softmax(dim=1)).square().sum(dim=1)
+    return (error_N.mean() if reduction == "mean" else error_N.sum()) / 2
 
 
 def class_weights(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from classifier.errors import UserError
-from classifier.inference import Outcomes
+from classifier.measured import Measured
 from classifier.model import ImageClassifier
 from classifier.tally import Sums
 
@@ -53,7 +53,8 @@ class StepRow(_Figures):
 class Result:
     """Every epoch so far, and the kept one with its weights (those of `ImageClassifier.network`).
 
-    `steps` are the rows so far, and `since_row` the sums over the steps after the last of them.
+    `steps` are the rows so far, and `since_row` the sums over the steps after the last of them. `processes` are the numbers
+    of processes that computed it, one after the other: more than one where a run was broken off and went on with others.
     """
 
     history: tuple[Epoch, ...]
@@ -61,6 +62,13 @@ class Result:
     weights: dict[str, Tensor]
     steps: tuple[StepRow, ...] = ()
     since_row: Sums = field(default_factory=Sums)
+    processes: tuple[int, ...] = ()
+
+    def computed_by(self, num_processes: int) -> "Result":
+        """Note who computed the last epoch."""
+        if self.processes[-1:] == (num_processes,):
+            return self
+        return replace(self, processes=(*self.processes, num_processes))
 
     def extended(self, epoch: Epoch, model: ImageClassifier) -> "Result":
         """Append `epoch`; keep its weights when it is the best on validation, or when there is no validation."""
@@ -85,7 +93,7 @@ def _rank(epoch: Epoch) -> tuple[float, float, int]:
 class StepHistory:
     """A row every `every` steps, None for none. `validate` gives the figures of that moment, None without validation."""
 
-    def __init__(self, every: int | None, validate: Callable[[], Outcomes | None], so_far: Result | None) -> None:
+    def __init__(self, every: int | None, validate: Callable[[], Measured | None], so_far: Result | None) -> None:
         self.every = every
         self.validate = validate
         self.rows = list(so_far.steps) if so_far else []

@@ -14,7 +14,8 @@ import psutil
 
 from classifier.progress import Result
 from classifier.training import Trainee
-from classifier.training_state import DamagedStateError, load_state, save_state
+from classifier.training_state import DamagedStateError, State, put_in_place, read_state, save_state
+from classifier.world import ALONE, World
 
 MOST_BYTES = 2 * 2**30
 MOST_SECONDS = 30 * 24 * 3600
@@ -37,14 +38,19 @@ class ResumePoint:
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return cls(start.with_name(f"{start.name}-{digest[:8]}.safetensors"))
 
-    def restore(self, trainee: Trainee) -> Result | None:
+    def restore(self, trainee: Trainee, world: World = ALONE) -> Result | None:
         """Put the saved state in place and return the history so far; None when there is none to go on from.
 
-        A damaged file is set aside as `<name>.damaged`, and said on standard error.
+        The first process of `world` reads it, for all. A damaged file is set aside as `<name>.damaged`, and said on standard
+        error.
         """
+        state = world.from_first(self._read(trainee) if world.is_first else None)
+        return put_in_place(state, trainee) if state else None
+
+    def _read(self, trainee: Trainee) -> State | None:
         _make_room(self.path)
         try:
-            return load_state(self.path, trainee)
+            return read_state(self.path, trainee)
         except DamagedStateError as error:
             aside = self.path.with_suffix(".damaged")
             # There may be none, or another run of the same experiment may have removed it just now.

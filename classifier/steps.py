@@ -53,6 +53,17 @@ def refuse_bad_steps(num_images: int, params: TrainParams) -> None:
         )
 
 
+def refuse_uneven_batches(batch_size: int, num_processes: int) -> None:
+    """Raise UserError when `batch_size`, the images that all processes take together in a step, is not dealt out evenly."""
+    if batch_size % num_processes:
+        lower = batch_size // num_processes * num_processes
+        nearest = lower if lower and batch_size - lower <= num_processes / 2 else lower + num_processes
+        raise UserError(
+            f"batch_size is that of all processes together and must be a multiple of {num_processes}, their number, "
+            f"got {batch_size}; the nearest is {nearest}"
+        )
+
+
 def _num_steps(num_images: int, params: TrainParams) -> int:
     """Of an epoch."""
     return num_images // params.batch_size if params.drop_last else -(-num_images // params.batch_size)

@@ -16,16 +16,18 @@ from classifier.compiled import compiled
 from classifier.dataset import ImageDataset
 from classifier.dropout import DropoutKeys
 from classifier.errors import UserError
-from classifier.inference import Outcomes, outcomes
-from classifier.losses import Loss, build_loss
+from classifier.gradients import Gradients
+from classifier.losses import build_loss
+from classifier.measured import Measured, measured
 from classifier.model import ImageClassifier
 from classifier.optimizers import build_optimizers
 from classifier.params.train import TrainParams
 from classifier.precision import parameter_dtype
 from classifier.progress import Epoch, Result, StepHistory, begun
 from classifier.schedules import lr_factor
-from classifier.steps import order_of_epoch, refuse_bad_steps, steps_of_epoch
+from classifier.steps import order_of_epoch, refuse_bad_steps, refuse_uneven_batches, steps_of_epoch
 from classifier.tally import Sums, Tally
+from classifier.world import ALONE, World
 
 
 class Trainee:
@@ -86,25 +88,30 @@ def fit(
     after_epoch: Callable[[Result], None],
     so_far: Result | None = None,
     class_weights: list[float] | None = None,
+    world: World = ALONE,
 ) -> Result:
     """Minimise the loss on `train_set`; call `after_epoch` after each epoch; return the history and the kept weights.
 
     `so_far` is what a run that was broken off had reached, with `trainee` as it was then. An empty `val_set` means no
-    validation. `class_weights` are those of the cross-entropy, one a class. Raises UserError when a figure stops being finite.
+    validation. `class_weights` are those of the cross-entropy, one a class. The processes of `world` begin with the same
+    trainee, share each batch, and return the same. Raises UserError when a figure stops being finite.
     """
     refuse_bad_steps(len(train_set), params)
+    refuse_uneven_batches(params.batch_size, world.size)
     _refuse_lone_images(trainee.model, len(train_set), params)
     batches = Batches(train_set, device)
     forward = compiled(trainee.model) if params.compile else trainee.model
-    loss = build_loss(params, _placed_weights(class_weights, trainee.model, device))
+    weights_K = _placed_weights(class_weights, trainee.model, device)
+    loss = build_loss(params, weights_K, "mean" if world.size == 1 else "sum")
+    backward = Gradients(loss, weights_K, trainee.model.parameters(), world)
 
-    def validate() -> Outcomes | None:
-        return outcomes(trainee.judged, val_set, device) if len(val_set) else None
+    def validate() -> Measured | None:
+        return measured(trainee.judged, val_set, device, world) if len(val_set) else None
 
     steps = StepHistory(params.eval_every, validate, so_far)
     result = so_far
     for number in range(len(result.history) + 1 if result else 1, params.epochs + 1):
-        train_loss, train_accuracy = _train_epoch(trainee, forward, loss, batches, params, number, steps).means()
+        train_loss, train_accuracy = _train_epoch(trainee, forward, backward, batches, params, number, steps).means()
         validated = validate()
         epoch = Epoch(
             epoch=number,
@@ -115,34 +122,37 @@ def fit(
         )
         epoch.refuse_divergence(f"epoch {number}")
         result = result.extended(epoch, trainee.judged) if result else begun(epoch, trainee.judged)
-        result = replace(result, steps=tuple(steps.rows), since_row=steps.since_row)
+        result = replace(result, steps=tuple(steps.rows), since_row=steps.since_row).computed_by(world.size)
         after_epoch(result)
     assert result, "TrainParams has epochs >= 1"
     return result
 
 
-def measured_again(trainee: Trainee, result: Result, train_set: ImageDataset, device: torch.device) -> Outcomes:
+def measured_again(
+    trainee: Trainee, result: Result, train_set: ImageDataset, device: torch.device, world: World = ALONE
+) -> Measured:
     """What the kept weights, put back into `trainee`, say of the images to train on, as they are: without augmentation.
 
     Raises UserError when their loss is not finite.
     """
     trainee.judged.network.load_state_dict(result.weights)
-    measured = outcomes(trainee.judged, train_set, device)
-    if not math.isfinite(measured.loss):
-        raise UserError(f"training diverged in epoch {result.kept.epoch}: kept_train_loss is {measured.loss}; try a lower `lr`")
-    return measured
+    again = measured(trainee.judged, train_set, device, world)
+    if not math.isfinite(again.loss):
+        raise UserError(f"training diverged in epoch {result.kept.epoch}: kept_train_loss is {again.loss}; try a lower `lr`")
+    return again
 
 
 def _train_epoch(
     trainee: Trainee,
     forward: Callable[[Tensor], Tensor],
-    loss: Loss,
+    backward: Gradients,
     batches: Batches,
     params: TrainParams,
     number: int,
     history: StepHistory,
 ) -> Sums:
     """One pass; return the sums over its images."""
+    world = backward.world
     trainee.model.train()
     num_images = len(batches.dataset)
     steps = steps_of_epoch(batches.placed(order_of_epoch(num_images, params, number)), params)
@@ -151,23 +161,24 @@ def _train_epoch(
     tally, sums = Tally(batches.device), Sums()
     num_steps = len(steps) * params.epochs
     title = f"epoch {number}/{params.epochs}"
-    with tqdm(steps, desc=title, unit="step", leave=False, disable=None) as bar:
-        for step, rows_N in enumerate(bar, start=len(steps) * (number - 1)):
+    with tqdm(steps, desc=title, unit="step", leave=False, disable=None if world.is_first else True) as bar:
+        for step, batch_N in enumerate(bar, start=len(steps) * (number - 1)):
+            rows_N = world.share(batch_N)
             dropout.choose(rows_N)
             images_NCHW, labels_N = batches.cut(rows_N)
             logits_NK = forward(augmented(images_NCHW, rows_N))
-            loss(logits_NK, labels_N).backward()
+            backward(logits_NK, labels_N)
             trainee.set_lr(lr_factor(params.schedule, step, num_steps, params.warmup_fraction))
             trainee.step(step)
             if tally.add(logits_NK.detach(), labels_N) and not bar.disable:
-                mean, accuracy = tally.read().means()
+                mean, accuracy = tally.read().means()  # of this process's share
                 bar.set_postfix(loss=f"{mean:.4f}", accuracy=f"{accuracy:.4f}")
             if history.is_due(step + 1):
-                taken = tally.take()
+                taken = world.total(tally.take())
                 sums += taken
                 history.add_row(step + 1, taken)
                 trainee.model.train()
-    taken = tally.take()
+    taken = world.total(tally.take())
     history.carry_over(taken)
     return sums + taken
 

@@ -25,6 +25,15 @@ class _Progress:
     kept_epoch: int
     steps: tuple[StepRow, ...]
     since_row: Sums
+    processes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a file holds, read whole and found to fit the trainee."""
+
+    tensors: dict[str, Tensor]
+    progress: _Progress
 
 
 _PROGRESS = TypeAdapter(_Progress)
@@ -50,8 +59,8 @@ def save_state(path: Path, trainee: Trainee, result: Result) -> None:
         },
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    progress = json.dumps(asdict(_Progress(result.history, result.kept.epoch, result.steps, result.since_row)))
-    metadata = {"run": path.name, "progress": progress}
+    progress = _Progress(result.history, result.kept.epoch, result.steps, result.since_row, result.processes)
+    metadata = {"run": path.name, "progress": json.dumps(asdict(progress))}
     content = save(tensors, metadata=metadata | {"sha256": _checksum(tensors, metadata)})
     own = path.with_name(f"{path.name}.{os.getpid()}")
     with replacing(own) as partial, naming(path):
@@ -59,10 +68,10 @@ def save_state(path: Path, trainee: Trainee, result: Result) -> None:
     own.replace(path)
 
 
-def load_state(path: Path, trainee: Trainee) -> Result:
-    """Put the saved weights, average and optimizer states in place; return the history so far.
+def read_state(path: Path, trainee: Trainee) -> State:
+    """What was saved. Raises DamagedStateError unless it is whole, of the run that `path` names, and fits `trainee`.
 
-    Raises DamagedStateError before that. A file that is removed meanwhile is a RuntimeError of torch.
+    A file that is removed meanwhile is a RuntimeError of torch.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -73,20 +82,25 @@ def load_state(path: Path, trainee: Trainee) -> Result:
         if metadata["run"] != path.name:
             raise DamagedStateError("it belongs to another run")
         progress = _PROGRESS.validate_json(metadata["progress"], strict=True)
-        kept = progress.history[progress.kept_epoch - 1]
+        _ = progress.history[progress.kept_epoch - 1]
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
-    network, weights = _with_prefix(tensors, "network."), _with_prefix(tensors, "kept.")
-    _require_same_shapes(network, trainee.model)
-    _require_same_shapes(weights, trainee.model)
+    for prefix in ("network.", "kept.", *(["average."] if trainee.average else [])):
+        _require_same_shapes(_with_prefix(tensors, prefix), trainee.model)
+    return State(tensors, progress)
+
+
+def put_in_place(state: State, trainee: Trainee) -> Result:
+    """Give `trainee` the saved weights, average and optimizer states; return the history so far."""
+    tensors, progress = state.tensors, state.progress
     if trainee.average:
-        average = _with_prefix(tensors, "average.")
-        _require_same_shapes(average, trainee.model)
-        trainee.average.network.load_state_dict(average)
-    trainee.model.network.load_state_dict(network)
+        trainee.average.network.load_state_dict(_with_prefix(tensors, "average."))
+    trainee.model.network.load_state_dict(_with_prefix(tensors, "network."))
     for number, optimizer in enumerate(trainee.optimizers):
         _load_optimizer(optimizer, _with_prefix(tensors, f"optimizer.{number}."))
-    return Result(progress.history, kept, weights, progress.steps, progress.since_row)
+    kept = progress.history[progress.kept_epoch - 1]
+    weights = _with_prefix(tensors, "kept.")
+    return Result(progress.history, kept, weights, progress.steps, progress.since_row, progress.processes)
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, Tensor]]:

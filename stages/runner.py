@@ -1,22 +1,24 @@
 """Runs one stage from the command line: typed params in; when something is wrong, one clear line out and exit status 1."""
 
+import json
 import os
 import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from filelock import FileLock, Timeout
 
-from classifier.errors import UserError, shown
+from classifier.errors import PeerLostError, UserError, shown
 from classifier.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
 from classifier.pins import differing_versions
+from classifier.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
 from stages import STARTED_NS
 
 PARAMS_FILE = Path("params.yaml")
@@ -29,27 +31,48 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
     """Call `main` with the params of `model`, and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C.
 
     A resumable stage gets a second argument `resume`: the start of a path, different for all that its bytes depend on.
+    Of several processes that torchrun started, the first one speaks for all; each says why it failed to torchrun.
     """
+    speaks = True
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        with _alone(name):
-            _run(name, main, model, resumable)
+        speaks = Place.of_this_process().rank == 0
+        with _alone(name) if speaks else _silent():
+            _run(name, main, model, resumable, speaks)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        after = "; the same command goes on after the last whole epoch" if resumable else "; run the same command again"
-        print(f"{name}: interrupted{after}", file=sys.stderr)
+        if speaks:
+            after = "; the same command goes on after the last whole epoch" if resumable else "; run the same command again"
+            print(f"{name}: interrupted{after}", file=sys.stderr)
         sys.exit(130)
     except (UserError, OSError) as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    """Say it on one line, and exit; where torchrun waits for several processes, in the file that it reads then."""
+    file = os.environ.get(ERROR_FILE_VARIABLE)
+    if file is None:
         sys.exit(f"error: {one_line(error)}")
+    told = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
+    Path(file).write_text(json.dumps(told), encoding="utf-8")
+    sys.exit(1)
 
 
-def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable: bool) -> None:
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Print nothing but errors."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable: bool, speaks: bool) -> None:
     """Run the stage between two looks at what it declares to read: what DVC records after it must be what it read."""
     values = read_yaml(PARAMS_FILE)
     params = _checked_params(values, model)
     dependencies = declared_dependencies(name, values)
-    if REQUIREMENTS_FILE in dependencies:
+    if speaks and REQUIREMENTS_FILE in dependencies:
         _tell_differing_versions()
     _refuse_late_edits(name, dependencies)
     before = fingerprints(dependencies)

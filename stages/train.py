@@ -3,17 +3,21 @@
 import math
 from pathlib import Path
 
-from classifier.compute import compute_facts, set_up_compute
+import torch
+
+from classifier.compute import compute_facts, processes_fact, set_up_compute
 from classifier.csv_file import write_table
 from classifier.dataset import ImageDataset
 from classifier.errors import UserError
 from classifier.files import read_json, write_json
+from classifier.global_batch_norm import with_global_batch_norms
 from classifier.history import epoch_line, history_table, steps_table, train_metrics
 from classifier.losses import class_weights
 from classifier.model import ImageClassifier
 from classifier.model_file import ModelDescription, save_model
 from classifier.networks import build_network, count_parameters
 from classifier.normalisation import normalisation
+from classifier.params.compute import Precision
 from classifier.params.train import TrainParams
 from classifier.precision import resolve_precision
 from classifier.pretrained import load_pretrained
@@ -23,18 +27,27 @@ from classifier.schema import DatasetInfo
 from classifier.steps import num_epochs
 from classifier.training import Trainee, fit, measured_again
 from classifier.whitening import fit_first_layer, rows_to_fit
+from classifier.world import World, joined
 from stages.runner import run_stage
 
 
 def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -> None:
     """Train `params.network`; rewrite metrics and history after every epoch, write the kept weights at the end.
 
-    `resume` is the start of the path of the training state; None keeps none.
+    `resume` is the start of the path of the training state; None keeps none. Where torchrun started several processes, all
+    train, and the first one writes.
     """
     device = set_up_compute(params.device, params.threads)
+    with joined(device) as world:
+        _train(params, root, resume, device, world)
+
+
+def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.device, world: World) -> None:
     precision = resolve_precision(params.precision, params.network, device)
     facts = compute_facts(device, params.threads, precision)
-    print(f"training {params.network} in {precision} on {device.type}", flush=True)
+    world.refuse_differences(f"{resume.name if resume else ''} {facts['torch']} {facts['device']} {precision}")
+    together = f", {world.size} processes" if world.size > 1 else ""
+    print(f"training {params.network} in {precision} on {device.type}{together}", flush=True)
     info = read_json(root / "data/dataset/dataset.json", DatasetInfo)
     train_set = ImageDataset.from_folder(root / "data/dataset/train", info)
     val_set = ImageDataset.from_folder(root / "data/dataset/val", info)
@@ -43,35 +56,31 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
             f"{root / 'data/dataset/train'}: needs an image at least, found none; lower `val_fraction` and run `dvc repro`"
         )
     params = _with_enough_epochs(params, len(train_set))
-    weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
-    network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
-    if params.pretrained:
-        load_pretrained(network, root / "models/pretrained.safetensors", freeze=params.freeze)
     mean, std = normalisation(params.normalize, info)
-    model = ImageClassifier(network, mean, std, precision)
-    rows = rows_to_fit(len(train_set), math.prod(info.shape_CHW))
-    fit_first_layer(network, lambda: model.normalised(train_set.batch(rows)[0]))
-    trainee = Trainee(model.to(device), params, device)
+    weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
+    model = _untrained(params, root, info, train_set, precision, world).to(device)
+    world.copy_first(model.state_dict().values())
+    trainee = Trainee(model, params, device)
     point = ResumePoint.of_run(resume, facts) if resume else None
-
-    def write_progress(result: Result) -> None:
-        write_table(root / "plots/history.csv", history_table(result))
-        write_table(root / "plots/steps.csv", steps_table(result))
-        write_json(root / "metrics/train.json", train_metrics(result))
 
     def after_epoch(result: Result) -> None:
         print(epoch_line(result, params.epochs), flush=True)
-        if point:
-            point.save(trainee, result)
-        write_progress(result)
+        if world.is_first:
+            if point:
+                point.save(trainee, result)
+            _write_progress(root, result)
 
-    so_far = point.restore(trainee) if point else None
+    so_far = point.restore(trainee, world) if point else None
     if so_far:
         print(f"going on after epoch {len(so_far.history)} of {params.epochs}, where this run was broken off", flush=True)
-        write_progress(so_far)
-    result = fit(trainee, train_set, val_set, params, device, after_epoch, so_far, weights_K)
-    if params.evaluate_train:
-        write_json(root / "metrics/train.json", train_metrics(result, measured_again(trainee, result, train_set, device)))
+        if world.is_first:
+            _write_progress(root, so_far)
+    result = fit(trainee, train_set, val_set, params, device, after_epoch, so_far, weights_K, world)
+    again = measured_again(trainee, result, train_set, device, world) if params.evaluate_train else None
+    if not world.is_first:
+        return
+    if again:
+        write_json(root / "metrics/train.json", train_metrics(result, again))
     description = ModelDescription(
         dataset=info.dataset,
         classes=info.classes,
@@ -80,13 +89,34 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
         std=std,
         network=params.network,
         precision=precision,
-        num_parameters=count_parameters(network),
+        num_parameters=count_parameters(model.network),
         kept_epoch=result.kept.epoch,
-        computed_with=facts,
+        computed_with=facts | processes_fact(result.processes),
     )
     save_model(root / "models", result.weights, description)
     if point:
         point.discard()
+
+
+def _untrained(
+    params: TrainParams, root: Path, info: DatasetInfo, train_set: ImageDataset, precision: Precision, world: World
+) -> ImageClassifier:
+    """The network with its first weights; those that are fitted to images only in the first process."""
+    network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
+    if params.pretrained:
+        load_pretrained(network, root / "models/pretrained.safetensors", freeze=params.freeze)
+    with_global_batch_norms(network, world)
+    model = ImageClassifier(network, *normalisation(params.normalize, info), precision)
+    rows = rows_to_fit(len(train_set), math.prod(info.shape_CHW))
+    if world.is_first:
+        fit_first_layer(network, lambda: model.normalised(train_set.batch(rows)[0]))
+    return model
+
+
+def _write_progress(root: Path, result: Result) -> None:
+    write_table(root / "plots/history.csv", history_table(result))
+    write_table(root / "plots/steps.csv", steps_table(result))
+    write_json(root / "metrics/train.json", train_metrics(result))
 
 
 def _with_enough_epochs(params: TrainParams, num_images: int) -> TrainParams:

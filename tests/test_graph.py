@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.check import STAGE_PARAMS
+from tools.check import COMMAND_PARAMS, STAGE_PARAMS
 from tools.import_closure import import_closure
 
 REPOSITORY = Path(__file__).parent.parent
@@ -55,7 +55,8 @@ def test_the_readme_has_a_line_for_each_param() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_code_dependencies_are_the_import_closure(stage: str) -> None:
     listed = [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")]
-    assert listed == sorted(path.as_posix() for path in import_closure(f"stages.{stage}", REPOSITORY))
+    modules = [f"stages.{stage}", *(["stages.launch"] if stage == "train" else [])]
+    assert listed == sorted({path.as_posix() for module in modules for path in import_closure(module, REPOSITORY)})
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -116,7 +117,9 @@ def test_each_plotted_table_has_its_own_template_axes_and_title() -> None:
 
 
 def test_every_stage_has_a_description_and_runs_as_a_module() -> None:
-    assert all(stage["desc"] and stage["cmd"] == f"python -m stages.{name}" for name, stage in STAGES.items())
+    launched = {"train": "python -m stages.launch ${launcher} -m stages.train"}
+    assert all(stage["desc"] for stage in STAGES.values())
+    assert all(stage["cmd"] == launched.get(name, f"python -m stages.{name}") for name, stage in STAGES.items())
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -139,5 +142,6 @@ def test_the_layers_point_one_way(path: Path) -> None:
 def test_every_param_of_the_file_has_a_comment_above_it() -> None:
     lines = (REPOSITORY / "params.yaml").read_text(encoding="utf-8").splitlines()
     keys = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
-    assert len(keys) == len({name for model in STAGE_PARAMS.values() for name in model.model_fields})
+    models = (*STAGE_PARAMS.values(), *COMMAND_PARAMS)
+    assert len(keys) == len({name for model in models for name in model.model_fields})
     assert all(lines[number - 1].startswith("# ") for number in keys)

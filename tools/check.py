@@ -3,6 +3,7 @@
 One line a problem; exit status 1 if any.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from classifier.params.build import BuildParams
 from classifier.params.convert import ConvertParams
 from classifier.params.download import DownloadParams
 from classifier.params.evaluate import EvaluateParams
+from classifier.params.launcher import LauncherParams
 from classifier.params.plot import PlotParams
 from classifier.params.train import TrainParams
 from classifier.params.weights import WeightsParams
@@ -36,6 +38,8 @@ STAGE_PARAMS: dict[str, type[Params]] = {
     "evaluate": EvaluateParams,
     "plot": PlotParams,
 }
+COMMAND_PARAMS: tuple[type[Params], ...] = (LauncherParams,)
+"""Those that stand in a command, and that no stage's code reads."""
 
 
 def problems(root: Path = Path()) -> list[str]:
@@ -64,7 +68,8 @@ def params_problems(root: Path, values: dict[str, Any], path: Path, *, own_image
     Without `own_images`, whether a person's own images are there is not looked at.
     """
     yield from unknown_keys(path, values, used_keys(root / GRAPH_FILE))
-    refused = list(dict.fromkeys(line for model in STAGE_PARAMS.values() for line in refusals(path, values, model)))
+    models: list[type[Params]] = [*STAGE_PARAMS.values(), *COMMAND_PARAMS]
+    refused = list(dict.fromkeys(line for model in models for line in refusals(path, values, model)))
     yield from refused
     if not refused:
         if own_images or values["dataset"] not in OWN:
@@ -88,13 +93,17 @@ def _image_size_problems(path: Path, network: str, image_size: int) -> Iterator[
 
 
 def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Where dvc.yaml and the code differ: a stage's params must be its code's fields, its .py deps what its code imports."""
+    """Where dvc.yaml and the code differ: a stage's params must be its code's fields, its .py deps what its code imports.
+
+    Its code is the modules that its command runs, as `python -m stages.launch ${launcher} -m stages.train` runs two.
+    """
     for name, model in STAGE_PARAMS.items():
         declared = graph.get(name, {})
         for verb, odd in _differences(set(declared.get("params", [])), set(model.model_fields)):
             yield f"{root / GRAPH_FILE}: stage {name}: {verb} the param {odd}"
         listed = {dep for dep in declared.get("deps", []) if dep.endswith(".py")}
-        imported = {file.as_posix() for file in import_closure(f"stages.{name}", root)}
+        modules = {f"stages.{name}", *re.findall(r"-m (stages\.\w+)", str(declared.get("cmd", "")))}
+        imported = {file.as_posix() for module in modules for file in import_closure(module, root)}
         for verb, odd in _differences(listed, imported):
             yield f"{root / GRAPH_FILE}: stage {name}: {verb} the dependency {odd}"
 

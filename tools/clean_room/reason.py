@@ -32,8 +32,13 @@ def _facts(repo: Any, stage: Any, room: Room) -> list[tuple[str, Any, Any]]:
         return []
     description = json.loads(recorded.read_text(encoding="utf-8"))
     there = description.get("computed_with", {})
-    here = _facts_here(stage, description["network"])
+    here = _facts_here(stage, description["network"]) | _processes_here(there)
     return [(name, there.get(name), here.get(name)) for name in there | here if there.get(name) != here.get(name)]
+
+
+def _processes_here(there: dict[str, Any]) -> dict[str, Any]:
+    """The command that is run again starts as many as it did, the last of several numbers: see classifier.compute."""
+    return {"processes": int(str(there["processes"]).rpartition(", ")[2])} if "processes" in there else {}
 
 
 def _facts_here(stage: Any, network: str) -> dict[str, Any]:

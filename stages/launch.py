@@ -1,0 +1,100 @@
+"""Starts a stage under the param `launcher`: `python -m stages.launch LAUNCHER... -m stages.train`.
+
+A launcher takes the place of this process; the default, `python`, is simply what runs the stage. But torchrun runs in this
+process, as the command of that name does, so that a failed training ends with one line instead of torchrun's own traceback.
+"""
+
+import io
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from contextlib import redirect_stderr
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from classifier.errors import UserError, shown, told
+from classifier.place import PEER_LOST
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+GOES_ON = "the same command goes on after the last whole epoch"
+
+
+def main(arguments: list[str]) -> None:
+    """Run the launcher, whose words come first in `arguments`, to its end. Raises UserError when it cannot, or fails."""
+    program = arguments[0] if arguments else ""
+    if not program or program.startswith("-"):
+        raise UserError("launcher: needs a command that runs a Python module, got none; write `launcher: python`")
+    if Path(program).name == "torchrun":
+        _run_torchrun(arguments[1:])
+        return
+    try:
+        os.execvp(program, arguments)
+    except OSError as error:
+        raise UserError(
+            f"launcher: {shown(program)} cannot be run ({error.strerror}); write `launcher: python`, or a program on PATH"
+        ) from None
+
+
+def _run_torchrun(arguments: list[str]) -> None:
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    options = _parsed(run.get_args_parser(), arguments)
+    logging.disable(logging.ERROR)  # what torchrun logs of a failed process is told below
+    with TemporaryDirectory(prefix="torchrun-") as folder:
+        options.log_dir = options.log_dir or folder  # torchrun leaves its own in the folder for temporary files
+        try:
+            run.run(options)
+        except ChildFailedError as error:
+            raise UserError(_why_failed(arguments[-1].removeprefix("stages."), error.failures.items())) from None
+        except SignalException as ended:
+            sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise UserError(f"launcher: torchrun cannot start the processes: {told(error)}") from None
+
+
+def _parsed(parser: Any, arguments: list[str]) -> Any:
+    """The options, or the last line of what argparse says of wrong ones, whose first lines are all that there are."""
+    parser.prog = "torchrun"
+    with redirect_stderr(io.StringIO()) as said:
+        try:
+            return parser.parse_args(arguments)
+        except SystemExit as wrong:
+            if not wrong.code:
+                raise
+    raise UserError(f"launcher: {said.getvalue().strip().rpartition(chr(10))[2]}; see `torchrun --help`")
+
+
+def _why_failed(name: str, failures: "Iterable[tuple[int, ProcessFailure]]") -> str:
+    """One line on the processes that failed, by rank: on the one that began it."""
+    rank, first = min(failures, key=lambda one: (_is_follower(one[1]), not _said(one[1]), one[0]))
+    if said := _said(first).get("message"):
+        return str(said)
+    if first.exitcode < 0:
+        memory = ", as when memory runs out" if -first.exitcode == signal.SIGKILL else ""
+        return f"{name}: process {rank} was ended by {first.signal_name()}{memory}; {GOES_ON}"
+    return f"{name}: process {rank} ended with status {first.exitcode}"
+
+
+def _is_follower(failure: "ProcessFailure") -> bool:
+    """Whether it failed because another did: it lost the other, or was ended by torchrun before it had a word."""
+    said = _said(failure)
+    return bool(said[PEER_LOST]) if said else -failure.exitcode == signal.SIGTERM
+
+
+def _said(failure: "ProcessFailure") -> dict[str, Any]:
+    """What the process wrote into its file of errors (stages.runner); nothing if it did not come to that."""
+    return dict(failure.error_file_data) if Path(failure.error_file).is_file() else {}
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,246 @@
+"""The stage of the training under torchrun: who speaks and writes, what a kill, Ctrl-C or an error leaves, how it goes on."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from classifier.params.launcher import LauncherParams
+from tests.pipeline import Repository
+from tests.test_kill import ended
+from tools.check import refusals
+
+TORCHRUN = ("torchrun", "--standalone", "--nproc-per-node")
+EPOCHS = 40
+OUTPUTS = ["models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv", "plots/steps.csv"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The digits, up to the training."""
+    repository = Repository(tmp_path_factory.mktemp("launch") / "project", epochs=EPOCHS, eval_every=30, ema_decay=0.9)
+    repository.dvc("repro", "build", "weights")
+    (repository.root / "temporary").mkdir()
+    return repository
+
+
+@pytest.fixture(scope="module")
+def straight(repository: Repository) -> dict[str, bytes]:
+    """What two processes write that nobody disturbs."""
+    status, _, errors = finished(launch(repository, *TORCHRUN, "2"))
+    assert (status, errors) == (0, "")
+    return outputs(repository)
+
+
+def launch(repository: Repository, *launcher: str, folder: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+    """The command of the training, as DVC would start it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.launch", *launcher, "-m", "stages.train"],
+        cwd=folder or repository.root,
+        env=repository.environment() | {"TMPDIR": str(repository.root / "temporary")} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    printed, errors = process.communicate(timeout=300)
+    return process.returncode, printed, errors
+
+
+def outputs(repository: Repository) -> dict[str, bytes]:
+    return {name: (repository.root / name).read_bytes() for name in OUTPUTS}
+
+
+def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """What it started, by rank, once the first epoch is kept."""
+    states = Path(str(psutil.Process(process.pid).cwd()), ".dvc/tmp/resume")
+    deadline = time.monotonic() + 300
+    while not list(states.glob("*.safetensors")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return sorted(psutil.Process(process.pid).children(), key=lambda child: int(child.environ()["RANK"]))
+
+
+def assert_nothing_is_left(repository: Repository, children: list[psutil.Process]) -> None:
+    assert len(children) == 2
+    assert all(ended(child, 10) for child in children)
+    assert not list((repository.root / "temporary").glob("torchrun-*"))
+
+
+@pytest.fixture
+def no_state(repository: Repository) -> None:
+    shutil.rmtree(repository.root / ".dvc/tmp/resume", ignore_errors=True)
+
+
+def test_two_processes_speak_and_write_as_one(repository: Repository, straight: dict[str, bytes], no_state: None) -> None:
+    status, printed, errors = finished(launch(repository, *TORCHRUN, "1"))
+    assert (status, errors) == (0, "")
+    assert printed.count("\n") == 1 + EPOCHS
+    assert "processes" not in json.loads(repository.read("models/model.json"))["computed_with"]
+    theirs = pd.read_csv(repository.root / "plots/history.csv")
+    (repository.root / "ours.csv").write_bytes(straight["plots/history.csv"])
+    pd.testing.assert_frame_equal(pd.read_csv(repository.root / "ours.csv"), theirs, rtol=1e-3)
+    assert json.loads(straight["models/model.json"])["computed_with"]["processes"] == 2
+
+
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_a_killed_process_ends_the_job_with_one_line_and_the_same_command_goes_on(
+    repository: Repository, straight: dict[str, bytes], no_state: None, rank: int
+) -> None:
+    process = launch(repository, *TORCHRUN, "2")
+    children = workers(process)
+    children[rank].kill()
+    status, _, errors = finished(process)
+    line = (
+        f"error: train: process {rank} was ended by SIGKILL, as when memory runs out; the same command goes on after the last"
+    )
+    assert (status, errors) == (1, f"{line} whole epoch\n")
+    assert_nothing_is_left(repository, children)
+    status, printed, errors = finished(launch(repository, *TORCHRUN, "2"))
+    assert (status, errors) == (0, "")
+    assert printed.count("where this run was broken off") == 1
+    assert printed.startswith("training mlp in float32 on cpu, 2 processes\n")
+    assert outputs(repository) == straight
+    assert not list((repository.root / ".dvc/tmp/resume").iterdir()), "a finished run leaves no state"
+
+
+def test_ctrl_c_ends_all_with_one_line_and_another_number_of_processes_goes_on(
+    repository: Repository, straight: dict[str, bytes], no_state: None
+) -> None:
+    process = launch(repository, *TORCHRUN, "2")
+    children = workers(process)
+    os.killpg(process.pid, signal.SIGINT)
+    status, _, errors = finished(process)
+    assert (status, errors) == (130, "train: interrupted; the same command goes on after the last whole epoch\n")
+    assert_nothing_is_left(repository, children)
+    status, printed, errors = finished(launch(repository, "python"))
+    assert (status, errors) == (0, "")
+    assert "where this run was broken off" in printed
+    assert json.loads(repository.read("models/model.json"))["computed_with"]["processes"] == "2, 1"
+    (repository.root / "ours.csv").write_bytes(straight["plots/history.csv"])
+    theirs = pd.read_csv(repository.root / "plots/history.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(repository.root / "ours.csv"), theirs, rtol=1e-3)
+
+
+def test_no_process_outlives_the_launcher(repository: Repository, no_state: None) -> None:
+    process = launch(repository, *TORCHRUN, "2")
+    children = workers(process)
+    process.kill()
+    process.communicate()
+    assert len(children) == 2
+    assert all(ended(child, 10) for child in children)
+    for folder in (repository.root / "temporary").glob("torchrun-*"):
+        shutil.rmtree(folder)
+
+
+def test_an_error_of_all_processes_is_told_once(repository: Repository, no_state: None) -> None:
+    status, printed, errors = finished(launch(repository, *TORCHRUN, "3"))
+    line = "error: batch_size is that of all processes together and must be a multiple of 3, their number, got 32; the nearest"
+    assert (status, errors) == (1, f"{line} is 33\n")
+    assert printed.count("\n") == 1
+    assert not list((repository.root / "temporary").glob("torchrun-*"))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "line"),
+    [
+        (
+            "torchrn --standalone",
+            "launcher: 'torchrn' cannot be run (No such file or directory); write `launcher: python`, or a ",
+        ),
+        (
+            "None",
+            "launcher: 'None' cannot be run (No such file or directory); write `launcher: python`, or a program on PATH\n",
+        ),
+        ("", "launcher: needs a command that runs a Python module, got none; write `launcher: python`\n"),
+        ("torchrun --nproc 2", "launcher: torchrun: error: ambiguous option: --nproc"),
+        ("torchrun --processes 2", "launcher: torchrun: error: unrecognized arguments: --processes; see `torchrun --help`\n"),
+        (
+            "torchrun --nproc-per-node two",
+            "launcher: torchrun cannot start the processes: Unsupported nproc_per_node value: two\n",
+        ),
+    ],
+)
+def test_a_launcher_that_cannot_run_is_refused_on_one_line(repository: Repository, launcher: str, line: str) -> None:
+    status, printed, errors = finished(launch(repository, *launcher.split()))
+    assert (status, printed) == (1, "")
+    assert errors.startswith(f"error: {line}")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("launcher", [3, None, "", " ", "-m stages.train", "python\nrm", ["python"]])
+def test_a_launcher_that_is_no_command_is_refused(launcher: object) -> None:
+    (line,) = refusals(Path("params.yaml"), {"launcher": launcher}, LauncherParams)
+    assert line.startswith("params.yaml: launcher must ")
+    assert "\n" not in line
+
+
+def other_machine(repository: Repository, folder: Path) -> Path:
+    """A folder with the same files, as on a machine that shares no disk."""
+    shutil.copytree(repository.root, folder, ignore=shutil.ignore_patterns("models", "metrics", "plots", "resume"))
+    (folder / "models").mkdir()
+    shutil.copy(repository.root / "models/pretrained.safetensors", folder / "models")
+    return folder
+
+
+def nodes(rank: int, port: int) -> list[str]:
+    options = f"--nnodes 2 --node-rank {rank} --nproc-per-node 1 --master-addr 127.0.0.1 --master-port {port}"
+    return ["torchrun", *options.split()]
+
+
+@pytest.mark.slow
+def test_two_machines_train_and_the_first_writes(
+    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path
+) -> None:
+    second = other_machine(repository, tmp_path / "second")
+    processes = [launch(repository, *nodes(0, 29617)), launch(repository, *nodes(1, 29617), folder=second)]
+    (status, _, errors), other = (finished(process) for process in processes)
+    assert (status, errors) == (0, "")
+    assert other == (0, "", "")
+    assert outputs(repository) == straight, "two processes compute the same wherever they are"
+    assert [path.name for path in (second / "models").iterdir()] == ["pretrained.safetensors"]
+    assert not (second / "plots").exists()
+
+
+@pytest.mark.slow
+def test_a_machine_with_other_params_is_refused(repository: Repository, no_state: None, tmp_path: Path) -> None:
+    second = other_machine(repository, tmp_path / "second")
+    params = (second / "params.yaml").read_text()
+    (second / "params.yaml").write_text(params.replace("lr: 0.001", "lr: 0.002"))
+    processes = [launch(repository, *nodes(0, 29618)), launch(repository, *nodes(1, 29618), folder=second)]
+    for process in processes:
+        status, _, errors = finished(process)
+        assert (status, errors.count("\n")) == (1, 1)
+        assert errors.startswith(
+            "error: process 1 of 2 has other params, code, data, torch, device or precision than process 0"
+        )
+
+
+@pytest.mark.slow
+def test_an_experiment_with_two_processes_is_recorded_and_verified(repository: Repository, straight: dict[str, bytes]) -> None:
+    """The lines of docs/distributed.md."""
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--message", "built")
+    printed = repository.dvc("exp", "run", "-S", "launcher=torchrun --standalone --nproc-per-node 2", "train")
+    assert printed.count("epoch 1/") == 1
+    assert outputs(repository) == straight
+    assert "cmd: python -m stages.launch torchrun --standalone --nproc-per-node 2 -m stages.train" in repository.read(
+        "dvc.lock"
+    )
+    command = [sys.executable, "-m", "tools.verify", "--stage", "train"]
+    done = subprocess.run(
+        command, cwd=repository.root, env=repository.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
