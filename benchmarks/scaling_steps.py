@@ -1,0 +1,132 @@
+"""One of several processes that train some steps together, with a clock on what it does. benchmarks/scaling.py starts them.
+
+torchrun --standalone --nproc-per-node 2 -m benchmarks.scaling_steps FILE STEPS REPEATS THREADS
+"""
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.record import ROOT
+from classifier.augmentations import Augmentations
+from classifier.batches import Batches
+from classifier.compute import set_up_compute
+from classifier.dataset import ImageDataset
+from classifier.files import write_json
+from classifier.global_batch_norm import with_global_batch_norms
+from classifier.model import ImageClassifier
+from classifier.networks import build_network, count_parameters
+from classifier.params.base import read_yaml, validate
+from classifier.params.train import TrainParams
+from classifier.precision import parameter_dtype, resolve_precision
+from classifier.training import Trainee, fit
+from classifier.world import World, joined
+
+SHAPE_CHW = (1, 28, 28)
+NUM_CLASSES = 10
+Returned = TypeVar("Returned")
+
+SPENT: defaultdict[str, float] = defaultdict(float)
+"""Seconds by what they were spent on, and messages and bytes sent, of this process."""
+
+
+def clocked(job: Callable[..., Returned], name: str) -> Callable[..., Returned]:
+    """`job`, whose seconds count as `name`. On CPUs it has done its work when it returns; elsewhere it is waited for."""
+
+    def run(*arguments: Any) -> Returned:
+        _wait()
+        start = time.perf_counter()
+        try:
+            return job(*arguments)
+        finally:
+            _wait()
+            SPENT[name] += time.perf_counter() - start
+
+    return run
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+class ClockedWorld(World):
+    """With a clock on its messages: the waiting for slower processes counts too."""
+
+    def add_up(self, values: Tensor) -> None:
+        """As World's."""
+        if self.size > 1:
+            _note(values)
+            clocked(super().add_up, "messages")(values)
+
+    def gathered(self, values: Tensor) -> Tensor:
+        """As World's."""
+        _note(values)
+        return clocked(super().gathered, "messages")(values)
+
+
+def _note(values: Tensor) -> None:
+    SPENT["sent"] += 1
+    SPENT["bytes"] += values.nbytes
+
+
+def measure(world: World, num_steps: int, repeats: int, threads: int) -> dict[str, Any]:
+    """Milliseconds a step, a list of one a repeat, by what they were spent on."""
+    params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
+    params = params.model_copy(update={"epochs": 1, "min_steps": 0, "threads": threads})
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
+    with_global_batch_norms(network, world)
+    precision = resolve_precision(params.precision, params.network, device)
+    trainee = Trainee(ImageClassifier(network, [0.3], [0.35], precision).to(device), params, device)
+    rng = np.random.default_rng(0)
+    num_images = num_steps * params.batch_size
+    images_NCHW = rng.integers(0, 256, (num_images, *SHAPE_CHW), dtype=np.uint8)
+    train_set = ImageDataset(images_NCHW, rng.integers(0, NUM_CLASSES, num_images))
+    no_validation = ImageDataset(images_NCHW[:0], np.zeros(0, dtype=np.int64))
+
+    def train() -> None:
+        fit(trainee, train_set, no_validation, params, device, lambda result: None, world=world)
+
+    train()  # the first steps set up the kernels
+    rows: dict[str, list[float]] = {"compute": [], "messages": [], "input": [], "step": []}
+    for _ in range(repeats):
+        SPENT.clear()
+        clocked(train, "step")()
+        SPENT["compute"] = SPENT["step"] - SPENT["messages"] - SPENT["input"]
+        for name, values in rows.items():
+            values.append(1000 * SPENT[name] / num_steps)
+    return {
+        "network": params.network,
+        "optimizer": params.optimizer,
+        "batch_size": params.batch_size,
+        "device": device.type,
+        "parameters": count_parameters(network),
+        "bytes_a_parameter": parameter_dtype(precision).itemsize,
+        "messages_a_step": round(SPENT["sent"] / num_steps),
+        "bytes_a_step": round(SPENT["bytes"] / num_steps),
+        "threads": threads,
+        "milliseconds": rows,
+    }
+
+
+def main(file: Path, num_steps: int, repeats: int, threads: int) -> None:
+    """Measure; the first process writes `file`."""
+    device = set_up_compute("auto", threads)
+    setattr(Batches, "cut", clocked(Batches.cut, "input"))  # noqa: B010
+    setattr(Augmentations, "__call__", clocked(Augmentations.__call__, "input"))  # noqa: B010
+    with joined(device) as world:
+        figures = measure(ClockedWorld(world.rank, world.size), num_steps, repeats, threads)
+        if world.is_first:
+            write_json(file, figures)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]))
