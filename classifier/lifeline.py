@@ -16,7 +16,8 @@ LAUNCHED_VARIABLE = "TORCHELASTIC_RUN_ID"
 def end_with_caller() -> None:
     """From now on look twice a second, in a thread, whether the caller still runs; when it does not, leave at once.
 
-    The caller is the parent process, or the parent's parent where the parent is the shell that DVC starts a command with.
+    The caller is the parent process, or the parent's parent where the parent is the shell that DVC starts a command with. Of
+    each of several processes it is torchrun, which runs inside stages.launch and so has this lifeline too.
     Nothing needs to be cleaned up: outputs appear by renaming, and the resume state is written between epochs.
     """
     caller = _caller()

@@ -10,7 +10,7 @@ STARTED_NS = time.time_ns()
 
 # With `python -m stages.NAME` this runs first, while Python still looks for NAME (then sys.argv[0] is "-m"): before the imports
 # of the stage, which can take seconds. Until they are done, a Ctrl-C ends the process without the traceback of a half-made
-# import; then stages.runner takes over. Whether dvc still runs is watched from here on.
+# import; then stages.runner takes over. Whether dvc still runs, or torchrun, is watched from here on.
 if sys.argv[:1] == ["-m"]:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

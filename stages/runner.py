@@ -30,14 +30,14 @@ SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, resumable: bool = False) -> None:
     """Call `main` with the params of `model`, and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C.
 
-    A resumable stage gets a second argument `resume`: the start of a path, different for all that its bytes depend on.
-    Of several processes that torchrun started, the first one speaks for all; each says why it failed to torchrun.
+    A resumable stage gets a second argument `resume`: the start of a path, different for all that its bytes depend on. torchrun
+    may have started it in several processes: the first one speaks for all, and each tells torchrun why it failed.
     """
     speaks = True
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        speaks = Place.of_this_process().rank == 0
+        speaks = not resumable or Place.of_this_process().rank == 0
         with _alone(name) if speaks else _silent():
             _run(name, main, model, resumable, speaks)
     except KeyboardInterrupt:

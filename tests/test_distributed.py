@@ -1,5 +1,6 @@
 """Several processes that torchrun starts compute what one does: the same batches, losses and statistics, to the last digits."""
 
+import os
 import re
 import subprocess
 import sys
@@ -184,3 +185,34 @@ def test_a_device_for_one_process_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     message = "^launcher: each process needs a GPU of its own, and this machine has 1; lower --nproc-per-node or write "
     with pytest.raises(UserError, match=message), joined(torch.device("cuda")):
         pass
+
+
+COMPILED = """
+import torch
+from classifier.global_batch_norm import with_global_batch_norms
+from classifier.training import Trainee, fit
+from classifier.whitening import fit_first_layer
+from classifier.world import joined
+from tests.test_training import CPU, model_for, params, random_set
+
+torch.set_num_threads(1)
+train_set, val_set = random_set(36, side=16), random_set(12, side=16, seed=1)
+with joined(CPU) as world:
+    losses = []
+    for compiled in (False, True):
+        settings = params(network="pyramid", batch_size=12, epochs=2, compile=compiled)
+        model = model_for("pyramid", side=16)
+        with_global_batch_norms(model.network, world)
+        fit_first_layer(model.network, lambda: model.normalised(train_set.batch(torch.arange(36))[0]))
+        result = fit(Trainee(model, settings, CPU), train_set, val_set, settings, CPU, lambda result: None, world=world)
+        losses += [[epoch.train_loss for epoch in result.history]]
+    print(losses, flush=True)
+    assert all(abs(ours - theirs) < 1e-5 for ours, theirs in zip(*losses))
+"""
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_the_plain_one(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(COMPILED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "program.py"]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)

@@ -121,6 +121,13 @@ def test_code_that_is_edited_while_the_stage_still_imports_fails_it(folder: Path
     assert finish(process, folder) == (1, line)
 
 
+def test_only_the_training_asks_which_of_several_processes_it_is(folder: Path) -> None:
+    """RANK may be anything in the environment of a person."""
+    process = start(folder, RANK="first")
+    wait_for(folder / "began")
+    assert finish(process, folder) == (0, "")
+
+
 def test_a_param_of_another_stage_may_change_meanwhile(folder: Path) -> None:
     (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text() + "  other:\n    params: [epochs]\n")
     process = start(folder)
