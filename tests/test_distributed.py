@@ -20,6 +20,7 @@ from classifier.tally import Sums
 from classifier.world import ALONE, World, joined
 from tests.several_processes import CASES, VALUES, found
 from tests.test_training import CPU, compute
+from tools.clean_room.reason import _processes_here
 
 __all__ = ["compute"]
 ROOT = Path(__file__).parent.parent
@@ -142,6 +143,12 @@ def test_the_fact_of_several_processes() -> None:
     assert processes_fact(()) == processes_fact((1,)) == {}, "model.json of one process stays as it was"
     assert processes_fact((2,)) == {"processes": 2}
     assert processes_fact((4, 1)) == {"processes": "4, 1"}
+
+
+def test_verify_expects_the_number_of_processes_of_the_command_that_it_repeats() -> None:
+    assert _processes_here({"threads": 2}) == {}
+    assert _processes_here({"processes": 2}) == {"processes": 2}
+    assert _processes_here({"processes": "4, 2"}) == {"processes": 2}, "and so names the difference as the reason"
 
 
 def test_alone_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
