@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro push pull verify fresh review report tensorboard predict export test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro push pull verify fresh review report tensorboard predict export search test test-slow lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ predict: setup ## what is in these pictures? make predict ARGS="cat.jpg folder" 
 export: ## models/export: the model as an ONNX file that needs nothing of this project, checked, with a model card
 	@sh tools/setup.sh export
 	@$(VENV_PYTHON) -m tools.export $(ARGS)
+
+search: ## try settings that Optuna draws, the best on validation: make search ARGS="lr=log:1e-4:1e-1 --trials 40"
+	@sh tools/setup.sh search
+	@$(VENV_PYTHON) -m tools.experiments search $(ARGS)
 
 test: setup-dev ## the tests
 	$(VENV_PYTHON) -m pytest $(ARGS)

@@ -11,6 +11,7 @@ SECTIONS = {
     "开始": "Start",
     "改一个数，再比较": "Change a number and compare",
     "命名的实验": "Named experiments",
+    "许多设置": "Many settings",
     "在 TensorBoard 中查看": "In TensorBoard",
     "分享结果": "Share the results",
     "真的变好了吗？": "Is it better?",

@@ -26,8 +26,9 @@ def pins(name: str) -> dict[str, str]:
 RUNTIME, TOOLS, OTHERS = pins("requirements.txt"), pins("requirements-dev.txt"), pins("constraints.txt")
 TENSORBOARD, EXPORT = pins("requirements-tensorboard.txt"), pins("requirements-export.txt")
 S3, SSH = pins("requirements-s3.txt"), pins("requirements-ssh.txt")
-FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT, S3, SSH
-ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT | S3 | SSH
+SEARCH = pins("requirements-search.txt")
+FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT, S3, SSH, SEARCH
+ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT | S3 | SSH | SEARCH
 SHARED = {"protobuf"}
 """Needed by TensorBoard and by an export, which are installed without each other: pinned in both files, to one version."""
 
@@ -39,7 +40,7 @@ def test_each_package_is_pinned_to_one_version_in_one_place() -> None:
     assert len(ALL) + len(SHARED) == sum(map(len, FILES))
 
 
-OPTIONAL = [f"requirements-{kind}.txt" for kind in ("tensorboard", "export", "s3", "ssh")]
+OPTIONAL = [f"requirements-{kind}.txt" for kind in ("tensorboard", "export", "s3", "ssh", "search")]
 NAMES = ["requirements.txt", "requirements-dev.txt", *OPTIONAL]
 
 
@@ -73,7 +74,12 @@ def test_all_that_an_optional_part_needs_in_turn_is_pinned_beside_it(name: str) 
 
 @pytest.mark.parametrize(
     ("first", "needed"),
-    [("tensorboard", TENSORBOARD), ("dvc-s3", S3), ("dvc-ssh", {name: pin for name, pin in SSH.items() if name != "bcrypt"})],
+    [
+        ("tensorboard", TENSORBOARD),
+        ("dvc-s3", S3),
+        ("optuna", SEARCH),
+        ("dvc-ssh", {name: pin for name, pin in SSH.items() if name != "bcrypt"}),
+    ],
 )
 def test_an_optional_part_pins_no_more_than_it_needs(first: str, needed: dict[str, str]) -> None:
     """bcrypt comes with an extra of sshfs, and those are not followed here."""
@@ -111,10 +117,12 @@ def test_what_the_code_imports_is_a_requirement_of_its_own() -> None:
     """And not only there because another package needs it."""
     paths = {path for folder in ("stages", "classifier", "tools", "benchmarks") for path in (SOURCE / folder).rglob("*.py")}
     of_export = {path for path in paths if path.is_relative_to(SOURCE / "tools/export")}
-    foreign = _imported(paths - of_export)
+    of_search = {SOURCE / f"tools/experiments/{name}.py" for name in ("search", "judged")}
+    foreign = _imported(paths - of_export - of_search)
     assert {"torch", "pydantic", "tqdm"} < foreign
     assert foreign - RUNTIME.keys() - PARTS == set()
     assert _imported(of_export) - RUNTIME.keys() == {"onnx", "onnxruntime"} < EXPORT.keys()
+    assert _imported(of_search) - RUNTIME.keys() == {"optuna", "sqlalchemy"} < SEARCH.keys()
 
 
 def _imported(paths: set[Path]) -> set[str]:

@@ -68,13 +68,20 @@ def params_problems(root: Path, values: dict[str, Any], path: Path, *, own_image
     Without `own_images`, whether a person's own images are there is not looked at.
     """
     yield from unknown_keys(path, values, used_keys(root / GRAPH_FILE))
+    refused = _refused(values, path)
+    if not refused and (own_images or values["dataset"] not in OWN):
+        yield from source_problems(root, values["source"], values["dataset"])
+    yield from refused or _image_size_problems(path, values["network"], values["image_size"])
+
+
+def value_problems(values: dict[str, Any], path: Path) -> list[str]:
+    """Those of the values alone and beside each other: no file is read for them, so that many settings take no time."""
+    return _refused(values, path) or [*_image_size_problems(path, values["network"], values["image_size"])]
+
+
+def _refused(values: dict[str, Any], path: Path) -> list[str]:
     models: list[type[Params]] = [*STAGE_PARAMS.values(), *COMMAND_PARAMS]
-    refused = list(dict.fromkeys(line for model in models for line in refusals(path, values, model)))
-    yield from refused
-    if not refused:
-        if own_images or values["dataset"] not in OWN:
-            yield from source_problems(root, values["source"], values["dataset"])
-        yield from _image_size_problems(path, values["network"], values["image_size"])
+    return list(dict.fromkeys(line for model in models for line in refusals(path, values, model)))
 
 
 def source_problems(root: Path, source: str, dataset: str) -> Iterator[str]:

@@ -29,7 +29,7 @@ def left_experiments(root: Path) -> Iterator[str]:
 
 def _temporary(root: Path) -> Iterator[str]:
     for note in sorted((root / TEMPORARY / "run").glob("*/*.run")):
-        told = _read(note)
+        told = read_note(note)
         folder = Path(str(told.get("root_dir")))
         if told.get("status") == RUNNING and folder.is_dir() and not _somebody_works_in(folder):
             shown = folder.relative_to(root.resolve()) if folder.is_relative_to(root.resolve()) else folder
@@ -40,11 +40,11 @@ def _temporary(root: Path) -> Iterator[str]:
 
 
 def _queued(root: Path) -> Iterator[str]:
-    if any(_runs(_read(worker)) for worker in (root / WORKERS).glob("*.json")):
+    if any(_runs(read_note(worker)) for worker in (root / WORKERS).glob("*.json")):
         return  # it notes itself what ends
     for note in sorted((root / QUEUED).glob("*/*.json")):
-        process = _read(note)
-        name = _read(note.with_suffix(".run")).get("name")
+        process = read_note(note)
+        name = read_note(note.with_suffix(".run")).get("name")
         if name and "returncode" in process and process["returncode"] is None and not _runs(process):
             yield (
                 f"the queued experiment {name} was killed and stays listed as running; queue the same again and it goes on "
@@ -52,7 +52,7 @@ def _queued(root: Path) -> Iterator[str]:
             )
 
 
-def _read(note: Path) -> dict[str, Any]:
+def read_note(note: Path) -> dict[str, Any]:
     """A note of DVC; empty where there is none, or half of one."""
     try:
         values = json.loads(note.read_text(encoding="utf-8"))

@@ -1,16 +1,19 @@
-"""Run the named experiments of experiments.yaml, write their table, and compare all experiments.
+"""Run the named experiments of experiments.yaml, or many settings; write a table; compare all experiments.
 
 Exit status: 0; 1 when an experiment failed or something cannot be read; 2 for a wrong command line; 130 after Ctrl-C.
 """
 
 import argparse
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
+from classifier.errors import UserError
 from tools.command import run_command
 
 MOST_SEEDS = 1000
 LARGEST_SEED = 2**32 - 1
+MOST_SETTINGS = 50
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +28,22 @@ def _run(options: argparse.Namespace) -> int:
 
     jobs = queue_jobs if options.queue else run_jobs
     return jobs(list(dict.fromkeys(options.names)), options.seeds, force=options.force)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from tools.experiments.sweep import sweep
+
+    return sweep(options.settings, num_jobs=options.jobs, metric=options.metric, limit=options.limit, dry_run=options.dry_run)
+
+
+def _search(options: argparse.Namespace) -> int:
+    if find_spec("optuna") is None:
+        raise UserError("optuna: not installed; `make search` installs it from requirements-search.txt")
+    from tools.experiments.search import search
+
+    return search(
+        options.settings, num_trials=options.trials, metric=options.metric, seed=options.sampler_seed, prune=options.prune
+    )
 
 
 def _table(options: argparse.Namespace) -> int:
@@ -57,6 +76,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     run.add_argument("--queue", action="store_true", help="put them into DVC's queue, which `dvc queue start` runs")
     run.add_argument("--force", action="store_true", help="run every stage again, and replace experiments of the same name")
     run.set_defaults(do=_run)
+    _add_sweep(commands.add_parser("sweep", help="run every combination of some values of params, several at once"))
+    _add_search(commands.add_parser("search", help="draw settings, each from what the ones before have taught (Optuna)"))
     table = commands.add_parser("table", help="write docs/results.md and docs/results.png from the runs so far")
     table.set_defaults(do=_table)
     compare = commands.add_parser("compare", help="all experiments by test accuracy, and which cannot be told from the best")
@@ -76,6 +97,36 @@ def _picture(text: str) -> Path:
     if path.suffix.lower() != ".png" or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file name that ends in .png, in a folder that exists; got {text}")
     return path
+
+
+def _add_sweep(sweep: argparse.ArgumentParser) -> None:
+    sweep.add_argument("settings", nargs="+", metavar="NAME=VALUE,VALUE", help="such as lr=0.001,0.01 augment=[],[flip,shift]")
+    sweep.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at once (1); they share the cores")
+    sweep.add_argument("--metric", default="val_accuracy", help="what ranks them: val_accuracy (the default) or val_loss")
+    sweep.add_argument("--limit", type=_positive, default=MOST_SETTINGS, metavar="N", help=f"most settings ({MOST_SETTINGS})")
+    sweep.add_argument("--dry-run", action="store_true", help="check all, say what would run, and queue nothing")
+    sweep.set_defaults(do=_sweep)
+
+
+def _add_search(search: argparse.ArgumentParser) -> None:
+    search.add_argument(
+        "settings", nargs="+", metavar="NAME=VALUES", help="such as lr=log:1e-4:1e-1 epochs=range:2:8 weight_decay=0,1e-4"
+    )
+    search.add_argument("--trials", type=_positive, default=40, metavar="N", help="in all, with those of earlier calls (40)")
+    search.add_argument("--metric", default="val_accuracy", help="what ranks them: val_accuracy (the default) or val_loss")
+    search.add_argument("--sampler-seed", type=_seed, default=0, metavar="N", help="draws the settings (0)")
+    search.add_argument("--no-prune", dest="prune", action="store_false", help="train poor settings to their end, too")
+    search.set_defaults(do=_search)
+
+
+def _seed(text: str) -> int:
+    return _seeds(text)[0]
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to 999999, got {text}")
+    return int(text)
 
 
 def _seeds(text: str) -> list[int]:

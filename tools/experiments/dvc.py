@@ -6,10 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import IO
+
+import psutil
 
 TRAIN = "train"
+SECONDS_BETWEEN_LOOKS = 0.5
 _STAGE_BEGINS = re.compile(r"Running stage '([^']+)'")
 _STAGE_ENDS = re.compile(r"(Generating|Updating) lock file |Running stage |Stage '")
 _GOES_ON = re.compile(r"going on after epoch ")
@@ -25,6 +33,11 @@ class TrainingClock:
     _begin: float | None = None
     _seconds: float | None = None
     _resumed: bool = field(default=False)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the stage is at work."""
+        return self._begin is not None
 
     def line(self, text: str, now: float) -> None:
         """Note what `text` says of the stage."""
@@ -48,24 +61,28 @@ class Ran:
     train_seconds: float | None
 
 
-def dvc_exp_run(arguments: list[str], folder: Path = Path()) -> Ran:
+def dvc_exp_run(arguments: list[str], folder: Path = Path(), is_hopeless: Callable[[], bool] | None = None) -> Ran:
     """Run it in `folder` and pass on what it prints. Raises KeyboardInterrupt once it has ended after a Ctrl-C.
 
-    The terminal sends Ctrl-C to DVC too, which puts its things in order; so it is only waited for.
+    The terminal sends Ctrl-C to DVC too, which puts its things in order; so it is only waited for. While the stage `train` is
+    at work, `is_hopeless` is asked twice a second; when it says so, that stage gets a Ctrl-C of its own.
     """
     interrupts: list[int] = []
     previous = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
-    clock = TrainingClock()
+    clock, is_stopped = TrainingClock(), False
     try:
         command = [sys.executable, "-m", "dvc", "exp", "run", *arguments]
         with subprocess.Popen(
-            command, cwd=folder, env=_environment(), stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+            command, cwd=folder, env=environment(), stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
         ) as process:
             try:
                 assert process.stdout is not None
-                for line in process.stdout:
+                for line in _lines(process.stdout):
                     clock.line(line, time.monotonic())
                     print("" if line == _UNTRUE else line, end="", flush=True)
+                    if is_hopeless and clock.is_training and not is_stopped and is_hopeless():
+                        is_stopped = True
+                        _interrupt_training(process.pid)
             except BaseException:
                 process.terminate()
                 raise
@@ -76,7 +93,35 @@ def dvc_exp_run(arguments: list[str], folder: Path = Path()) -> Ran:
     return Ran(process.returncode, clock.seconds)
 
 
-def _environment() -> dict[str, str]:
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Each when it comes, and an empty one twice a second."""
+    arrived: Queue[str | None] = Queue()
+
+    def pass_on() -> None:
+        for line in stream:
+            arrived.put(line)
+        arrived.put(None)
+
+    Thread(target=pass_on, daemon=True).start()
+    while True:
+        try:
+            line = arrived.get(timeout=SECONDS_BETWEEN_LOOKS)
+        except Empty:
+            line = ""
+        if line is None:
+            return
+        yield line
+
+
+def _interrupt_training(pid: int) -> None:
+    """Of what the process `pid` has started, only the stage itself: DVC goes on and notes that it failed."""
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if f"stages.{TRAIN}" in child.cmdline():
+                child.send_signal(signal.SIGINT)
+
+
+def environment() -> dict[str, str]:
     """The Python at work comes first on PATH, since stages call `python`; its prints come when they are made."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}

@@ -11,13 +11,14 @@ from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph
 from tools.experiments.dvc import dvc_exp_run
 from tools.experiments.git import git, head_commit
+from tools.experiments.known import find_result
 from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment, read_experiments
-from tools.experiments.recorded import difference
 from tools.experiments.results_file import note, read_results_file
 from tools.experiments.settings import missing_images, refuse_bad, set_param_options, with_overrides
 from tools.experiments.shown import waiting_experiments
 from tools.experiments.snapshot import Snapshot, snapshot
-from tools.review.revisions import Held, Revision, held_experiments
+from tools.experiments.telling import say
+from tools.review.revisions import Held, Revision
 
 INTERRUPTED = 130
 _SHORT = 7
@@ -48,13 +49,13 @@ def run_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
         with Revision(commit[:_SHORT], commit).naming(place.folder):
             params = read_yaml(place.folder / PARAMS_FILE)
         refuse_bad(params, chosen, Path(f"{commit[:_SHORT]}:{PARAMS_FILE}"))
-        _say(f"in a copy of the last commit, {commit[:_SHORT]}; the workspace stays as it is")
+        say(f"in a copy of the last commit, {commit[:_SHORT]}; the workspace stays as it is")
         if changed := uncommitted():
-            _say(f"not part of it, since not committed: {', '.join(changed)}")
+            say(f"not part of it, since not committed: {', '.join(changed)}")
         jobs = _jobs(chosen, seeds, params)
         status = _each(jobs, lambda job: _run(job, place, force=force), "the same command goes on where this one stopped")
     if (now := head_commit()) != commit:
-        _say(f"HEAD is now {now[:_SHORT]}; `dvc exp show --rev {commit[:_SHORT]}` lists these experiments")
+        say(f"HEAD is now {now[:_SHORT]}; `dvc exp show --rev {commit[:_SHORT]}` lists these experiments")
     return status
 
 
@@ -71,20 +72,25 @@ def queue_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
         lambda job: _queue(job, commit, waiting, force=force),
         "the same command queues the rest",
     )
-    _say("`dvc queue start` runs what is queued; then this command without --queue notes the results for the table")
+    say("`dvc queue start` runs what is queued; then this command without --queue notes the results for the table")
     return status
 
 
 def uncommitted() -> list[str]:
     """Files that the stages read and that are not as in the last commit; results in git, as metrics and plots, are none."""
+    paths = [f":(literal){path}" for path in (*files_read(), str(PARAMS_FILE))]
+    changed = git("diff", "--name-only", "--relative", "HEAD", "--", *paths).splitlines()
+    return sorted({*changed, *git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()})
+
+
+def files_read() -> list[str]:
+    """Paths in the repository that the stages read and none of them makes, and dvc.yaml."""
     stages = load_graph(GRAPH_FILE).values()
     made = {PurePosixPath(out) for stage in stages for kind in ("outs", "metrics", "plots") for out in _paths(stage.get(kind))}
     source = str(read_yaml(PARAMS_FILE).get("source"))
     deps = {re.sub(r"\$\{\s*source\s*\}", lambda _: source, dep) for stage in stages for dep in _paths(stage.get("deps"))}
-    read = [dep for dep in deps if made.isdisjoint([PurePosixPath(dep), *PurePosixPath(dep).parents])]
-    paths = [f":(literal){path}" for path in (*read, str(GRAPH_FILE), str(PARAMS_FILE)) if not Path(path).is_absolute()]
-    changed = git("diff", "--name-only", "--relative", "HEAD", "--", *paths).splitlines()
-    return sorted({*changed, *git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()})
+    read = [dep for dep in sorted(deps) if made.isdisjoint([PurePosixPath(dep), *PurePosixPath(dep).parents])]
+    return [path for path in (*read, str(GRAPH_FILE)) if not Path(path).is_absolute()]
 
 
 def _paths(entries: list[Any] | None) -> list[str]:
@@ -119,31 +125,27 @@ def _each(jobs: list[Job], do: Callable[[Job], str | None], after_interrupt: str
     failed, done = [], 0
     try:
         for number, job in enumerate(jobs, start=1):
-            _say(f"{job.name} ({number} of {len(jobs)})")
+            say(f"{job.name} ({number} of {len(jobs)})")
             try:
                 problem = do(job)
             except UserError as error:
                 problem = str(error)
             done += problem is None
             if problem:
-                _say(f"{job.name}: {problem}")
+                say(f"{job.name}: {problem}")
                 failed.append(job.name)
     except KeyboardInterrupt:
-        _say(f"interrupted; {done} of {len(jobs)} done; {after_interrupt}")
+        say(f"interrupted; {done} of {len(jobs)} done; {after_interrupt}")
         return INTERRUPTED
-    _say(f"{done} of {len(jobs)} done" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    say(f"{done} of {len(jobs)} done" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
 
 def _run(job: Job, place: Snapshot, *, force: bool) -> str | None:
     """Run it, or find its result; return what went wrong."""
-    held = _held(job.name, place.commit)
-    if not force:
-        known, problem = _known(job, held, place.commit)
-        if known or problem:
-            if known:
-                note(job.experiment, job.seed, job.params, known, seconds=None)
-            return problem
+    if not force and (known := _known(job, place.commit)):
+        note(job.experiment, job.seed, job.params, known, seconds=None)
+        return None
     place.clear()
     if missing := missing_images(job.params, place.folder):
         return missing
@@ -158,37 +160,16 @@ def _run(job: Job, place: Snapshot, *, force: bool) -> str | None:
 def _queue(job: Job, commit: str, waiting: Iterable[str], *, force: bool) -> str | None:
     """Queue it unless it has a result or waits already; return what went wrong."""
     if job.name in waiting:
-        _say(f"{job.name}: is queued or at work already")
+        say(f"{job.name}: is queued or at work already")
         return None
-    if not force:
-        known, problem = _known(job, _held(job.name, commit), commit)
-        if known or problem:
-            return problem
+    if not force and _known(job, commit):
+        return None
     if missing := missing_images(job.params, Path()):
         return missing
     ran = dvc_exp_run(["--queue", *job.options, *(["--force"] if force else [])])
     return f"`dvc exp run --queue` ended with status {ran.status}; what it says stands above" if ran.status else None
 
 
-def _held(name: str, commit: str) -> list[Held]:
-    """Those of this name; first the one that began from `commit`."""
-    return sorted((held for held in held_experiments() if held.name == name), key=lambda held: held.baseline != commit)
-
-
-def _known(job: Job, held: list[Held], commit: str) -> tuple[Held | None, str | None]:
-    """An experiment that read what this job would read; or else why the name cannot be used without --force."""
-    differences = [difference(one, job.params, commit) for one in held]
-    for one, differs in zip(held, differences, strict=True):
-        if differs is None:
-            _say(f"{job.name}: has its result already ({one.commit[:_SHORT]}, begun from {one.baseline[:_SHORT]})")
-            return one, None
-    for one, differs in zip(held, differences, strict=True):
-        if one.baseline == commit:
-            others = f"`dvc exp rename {job.name} NEW` keeps that one, --force replaces it"
-            return None, f"the name is taken by another experiment ({differs}); {others}"
-        _say(f"{job.name}: the one begun from {one.baseline[:_SHORT]} stays, but is another ({differs})")
-    return None, None
-
-
-def _say(text: str) -> None:
-    print(f"experiments: {text}", flush=True)
+def _known(job: Job, commit: str) -> Held | None:
+    others = f"`dvc exp rename {job.name} NEW` keeps that one, --force replaces it"
+    return find_result(job.name, job.params, commit, if_taken=others)

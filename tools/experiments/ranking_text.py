@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from tools.experiments.ranking import Comparison, Ranked
+from tools.experiments.telling import count
 
 WARNING = (
     "warning: choosing by test accuracy uses the test images up: the best of many looks better than it is; "
@@ -18,11 +19,6 @@ def as_text(comparison: Comparison) -> str:
     chosen = any(len(ranked) > 1 for ranked in comparison.groups)
     last = [*comparison.left_out, *([WARNING] if chosen else [])]
     return "\n\n".join([*parts, *(["\n".join(last)] if last else [])]) + "\n"
-
-
-def count(number: int, word: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _group(ranked: Sequence[Ranked], *, name_split: bool) -> Iterator[str]:

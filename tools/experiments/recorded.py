@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,11 @@ def read_model(lock: Lock) -> Model | None:
     return read_json(path, Model) if oid and path.is_file() else None
 
 
-def difference(held: Held, params: dict[str, Any], commit: str) -> str | None:
+def difference(held: Held, params: dict[str, Any], commit: str, passing_over: Collection[str] = ()) -> str | None:
     """The first thing that a run with `params` of the code at `commit` would read otherwise than the experiment did.
 
-    None when it would read the same bytes, and so give the same ones. An experiment that is not whole differs.
+    The params passed over are not looked at. None when it would read the same bytes, and so give the same ones. An experiment
+    that is not whole differs.
     """
     try:
         lock = read_recorded(held.revision).lock
@@ -68,7 +70,7 @@ def difference(held: Held, params: dict[str, Any], commit: str) -> str | None:
         return str(error)
     for stage in lock.stages.values():
         for name, value in stage.param_values.items():
-            if name not in params or params[name] != value:
+            if name not in passing_over and (name not in params or params[name] != value):
                 return f"{name} was {_word(value)}" + (f", here {_word(params[name])}" if name in params else "")
     read = {path: digest for stage in lock.stages.values() for path, digest in stage.dep_hashes.items() if not lock.makes(path)}
     graph = str(GRAPH_FILE)

@@ -15,7 +15,7 @@ from classifier.errors import UserError
 from classifier.figure_style import BLUE, GREY, save_png, styled
 from tools.experiments.costs import WHY_UNKNOWN, Cost, costs
 from tools.experiments.ranking import Comparison, Ranked
-from tools.experiments.ranking_text import count
+from tools.experiments.telling import count
 
 LONGEST_NAME = 28
 _LEAST_COST = 0.05

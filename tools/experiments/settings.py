@@ -21,9 +21,9 @@ def refuse_bad(params: dict[str, Any], experiments: Mapping[str, Experiment], wh
 
     Own images that are not there stop only the experiment that needs them: see `missing_images`.
     """
-    _refuse(params, where)
+    refuse_params(params, where)
     for name, experiment in experiments.items():
-        _refuse(with_overrides(params, experiment), Path(f"{EXPERIMENTS_FILE}: {name}"))
+        refuse_params(with_overrides(params, experiment), Path(f"{EXPERIMENTS_FILE}: {name}"))
 
 
 def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
@@ -43,7 +43,12 @@ def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
 
 def set_param_options(overrides: Mapping[str, Any], seed: int) -> list[str]:
     """The options of `dvc exp run` for `overrides` and `seed`."""
-    return [option for key, value in {**overrides, SEED: seed}.items() for option in ("-S", f"{key}={_hydra(value)}")]
+    return param_options({**overrides, SEED: seed})
+
+
+def param_options(overrides: Mapping[str, Any]) -> list[str]:
+    """The options of `dvc exp run` for `overrides`."""
+    return [option for key, value in overrides.items() for option in ("-S", f"{key}={_hydra(value)}")]
 
 
 def _hydra(value: Any) -> str:
@@ -59,7 +64,8 @@ def _hydra(value: Any) -> str:
     return repr(value)
 
 
-def _refuse(params: dict[str, Any], where: Path) -> None:
+def refuse_params(params: dict[str, Any], where: Path) -> None:
+    """Raise UserError for the first thing wrong with `params`, which stand in `where`."""
     # A problem of the catalogue begins with that file's name instead.
     for problem in params_problems(Path(), params, where, own_images=False):
         raise UserError(problem if problem.startswith(f"{where}: ") else f"{where}: {problem}")

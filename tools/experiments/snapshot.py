@@ -21,8 +21,6 @@ from tools.interrupted import interrupted_experiment
 
 STATE = Path(".dvc/tmp")
 PLACE = STATE / "experiments"
-SHARED = ("downloads", "resume")
-"""Folders of .dvc/tmp whose content is checked before it is used."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,10 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(commit: str) -> Iterator[Snapshot]:
-    """It shares DVC's cache, the downloads and the training states with the workspace, and is removed in any case.
+def alone() -> Iterator[None]:
+    """Keep others of these tools out of this repository.
 
-    Raises UserError while another run is at work here, and where a killed `dvc exp run` has left git off its branch.
+    Raises UserError while one is at work here, and where a killed `dvc exp run` has left git off its branch.
     """
     if not Path(".dvc").is_dir():
         raise UserError(".dvc: no such folder; run this in the folder that has dvc.yaml")
@@ -59,16 +57,29 @@ def snapshot(commit: str) -> Iterator[Snapshot]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError("another `python -m tools.experiments run` is at work here; wait until it has ended") from None
+        raise UserError("another `python -m tools.experiments` is at work here; wait until it has ended") from None
     try:
-        shutil.rmtree(PLACE, ignore_errors=True)  # what a kill left
-        yield _clone(commit)
+        yield
     finally:
-        shutil.rmtree(PLACE, ignore_errors=True)
         lock.release()
 
 
-def _clone(commit: str) -> Snapshot:
+@contextmanager
+def snapshot(commit: str, states: Path = STATE / "resume") -> Iterator[Snapshot]:
+    """It shares DVC's cache and the downloads with the workspace, and is removed in any case. Raises UserError as `alone` does.
+
+    The states of trainings that were broken off are kept in the folder `states`.
+    """
+    with alone():
+        try:
+            shutil.rmtree(PLACE, ignore_errors=True)  # what a kill left
+            yield _clone(commit, {"downloads": STATE / "downloads", "resume": states})
+        finally:
+            shutil.rmtree(PLACE, ignore_errors=True)
+
+
+def _clone(commit: str, shared: dict[str, Path]) -> Snapshot:
+    """`shared` are folders for its .dvc/tmp whose content is checked before it is used."""
     PLACE.mkdir()
     top, clone = git("rev-parse", "--show-toplevel"), Path(mkdtemp(dir=PLACE)).resolve()
     git("clone", "--quiet", "--shared", "--no-checkout", "--no-tags", top, str(clone))
@@ -80,9 +91,9 @@ def _clone(commit: str) -> Snapshot:
         raise UserError(".dvc: git does not hold it; `git add .dvc` and commit, so that experiments can begin from the commit")
     state = found.folder / STATE
     state.mkdir()
-    for name in SHARED:
-        (STATE / name).mkdir(exist_ok=True)
-        (state / name).symlink_to((STATE / name).resolve(), target_is_directory=True)
+    for name, folder in shared.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (state / name).symlink_to(folder.resolve(), target_is_directory=True)
     with Repo() as repo:
         cache = repo.cache.local_cache_dir
     write_text(

@@ -1,0 +1,139 @@
+"""Runs a grid of settings through DVC's queue, several at once, and says which is the best on validation."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from classifier.errors import UserError
+from classifier.params.base import read_yaml
+from stages.runner import PARAMS_FILE
+from tools.command import INTERRUPTED
+from tools.experiments.compared import (
+    THREADS,
+    Setting,
+    num_cores,
+    refuse_base,
+    refuse_metric,
+    refuse_names,
+    setting,
+    threads_of_job,
+)
+from tools.experiments.dvc import dvc_exp_run
+from tools.experiments.follow import follow
+from tools.experiments.git import head_commit
+from tools.experiments.grid import grid
+from tools.experiments.jobs import uncommitted
+from tools.experiments.known import find_result
+from tools.experiments.queue import State, forget, tasks
+from tools.experiments.selection import measured, report
+from tools.experiments.settings import missing_images
+from tools.experiments.snapshot import alone
+from tools.experiments.telling import count, say
+from tools.review.revisions import Held, held_experiments
+
+WHERE = "sweep"
+
+
+def sweep(texts: Sequence[str], *, num_jobs: int, metric: str, limit: int, dry_run: bool) -> int:
+    """Run every combination of `texts` that has no result yet. Returns the exit status: 1 if one has none in the end."""
+    refuse_metric(metric)
+    settings = _settings(texts, limit)
+    commit = head_commit()
+    if changed := uncommitted():
+        raise UserError(f"not committed: {', '.join(changed)}; a sweep begins from the commit, so commit this first")
+    with alone():
+        also = _shared_threads(settings[0], num_jobs)
+        held = _held(settings, commit, tuple(also))
+        missing = [one for one in settings if one.name not in held]
+        if dry_run:
+            return _tell_plan(missing, len(settings))
+        problems: dict[str, str] = {}
+        try:
+            if missing:
+                _queue(missing, also)
+                problems = follow({one.name for one in missing}, num_jobs)
+        except KeyboardInterrupt:
+            say("interrupted; what was at work stopped after its last whole epoch; the same command goes on")
+            return INTERRUPTED
+    return _end(settings, held | _new(missing, commit), problems, metric)
+
+
+def _settings(texts: Sequence[str], limit: int) -> list[Setting]:
+    """Raises UserError for the first thing wrong with params.yaml or a combination, and for too many."""
+    combinations = grid(texts)
+    refuse_names([*combinations[0]], WHERE)
+    if len(combinations) > limit:
+        raise UserError(
+            f"{WHERE}: {len(combinations)} settings, more than {limit}; `--limit {len(combinations)}` runs them all the same"
+        )
+    params = read_yaml(PARAMS_FILE)
+    refuse_base(params)
+    settings = [setting(params, overrides, WHERE) for overrides in combinations]
+    if problem := missing_images(params, Path()):
+        raise UserError(problem)
+    return settings
+
+
+def _shared_threads(one: Setting, num_jobs: int) -> dict[str, int]:
+    """What all of the sweep's runs get beside their settings, so that they do not stand in each other's way."""
+    if THREADS in one.overrides:
+        return {}
+    threads, given = threads_of_job(one.params, num_jobs), one.params[THREADS]
+    if threads == given:
+        return {}
+    say(f"{THREADS}={threads} for each run: {num_jobs} at once share {count(num_cores(), 'core')} ({PARAMS_FILE} has {given})")
+    return {THREADS: threads}
+
+
+def _held(settings: Iterable[Setting], commit: str, passing_over: Sequence[str]) -> dict[str, Held]:
+    """The results that are there already. With how many threads they were computed is no difference where we choose that."""
+    found = {}
+    for one in settings:
+        free = f"`dvc exp rename {one.name} NEW` keeps that one, and frees the name"
+        try:
+            result = find_result(one.name, one.params, commit, if_taken=free, passing_over=passing_over)
+        except UserError as error:
+            raise UserError(f"{one.name}: {error}") from None
+        if result:
+            found[one.name] = result
+    return found
+
+
+def _tell_plan(missing: Sequence[Setting], num_settings: int) -> int:
+    for one in missing:
+        say(f"{one.name}: would run")
+    say(f"{len(missing)} of {count(num_settings, 'setting')} to run; nothing was queued")
+    return 0
+
+
+def _queue(missing: Sequence[Setting], also: dict[str, Any]) -> None:
+    """Put those into DVC's queue that are not in it, also those that have failed there or lost their worker."""
+    found = {task.name: task for task in tasks()}
+    again = [task for one in missing if (task := found.get(one.name)) and task.state in (State.FAILED, State.DEAD)]
+    for task in again:
+        say(f"{task.name}: {task.told()}; queued again")
+    forget(again)
+    for one in missing:
+        task = found.get(one.name)
+        if task and task not in again:
+            say(f"{one.name}: {task.state.value}")
+        elif dvc_exp_run(["--queue", *one.options(also)]).status:
+            raise UserError(f"{one.name}: `dvc exp run --queue` failed; what it says stands above")
+
+
+def _end(settings: Sequence[Setting], results: dict[str, Held], problems: dict[str, str], metric: str) -> int:
+    """The report, and which have no result."""
+    runs = [measured(results[one.name], one.overrides, metric) for one in settings if one.name in results]
+    if runs:
+        print(f"\n{report(runs, metric)}\n", flush=True)
+    lost = [one.name for one in settings if one.name not in results]
+    for name in lost:
+        say(f"{name}: {problems.get(name, 'left the queue without a result')}")
+    if lost:
+        say(f"{len(lost)} of {count(len(settings), 'setting')} without a result; the same command queues them again")
+    return 1 if lost else 0
+
+
+def _new(settings: Sequence[Setting], commit: str) -> dict[str, Held]:
+    names = {one.name for one in settings}
+    return {held.name: held for held in held_experiments() if held.baseline == commit and held.name in names}
