@@ -193,6 +193,8 @@ def _refuse_lone_images(model: nn.Module, num_images: int, params: TrainParams) 
     """Raise UserError when a batch of one image would be normalised over itself alone."""
     sizes = {params.batch_size} if params.drop_last else {min(num_images, params.batch_size), num_images % params.batch_size}
     if 1 in sizes and any(isinstance(layer, _BatchNorm) and layer.training for layer in model.train().modules()):
+        if num_images == 1:
+            raise UserError(f"network {params.network!r} needs two training images or more, found 1; add some")
         raise UserError(
             f"batch_size: network {params.network!r} needs batches of two images or more, but {num_images} training images in "
             f"batches of {params.batch_size} leave one alone; choose another batch_size"

@@ -144,4 +144,6 @@ def test_a_lone_image_is_refused_unless_its_statistics_are_frozen(path: Path) ->
     published(SMALL, path)
     with pytest.raises(UserError, match="network 'shufflenet_v2_x0_5' needs batches of two images or more, but 9 training"):
         trained(path, freeze=False, num_images=9)
+    with pytest.raises(UserError, match="network 'shufflenet_v2_x0_5' needs two training images or more, found 1; add some"):
+        trained(path, freeze=False, num_images=1)
     trained(path, freeze=True, num_images=9)
