@@ -97,7 +97,7 @@ def _make_raw(root: Path) -> str:
         header = bytes([0, 0, 8, len(shape)]) + np.array(shape, dtype=">u4").tobytes()
         (raw / name).write_bytes(gzip.compress(header + content, compresslevel=1))
     classes = [str(label) for label in range(NUM_CLASSES)]
-    description = RawDescription(dataset="fashion_mnist", format="idx", classes=classes, files=FILES)
+    description = RawDescription(dataset="fashion_mnist", format="idx", classes=classes, mirrored=True, files=FILES)
     write_json(raw / "raw.json", description.model_dump())
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, root)

@@ -43,12 +43,16 @@ class RemoteFile(_Strict):
 
 
 class CataloguedDataset(_Strict):
-    """One data set; label k of an image means `classes[k]`, and `files` maps each role of `format` to its file."""
+    """One data set; label k of an image means `classes[k]`, and `files` maps each role of `format` to its file.
+
+    `mirrored`: whether the mirror image of any of its images shows the same class.
+    """
 
     title: str = Field(min_length=1)
     reference: str = Field(min_length=1)
     format: PublishedFormat
     classes: ClassNames
+    mirrored: bool
     files: dict[str, RemoteFile]
 
     @model_validator(mode="after")

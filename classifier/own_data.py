@@ -7,6 +7,8 @@ from classifier.errors import UserError, shown
 FOLDER = "folder"
 CSV = "csv"
 OWN = (FOLDER, CSV)
+MIRRORED = {FOLDER: True, CSV: False}
+"""Whether a mirror image is taken to show the same class: so of photographs, not of the digits and letters most tables hold."""
 
 
 def refuse_mismatch(source: Path, dataset: str) -> None:

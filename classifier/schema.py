@@ -86,6 +86,8 @@ class Described(_Strict):
     """Class names; label k of a row is classes[k]."""
     shape_CHW: Shape
     """Channels, height and width of every image, in pixels."""
+    mirrored: bool
+    """Whether the mirror image of an image shows the same class."""
 
 
 class TableSchema(Described):
@@ -136,6 +138,8 @@ class RawDescription(_Strict):
     dataset: str
     format: Format
     classes: ClassNames
+    mirrored: bool
+    """Whether the mirror image of an image shows the same class."""
     files: dict[str, PlainName]
     """Role of each file to its name in the folder."""
 

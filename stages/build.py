@@ -41,6 +41,7 @@ def main(params: BuildParams, root: Path = Path()) -> None:
             dataset=schema.dataset,
             classes=schema.classes,
             shape_CHW=schema.shape_CHW,
+            mirrored=schema.mirrored,
             rows={split: len(labels_N) for split, (_, labels_N) in splits.items()},
             mean=mean,
             std=std,

@@ -42,6 +42,7 @@ def main(params: ConvertParams, root: Path = Path()) -> None:
             dataset=description.dataset,
             classes=description.classes,
             shape_CHW=shape_CHW,
+            mirrored=description.mirrored,
             packed_pixels=True if packed else None,
             rows=rows,
         )

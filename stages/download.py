@@ -11,7 +11,7 @@ from classifier.fetch import MIRROR_VARIABLE, fetch_all
 from classifier.files import replacing_folder, write_json
 from classifier.image_folder import list_pictures
 from classifier.kaggle_table import classes_of, find_tables, has_labels, labels_of
-from classifier.own_data import CSV, FOLDER, refuse_mismatch
+from classifier.own_data import CSV, FOLDER, MIRRORED, refuse_mismatch
 from classifier.params.download import DownloadParams
 from classifier.picture_pack import CONTENTS_FILE, LIST_FILE, write_pack
 from classifier.schema import RawDescription
@@ -36,7 +36,9 @@ def _download(name: str, dataset: CataloguedDataset, root: Path) -> None:
     with replacing_folder(root / "data/raw") as folder:
         for role, file in files.items():
             _copy(paths[role], folder / file)
-        description = RawDescription(dataset=name, format=dataset.format, classes=dataset.classes, files=files)
+        description = RawDescription(
+            dataset=name, format=dataset.format, classes=dataset.classes, mirrored=dataset.mirrored, files=files
+        )
         write_json(folder / "raw.json", description.model_dump())
 
 
@@ -50,7 +52,9 @@ def _pack_pictures(source: Path, root: Path) -> None:
     with replacing_folder(root / "data/raw") as folder:
         write_pack(folder, source, [(one.path, one.split, labels[one.class_name]) for one in listing.pictures])
         files = {"contents": CONTENTS_FILE, "list": LIST_FILE}
-        description = RawDescription(dataset=FOLDER, format="pictures", classes=listing.classes, files=files)
+        description = RawDescription(
+            dataset=FOLDER, format="pictures", classes=listing.classes, mirrored=MIRRORED[FOLDER], files=files
+        )
         write_json(folder / "raw.json", description.model_dump())
 
 
@@ -66,7 +70,7 @@ def _copy_tables(source: Path, root: Path) -> None:
     with replacing_folder(root / "data/raw") as folder:
         for split, path in tables.items():
             _copy(path, folder / files[split])
-        description = RawDescription(dataset=CSV, format="csv", classes=classes_of(labels), files=files)
+        description = RawDescription(dataset=CSV, format="csv", classes=classes_of(labels), mirrored=MIRRORED[CSV], files=files)
         write_json(folder / "raw.json", description.model_dump())
 
 

@@ -85,6 +85,7 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
         dataset=info.dataset,
         classes=info.classes,
         shape_CHW=info.shape_CHW,
+        mirrored=info.mirrored,
         mean=mean,
         std=std,
         network=params.network,

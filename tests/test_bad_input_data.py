@@ -39,6 +39,7 @@ CATALOGUE: dict[str, Any] = {
         "reference": "nobody",
         "format": "idx",
         "classes": ["no", "yes"],
+        "mirrored": True,
         "files": {
             role: {
                 "name": f"{role}.gz",
@@ -54,6 +55,7 @@ CATALOGUE: dict[str, Any] = {
         "reference": "somebody",
         "format": "digits",
         "classes": ["no", "yes"],
+        "mirrored": True,
         "files": {"images": {"name": "a.gz", "size": 1, "md5": "0" * 32, "urls": ["package:sklearn/datasets/data/none.gz"]}},
     },
 }
@@ -127,6 +129,7 @@ def is_entry(value: Any) -> bool:
     return (
         len({"raw.json", *names}) == len(names) + 1
         and are_classes(value["classes"])
+        and isinstance(value["mirrored"], bool)
         and all(is_text(value[key], 1) for key in ("title", "reference"))
     )
 
@@ -146,7 +149,8 @@ def expect_fetched(found: dict[str, bytes] | None, catalogue: Any) -> None:
         for file in entry["files"].values()
     )
     if served:
-        description = {"dataset": "mine", "format": "idx", "classes": entry["classes"], "files": files}
+        taken = {"classes": entry["classes"], "mirrored": entry["mirrored"]}
+        description = {"dataset": "mine", "format": "idx", "files": files} | taken
         assert found is not None
         assert json.loads(found.pop("raw.json")) == description
         assert found == {name: CONTENTS[name] for name in files.values()}
@@ -246,7 +250,13 @@ def test_damaged_files_in_the_store(monkeypatch: pytest.MonkeyPatch, role: str, 
 # --- raw.json, idx files and gzip streams ---
 
 CLASSES = ["cat", "dog", "fish"]
-RAW: dict[str, Any] = {"dataset": "mine", "format": "idx", "classes": CLASSES, "files": {role: role for role in ROLES}}
+RAW: dict[str, Any] = {
+    "dataset": "mine",
+    "format": "idx",
+    "classes": CLASSES,
+    "mirrored": True,
+    "files": {role: role for role in ROLES},
+}
 SIDE = 2
 
 
@@ -411,6 +421,7 @@ def is_description(value: Any) -> bool:
         and is_text(value["dataset"])
         and value["format"] == "idx"
         and are_classes(value["classes"])
+        and isinstance(value["mirrored"], bool)
         and isinstance(value["files"], dict)
         and value["files"].keys() == set(ROLES)
     )
@@ -494,6 +505,7 @@ SCHEMA: dict[str, Any] = {
     "dataset": "mine",
     "classes": CLASSES,
     "shape_CHW": [1, 1, 2],
+    "mirrored": False,
     "pixel_order": "CHW",
     "rows": {"train": 4, "test": 2},
 }
@@ -562,6 +574,7 @@ def is_schema(value: Any) -> bool:
         and isinstance(value["shape_CHW"], list)
         and len(value["shape_CHW"]) == 3
         and all(is_whole(side, 1) for side in value["shape_CHW"])
+        and isinstance(value["mirrored"], bool)
         and value.get("pixel_order", "CHW") == "CHW"
         and isinstance(value["rows"], dict)
         and value["rows"].keys() == {"train", "test"}

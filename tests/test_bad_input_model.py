@@ -50,6 +50,7 @@ MODEL: dict[str, Any] = {
     "dataset": "mine",
     "classes": CLASSES,
     "shape_CHW": [1, 2, 2],
+    "mirrored": True,
     "mean": [0.5],
     "std": [0.25],
     "format_version": 1,
@@ -59,7 +60,7 @@ MODEL: dict[str, Any] = {
     "kept_epoch": 1,
     "computed_with": {"torch": "2", "device": "cpu", "threads": 2},
 }
-INFO: dict[str, Any] = {key: MODEL[key] for key in ("dataset", "classes", "shape_CHW", "mean", "std")} | {
+INFO: dict[str, Any] = {key: MODEL[key] for key in ("dataset", "classes", "shape_CHW", "mirrored", "mean", "std")} | {
     "rows": {"train": 6, "val": 3, "test": 6}
 }
 
@@ -400,6 +401,7 @@ def is_described(value: Any, keys: set[str]) -> bool:
         and len(value["shape_CHW"]) == 3
         and all(is_whole(side, 1) for side in value["shape_CHW"])
         and math.prod(value["shape_CHW"]) <= 2**22
+        and isinstance(value["mirrored"], bool)
         and all(isinstance(value[key], list) and len(value[key]) == value["shape_CHW"][0] for key in ("mean", "std"))
         and all(is_number(figure) for figure in value["mean"] + value["std"])
         and min(value["std"]) > 0

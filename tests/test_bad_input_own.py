@@ -142,7 +142,7 @@ def test_damaged_tables(content: bytes) -> None:
 ROWS = ["a.png,train,0", "b.png,train,1", "c.png,test,0", "d.png,test,1"]
 PACK = "path,split,label,size\n" + "".join(f"{row},{len(png(value))}\n" for value, row in enumerate(ROWS))
 FILES = {"contents": "pictures.bin", "list": "pictures.csv"}
-RAW = {"dataset": "folder", "format": "pictures", "classes": ["a", "b"], "files": FILES}
+RAW = {"dataset": "folder", "format": "pictures", "classes": ["a", "b"], "mirrored": True, "files": FILES}
 
 
 @cases(150)
@@ -166,7 +166,13 @@ def test_damaged_packs(listed: bytes, longer: int) -> None:
             assert line is None
 
 
-CIFAR = {"dataset": "cifar10", "format": "cifar", "classes": CLASSES, "files": {"archive": "a.tar.gz"}}
+CIFAR = {
+    "dataset": "cifar10",
+    "format": "cifar",
+    "classes": CLASSES,
+    "mirrored": True,
+    "files": {"archive": "a.tar.gz"},
+}
 
 
 @cases(60)
@@ -187,6 +193,7 @@ PACKED_SCHEMA = {
     "dataset": "mine",
     "classes": ["a", "b"],
     "shape_CHW": [1, 2, 2],
+    "mirrored": True,
     "packed_pixels": True,
     "rows": {"train": 3, "test": 2},
 }

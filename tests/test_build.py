@@ -17,7 +17,13 @@ from tests.data_params import build_params
 SPLITS = ("train", "val", "test")
 
 
-def write_tables(root: Path, num_train: int = 60, num_test: int = 20, shape_CHW: tuple[int, int, int] = (2, 3, 4)) -> None:
+def write_tables(
+    root: Path,
+    num_train: int = 60,
+    num_test: int = 20,
+    shape_CHW: tuple[int, int, int] = (2, 3, 4),
+    mirrored: bool = True,
+) -> None:
     """Random tables, written with numpy alone; pixels of train differ from row to row, so that rows can be told apart."""
     folder = root / "data/csv"
     folder.mkdir(parents=True)
@@ -31,6 +37,7 @@ def write_tables(root: Path, num_train: int = 60, num_test: int = 20, shape_CHW:
         "dataset": "some",
         "classes": ["cat", "dog", "fish"],
         "shape_CHW": shape_CHW,
+        "mirrored": mirrored,
         "rows": {"train": num_train, "test": num_test},
     }
     (folder / "schema.json").write_text(json.dumps(schema))
@@ -74,8 +81,9 @@ def test_no_validation(tmp_path: Path) -> None:
     assert built_rows(tmp_path, "val").shape == (0, 25)
 
 
-def test_dataset_json_measures_what_is_left_of_train(tmp_path: Path) -> None:
-    write_tables(tmp_path)
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_dataset_json_measures_what_is_left_of_train(tmp_path: Path, mirrored: bool) -> None:
+    write_tables(tmp_path, mirrored=mirrored)
     main(build_params(val_fraction=0.2, seed=0), tmp_path)
     info = json.loads((tmp_path / "data/dataset/dataset.json").read_text())
     images_NCHW = np.load(tmp_path / "data/dataset/train/images.npy") / 255
@@ -85,6 +93,7 @@ def test_dataset_json_measures_what_is_left_of_train(tmp_path: Path) -> None:
         "dataset": "some",
         "classes": ["cat", "dog", "fish"],
         "shape_CHW": [2, 3, 4],
+        "mirrored": mirrored,
         "rows": {"train": 48, "val": 12, "test": 20},
     }
 
@@ -122,6 +131,7 @@ def test_the_same_bytes_again_and_others_with_another_seed(tmp_path: Path) -> No
         ),
         ("schema.json", '"train": 60, ', "", r"data/csv/schema.json: rows: .* at least 2 items"),
         ("schema.json", "[2, 3, 4]", "[2, 3]", r"data/csv/schema.json: shape_CHW"),
+        ("schema.json", '"mirrored": true, ', "", r"data/csv/schema.json: mirrored: Field required, got "),
         ("schema.json", "[2, 3, 4]", "[2, 3, 5]", r"line 1, column 26: needs 'pixel25', found none"),
     ],
 )

@@ -19,6 +19,7 @@ ENTRY: dict[str, Any] = {
     "reference": "nobody 2000",
     "format": "digits",
     "classes": ["no", "yes"],
+    "mirrored": False,
     "files": {"images": {"name": "a.gz", "size": 3, "md5": "0" * 32, "urls": ["https://example.org/a.gz"]}},
 }
 
@@ -106,10 +107,23 @@ def test_a_wrong_field_of_a_file_is_named(tmp_path: Path, field: str, value: obj
         load_catalogue(write(tmp_path, entry))
 
 
-def test_a_missing_field_is_named(tmp_path: Path) -> None:
-    entry = {key: value for key, value in ENTRY.items() if key != "classes"}
-    with pytest.raises(UserError, match=r"catalogue\.yaml: mine\.classes: Field required"):
+@pytest.mark.parametrize("field", ["classes", "mirrored"])
+def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
+    entry = {key: value for key, value in ENTRY.items() if key != field}
+    with pytest.raises(UserError, match=rf"^\S+catalogue\.yaml: mine\.{field}: Field required, got "):
         load_catalogue(write(tmp_path, entry))
+
+
+def test_clothes_and_photographs_may_be_mirrored_and_writing_may_not() -> None:
+    mirrored = {name: dataset.mirrored for name, dataset in load_catalogue(CATALOGUE).items()}
+    assert mirrored == {"fashion_mnist": True, "mnist": False, "kmnist": False, "digits": False, "cifar10": True}
+
+
+@pytest.mark.parametrize(("value", "shown"), [("yes", "'yes'"), (1, "1"), (None, "None")])
+def test_mirrored_is_true_or_false_and_nothing_else(tmp_path: Path, value: object, shown: str) -> None:
+    """By YAML 1.2, `yes` is a word."""
+    with pytest.raises(UserError, match=rf"mine\.mirrored: Input should be a valid boolean, got {shown}$"):
+        load_catalogue(write(tmp_path, ENTRY | {"mirrored": value}))
 
 
 def test_each_format_has_its_own_roles(tmp_path: Path) -> None:

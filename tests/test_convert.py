@@ -23,9 +23,9 @@ CLASSES = ["cat", "dog", "fish"]
 IDX_FILES = {role: role.replace("_", "-") for role in ("train_images", "train_labels", "test_images", "test_labels")}
 
 
-def describe(root: Path, format: str, classes: list[str], files: dict[str, str]) -> None:
-    (root / "data/raw").mkdir(parents=True)
-    description = {"dataset": "some", "format": format, "classes": classes, "files": files}
+def describe(root: Path, format: str, classes: list[str], files: dict[str, str], mirrored: bool = True) -> None:
+    (root / "data/raw").mkdir(parents=True, exist_ok=True)
+    description = {"dataset": "some", "format": format, "classes": classes, "mirrored": mirrored, "files": files}
     (root / "data/raw/raw.json").write_text(json.dumps(description))
 
 
@@ -53,13 +53,16 @@ def test_idx_images_in_the_kaggle_layout(tmp_path: Path, split: str) -> None:
     np.testing.assert_array_equal(table.drop(columns="label"), arrays[f"{split}_images"].reshape(-1, 36))
 
 
-def test_schema_says_what_is_in_the_tables(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_schema_says_what_is_in_the_tables(tmp_path: Path, mirrored: bool) -> None:
     write_idx(tmp_path, 30, 20)
+    describe(tmp_path, "idx", CLASSES, IDX_FILES, mirrored)
     main(convert_params(image_size=6), tmp_path)
     assert json.loads((tmp_path / "data/csv/schema.json").read_text()) == {
         "dataset": "some",
         "classes": CLASSES,
         "shape_CHW": [1, 6, 6],
+        "mirrored": mirrored,
         "pixel_order": "CHW",
         "rows": {"train": 30, "test": 20},
     }

@@ -52,7 +52,8 @@ def root(tmp_path: Path, server: FileServer) -> Path:
         }
         for role, (name, content) in zip(ROLES, CONTENTS.items(), strict=True)
     }
-    entry = {"title": "Mine", "reference": "nobody", "format": "idx", "classes": ["é", "no"], "files": files}
+    entry = {"title": "Mine", "reference": "nobody", "format": "idx", "classes": ["é", "no"], "mirrored": True}
+    entry["files"] = files
     folder = tmp_path / "a folder"
     folder.mkdir()
     (folder / "catalogue.yaml").write_text(yaml.safe_dump({"mine": entry}), encoding="utf-8")
@@ -74,6 +75,7 @@ def test_data_raw_holds_the_files_and_their_description(root: Path) -> None:
         "dataset": "mine",
         "format": "idx",
         "classes": ["é", "no"],
+        "mirrored": True,
         "files": {role: f"{role}.gz" for role in ROLES},
     }
     RawDescription.model_validate_json(description, strict=True)
@@ -124,6 +126,7 @@ def test_the_digits_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     main(DownloadParams(dataset="digits", source=str(ROOT / "catalogue.yaml")), tmp_path)
     rows = gzip.decompress((tmp_path / "data/raw/digits.csv.gz").read_bytes()).splitlines()
     assert (len(rows), rows[0].count(b",")) == (1797, 64)
+    assert json.loads((tmp_path / "data/raw/raw.json").read_text())["mirrored"] is False
 
 
 @pytest.mark.skipif(not MIRROR, reason="needs DATASET_MIRROR")

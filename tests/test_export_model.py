@@ -40,7 +40,7 @@ CASES: list[tuple[str, Shape, Precision, bool]] = [
 
 
 def described(shape_CHW: Shape) -> Described:
-    return Described(dataset="toy", classes=CLASSES, shape_CHW=shape_CHW)
+    return Described(dataset="toy", classes=CLASSES, shape_CHW=shape_CHW, mirrored=True)
 
 
 def made_up(name: str, shape_CHW: Shape, precision: Precision) -> nn.Module:

@@ -17,6 +17,7 @@ DESCRIPTION = ModelDescription(
     dataset="toy",
     classes=["a", "b", "c"],
     shape_CHW=(1, 16, 16),
+    mirrored=True,
     mean=[0.25],
     std=[0.5],
     network="cnn",
@@ -91,6 +92,7 @@ def test_weights_of_another_network_are_refused_with_the_first_odd_tensor(saved:
         ({"mean": [0.1, 0.2]}, "mean and std need 1 figures each"),
         ({"shape_CHW": [1, 16]}, "shape_CHW"),
         ({"classes": "abc"}, "classes"),
+        ({"mirrored": "no"}, "mirrored: Input should be a valid boolean, got 'no'"),
         ({"extra": 1}, "extra: Extra inputs are not permitted"),
     ],
 )
@@ -100,6 +102,15 @@ def test_a_damaged_description_is_refused(saved: Path, change: dict[str, object]
     with pytest.raises(UserError, match=message) as caught:
         load_model(saved)
     assert "\n" not in str(caught.value)
+
+
+def test_a_description_from_before_it_had_a_field_is_refused(saved: Path) -> None:
+    path = saved / "model.json"
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name != "mirrored"}
+    path.write_text(json.dumps(older))
+    again = "damaged, or made by another version: `dvc repro` makes it anew"
+    with pytest.raises(UserError, match=rf"model\.json: mirrored: Field required, got .*; {again}$"):
+        load_model(saved)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.json"])

@@ -30,6 +30,7 @@ def described(channels: int) -> DatasetInfo:
         dataset="mine",
         classes=["a", "b"],
         shape_CHW=(channels, 4, 4),
+        mirrored=True,
         mean=mean,
         std=std,
         rows={"train": 20, "val": 0, "test": 0},

@@ -72,6 +72,7 @@ def test_a_folder_with_a_test_split(tmp_path: Path) -> None:
     assert report(tmp_path)["images"] == {"train": 36, "val": 4, "test": 10}
     info = json.loads((tmp_path / "data/dataset/dataset.json").read_text())
     assert (info["dataset"], info["classes"], info["shape_CHW"]) == ("folder", ["ant", "bee"], [1, 8, 8])
+    assert info["mirrored"] is True
 
 
 def test_class_folders_alone_give_a_stratified_test_split_by_the_seed(tmp_path: Path) -> None:
@@ -184,7 +185,8 @@ def test_tables_with_gaps_in_their_labels(tmp_path: Path) -> None:
         found, numbers = split(tmp_path, name)
         np.testing.assert_array_equal(found, images[rows])
         assert [["2", "7", "10"][number] for number in numbers] == labels[rows]
-    assert json.loads((tmp_path / "data/dataset/dataset.json").read_text())["classes"] == ["2", "7", "10"]
+    info = json.loads((tmp_path / "data/dataset/dataset.json").read_text())
+    assert (info["classes"], info["mirrored"]) == (["2", "7", "10"], False)
 
 
 def test_a_table_in_colour_with_names(tmp_path: Path) -> None:

@@ -42,7 +42,14 @@ def add_idx_dataset(repository: Repository, mirror: Path, name: str, arrays: dic
         md5 = hashlib.md5(content).hexdigest()
         urls = [f"http://127.0.0.1:9/{role}.gz"]
         files[role] = {"name": f"{role}.gz", "size": len(content), "md5": md5, "urls": urls}
-    entry = {"title": name, "reference": "made by a test", "format": "idx", "classes": classes, "files": files}
+    entry = {
+        "title": name,
+        "reference": "made by a test",
+        "format": "idx",
+        "classes": classes,
+        "mirrored": True,
+        "files": files,
+    }
     with (repository.root / "catalogue.yaml").open("a") as file:
         file.write("\n" + yaml.safe_dump({name: entry}))
 

@@ -54,6 +54,7 @@ def write_model(
         "dataset": "toy",
         "classes": CLASSES,
         "shape_CHW": shape_CHW,
+        "mirrored": True,
         "mean": [0.25] * channels,
         "std": [0.25] * channels,
         "network": "softmax",
@@ -185,7 +186,12 @@ def test_the_data_set_tells_its_mean_where_the_model_has_another(root: Path) -> 
     path = root / "data/dataset/dataset.json"
     path.parent.mkdir(parents=True)
     rows = {"train": 1, "val": 0, "test": 1}
-    values = {**description.model_dump(include={"dataset", "classes", "shape_CHW"}), "rows": rows, "mean": [0.13], "std": [0.3]}
+    values = {
+        **description.model_dump(include={"dataset", "classes", "shape_CHW", "mirrored"}),
+        "rows": rows,
+        "mean": [0.13],
+        "std": [0.3],
+    }
     for changes, mean in (({}, 0.13), ({"dataset": "other"}, 0.5), ({"classes": ["a", "b"]}, 0.5)):
         path.write_text(DatasetInfo(**(values | changes)).model_dump_json())
         assert training_ground(root, description).mean == mean

@@ -62,7 +62,8 @@ def test_two_epochs_are_those_of_the_equations(tmp_path: Path, loss: str) -> Non
     for split, size in (("train", NUM_IMAGES), ("val", 0)):
         blocks = iter([(IMAGES_NCHW[:size], LABELS_N[:size])])
         write_split(tmp_path / "data/dataset" / split, size, (1, 28, 28), blocks)
-    described = {"dataset": "mine", "classes": list("abcdefghij"), "shape_CHW": (1, 28, 28), "mean": [0.5], "std": [0.3]}
+    described = {"dataset": "mine", "classes": list("abcdefghij"), "shape_CHW": (1, 28, 28), "mirrored": False}
+    described |= {"mean": [0.5], "std": [0.3]}
     write_json(tmp_path / "data/dataset/dataset.json", described | {"rows": {"train": NUM_IMAGES, "val": 0, "test": 0}})
     train.main(params, tmp_path)
 

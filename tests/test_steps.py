@@ -192,7 +192,8 @@ def make_data(root: Path, num_val: int = 6) -> ImageDataset:
     images = random_set(24)
     for split, rows in (("train", 24), ("val", num_val)):
         write_split(root / "data/dataset" / split, rows, (1, 6, 6), iter([(images.images_NCHW[:rows], images.labels_N[:rows])]))
-    described = {"dataset": "mine", "classes": ["a", "b", "c"], "shape_CHW": (1, 6, 6), "mean": [0.5], "std": [0.25]}
+    described = {"dataset": "mine", "classes": ["a", "b", "c"], "shape_CHW": (1, 6, 6), "mirrored": True}
+    described |= {"mean": [0.5], "std": [0.25]}
     write_json(root / "data/dataset/dataset.json", described | {"rows": {"train": 24, "val": num_val, "test": 0}})
     return images
 

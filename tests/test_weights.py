@@ -228,7 +228,15 @@ def write_dataset(folder: Path, side: int) -> None:
     for split, num_images in rows.items():
         images = rng.integers(0, 256, (num_images, 1, side, side), dtype=np.uint8)
         write_split(folder / split, num_images, (1, side, side), [(images, np.arange(num_images) % 2)])
-    info = DatasetInfo(dataset="noise", classes=["a", "b"], shape_CHW=(1, side, side), rows=rows, mean=[0.5], std=[0.3])  # type: ignore[arg-type]
+    info = DatasetInfo(
+        dataset="noise",
+        classes=["a", "b"],
+        shape_CHW=(1, side, side),
+        mirrored=True,
+        rows=rows,  # type: ignore[arg-type]
+        mean=[0.5],
+        std=[0.3],
+    )
     write_json(folder / "dataset.json", info.model_dump())
 
 
