@@ -22,7 +22,7 @@ from classifier.files import write_json, write_text
 from classifier.model import ImageClassifier
 from classifier.networks import build_network
 from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams
+from classifier.params.train import TrainParams, resolve_augment
 from classifier.precision import resolve_precision
 from classifier.progress import Result
 from classifier.resume import ResumePoint
@@ -32,6 +32,7 @@ NUM_TRAIN = 54_000
 """Training images of Fashion-MNIST when a tenth of them is kept for validation."""
 SHAPE_CHW = (1, 28, 28)
 NUM_CLASSES = 10
+MIRRORED = True
 WANTED_PERCENT = 2.0
 PACKAGES = ("torch", "safetensors")
 
@@ -52,7 +53,8 @@ def main() -> None:
 
 
 def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
-    params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams).model_copy(update={"epochs": 1})
+    params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
+    params = params.model_copy(update={"epochs": 1, "augment": resolve_augment(params.augment, MIRRORED)})
     device = set_up_compute(params.device, params.threads)
     network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
     precision = resolve_precision(params.precision, params.network, device)

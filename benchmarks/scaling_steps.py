@@ -24,13 +24,14 @@ from classifier.global_batch_norm import with_global_batch_norms
 from classifier.model import ImageClassifier
 from classifier.networks import build_network, count_parameters
 from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams
+from classifier.params.train import TrainParams, resolve_augment
 from classifier.precision import parameter_dtype, resolve_precision
 from classifier.training import Trainee, fit
 from classifier.world import World, joined
 
 SHAPE_CHW = (1, 28, 28)
 NUM_CLASSES = 10
+MIRRORED = True
 Returned = TypeVar("Returned")
 
 SPENT: defaultdict[str, float] = defaultdict(float)
@@ -80,7 +81,8 @@ def _note(values: Tensor) -> None:
 def measure(world: World, num_steps: int, repeats: int, threads: int) -> dict[str, Any]:
     """Milliseconds a step, a list of one a repeat, by what they were spent on."""
     params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
-    params = params.model_copy(update={"epochs": 1, "min_steps": 0, "threads": threads})
+    augment = resolve_augment(params.augment, MIRRORED)
+    params = params.model_copy(update={"epochs": 1, "min_steps": 0, "threads": threads, "augment": augment})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
     with_global_batch_norms(network, world)

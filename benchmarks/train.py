@@ -24,13 +24,15 @@ from classifier.arrays import load_split, write_split
 from classifier.figure_style import BLUE, GREEN, GREY, VERMILION, save_png, styled
 from classifier.files import write_json, write_text
 from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams
+from classifier.params.train import TrainParams, resolve_augment
 
 NUM_EPOCH_IMAGES = 60_000
 """An epoch is worked out for so many: all training images of Fashion-MNIST."""
 NUM_IMAGES = 54_000
 COLOUR_SHAPE_CHW = (3, 32, 32)
 """CIFAR-10's."""
+MIRRORED = True
+"""So are both data sets whose images have these shapes: `augment: auto` flips them."""
 IMAGES_PER_STEP = 256
 COLOURS = {"tutorial": VERMILION, "torchvision + workers": GREY, "tensors + DataLoader": GREEN, "ours": BLUE}
 SYSTEMS = tuple(COLOURS)
@@ -111,7 +113,7 @@ def _cases(params: TrainParams) -> dict[str, Case]:
     cnn = params.model_copy(update=TUTORIAL_RECIPE | {"network": "cnn", "batch_size": 256})
     sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": False}
     mlp = params.model_copy(update=TUTORIAL_RECIPE | sgd | {"network": "mlp", "batch_size": 32})
-    own = params.model_copy(update={"epochs": 1})
+    own = params.model_copy(update={"epochs": 1, "augment": resolve_augment(params.augment, MIRRORED)})
     in_colour = f"{params.network}, images of 32×32 in colour"
     return {"cnn": Case(cnn), "mlp": Case(mlp), params.network: Case(own), in_colour: Case(own, "colour", ("ours",))}
 

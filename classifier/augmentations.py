@@ -23,9 +23,14 @@ CUTOUT_SHARE = 1 / 3
 
 
 class Augmentations:
-    """The augmentations of one epoch, applied in the order: crop or shift, flip, cutout."""
+    """The augmentations of one epoch, applied in the order: crop or shift, flip, cutout.
+
+    `names` are of NUM_DRAWS: "auto" must have been resolved. Raises ValueError for others.
+    """
 
     def __init__(self, names: Sequence[str], num_images: int, seed: int, epoch: int, device: torch.device) -> None:
+        if unknown := set(names) - NUM_DRAWS.keys():
+            raise ValueError(f"augmentations must be of {', '.join(NUM_DRAWS)}, got {sorted(unknown)}")
         self.draws = {name: _draws(name, num_images, seed, epoch).to(device) for name in NUM_DRAWS if name in names}
 
     def __call__(self, images_NCHW: Tensor, rows_N: Tensor) -> Tensor:

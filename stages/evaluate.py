@@ -10,7 +10,7 @@ from classifier.errors import UserError
 from classifier.files import write_json
 from classifier.inference import outcomes
 from classifier.model_file import load_model
-from classifier.params.evaluate import EvaluateParams
+from classifier.params.evaluate import EvaluateParams, resolve_flip_tta
 from classifier.precision import resolve_precision
 from classifier.scores import classes_table, predictions_table, summary_metrics
 from stages.runner import run_stage
@@ -28,7 +28,8 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
         raise UserError(f"{root / 'data/dataset/test'}: needs an image at least, found none; run `dvc repro`")
     if params.precision != "auto":
         model.set_precision(resolve_precision(params.precision, description.network, device))
-    measured = outcomes(model.to(device), test_set, device, flip_tta=params.flip_tta)
+    flip_tta = resolve_flip_tta(params.flip_tta, description.mirrored)
+    measured = outcomes(model.to(device), test_set, device, flip_tta=flip_tta)
     if not math.isfinite(measured.loss):
         weights = root / "models/model.safetensors"
         raise UserError(f"{weights}: needs weights of a finite loss, found a test loss of {measured.loss}; run `dvc repro`")

@@ -18,7 +18,7 @@ from classifier.model_file import ModelDescription, save_model
 from classifier.networks import build_network, count_parameters
 from classifier.normalisation import normalisation
 from classifier.params.compute import Precision
-from classifier.params.train import TrainParams
+from classifier.params.train import TrainParams, resolve_augment
 from classifier.precision import resolve_precision
 from classifier.pretrained import load_pretrained
 from classifier.progress import Result
@@ -47,15 +47,17 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
     facts = compute_facts(device, params.threads, precision)
     world.refuse_differences(f"{resume.name if resume else ''} {facts['torch']} {facts['device']} {precision}")
     together = f", {world.size} processes" if world.size > 1 else ""
-    print(f"training {params.network} in {precision} on {device.type}{together}", flush=True)
     info = read_json(root / "data/dataset/dataset.json", DatasetInfo)
+    augment = resolve_augment(params.augment, info.mirrored)
+    augmented = f"augment: [{', '.join(augment)}]"
+    print(f"training {params.network} in {precision} on {device.type}{together}, {augmented}", flush=True)
     train_set = ImageDataset.from_folder(root / "data/dataset/train", info)
     val_set = ImageDataset.from_folder(root / "data/dataset/val", info)
     if not len(train_set):
         raise UserError(
             f"{root / 'data/dataset/train'}: needs an image at least, found none; lower `val_fraction` and run `dvc repro`"
         )
-    params = _with_enough_epochs(params, len(train_set))
+    params = _with_enough_epochs(params.model_copy(update={"augment": augment}), len(train_set))
     mean, std = normalisation(params.normalize, info)
     weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
     model = _untrained(params, root, info, train_set, precision, world).to(device)

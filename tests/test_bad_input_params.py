@@ -74,12 +74,12 @@ RULES: dict[str, Callable[[Any], bool]] = {
     "weight_decay": lambda value: is_number(value) and 0 <= value <= 1,
     "schedule": lambda value: value in ("constant", "linear", "cosine", "onecycle"),
     "warmup_fraction": lambda value: is_number(value) and 0 <= value < 1,
-    "augment": lambda value: isinstance(value, list) and all(name in AUGMENTATIONS for name in value),
+    "augment": lambda value: value == "auto" or (isinstance(value, list) and all(name in AUGMENTATIONS for name in value)),
     "label_smoothing": lambda value: is_number(value) and 0 <= value < 1,
     "clip_norm": lambda value: value is None or (is_number(value) and value > 0),
     "ema_decay": lambda value: value is None or (is_number(value) and 0 < value < 1),
     "compile": lambda value: isinstance(value, bool),
-    "flip_tta": lambda value: isinstance(value, bool),
+    "flip_tta": lambda value: value == "auto" or isinstance(value, bool),
     "precision": lambda value: value in ("auto", "float32", "bfloat16", "float64"),
     "batch_size": lambda value: is_whole(value, 1, 2**20),
     "epochs": lambda value: is_whole(value, 1, 100_000),
@@ -105,7 +105,7 @@ def allowed(model: type[Params], values: dict[str, Any]) -> bool:
 
 
 def _has_no_effect(values: dict[str, Any]) -> bool:
-    augment = values["augment"]
+    augment = [] if values["augment"] == "auto" else values["augment"]
     return (
         (values["momentum"] is not None and values["optimizer"] in ("adam", "adamw"))
         or (values["nesterov"] is not None and (values["momentum"] == 0 or values["optimizer"] in ("adam", "adamw")))
@@ -159,6 +159,9 @@ EDGES: list[Any] = [
     "null",
     "CPU",
     "cpu",
+    "auto",
+    ["auto"],
+    "flip",
     "sgd",
     "mlp",
     [1],

@@ -52,7 +52,7 @@ def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
         ("params.yaml", "image_size: 28", "image_size: 7", "network 'pyramid' needs images of 8x8 pixels or more, got 7x7;"),
         (
             "params.yaml",
-            "augment: [flip]",
+            "augment: auto",
             "augment: [flip, flip]",
             "augment must name each augmentation once, got 'flip' twice",
         ),

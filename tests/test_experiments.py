@@ -357,6 +357,7 @@ def test_the_experiments_as_shipped_are_good(monkeypatch: pytest.MonkeyPatch) ->
     of_the_machine = {"seed", "device", "threads", "compile"}
     needed = {"dataset", *BuildParams.model_fields, *TrainParams.model_fields, *EvaluateParams.model_fields}
     for name in tutorials:
+        assert (experiments[name].overrides["augment"], experiments[name].overrides["flip_tta"]) == ([], False)
         assert needed - of_the_machine - {"test_fraction"} <= experiments[name].overrides.keys(), "in full"
 
 

@@ -44,8 +44,11 @@ NAMES = ["README.md", "model.onnx"]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A committed run on the digits, and its export."""
-    repository = Repository(tmp_path_factory.mktemp("export") / "project", flip_tta=True)
+    """A committed run on the digits, here said to be mirrored, and its export."""
+    repository = Repository(tmp_path_factory.mktemp("export") / "project", flip_tta="auto")
+    catalogue = yaml.safe_load(repository.read("catalogue.yaml"))
+    catalogue["digits"]["mirrored"] = True
+    (repository.root / "catalogue.yaml").write_text(yaml.safe_dump(catalogue), encoding="utf-8")
     repository.dvc("repro")
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--message", "a run")
@@ -152,6 +155,13 @@ class TestCard:
         assert "`lr: 0.001`" in text
         assert "`augment: []`" in text
         assert "Changed since" not in text
+
+    def test_what_auto_means(self, exported: Repository) -> None:
+        text = card(exported)
+        assert "averaging with the mirror image and softmax are inside." in text
+        assert '`flip_tta: "auto"`' in text
+        assert '`flip_tta: "auto"` means `true` here: the mirror image of an image shows the same class.' in text
+        assert '`augment: "auto"`' not in text
 
     def test_nothing_of_this_machine(self, exported: Repository) -> None:
         text = card(exported)
@@ -370,6 +380,13 @@ def test_what_does_not_fit_is_refused(name: str, project: Path) -> None:
     with pytest.raises(UserError, match=told) as caught:
         export.main([])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("project")
+def test_auto_adds_no_mirror_images_where_the_model_s_images_are_not_mirrored() -> None:
+    origin = read_origin()
+    assert origin.flip_tta is True
+    assert replace(origin, description=origin.description.model_copy(update={"mirrored": False})).flip_tta is False
 
 
 def test_a_person_s_own_file_is_not_deleted(project: Path) -> None:

@@ -320,11 +320,33 @@ def test_it_computes_as_the_last_run_did_whatever_params_yaml_says_now(root: Pat
         assert left["probability"] == pytest.approx(probability, abs=1e-3)
         assert wide["steps"][-1] == f"4×2 pixels to 2×2, {resize}"
     capsys.readouterr()
-    lock(root, evaluate={"flip_tta": True})
+    lock(root, evaluate={"flip_tta": "auto"})
     predict(root, root / "left.png")
     assert capsys.readouterr().out.startswith(
         "softmax, trained on toy: 2×2 pixels in grey; each picture and its mirror image together (flip_tta)\n"
     )
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_auto_is_what_it_was_for_the_images_that_it_was_trained_on(
+    root: Path, capsys: pytest.CaptureFixture[str], mirrored: bool
+) -> None:
+    """Left pixels count for the first class, right ones for the second."""
+    write_model(root, torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1], [-9] * 4, [-9] * 4]), mean=[0.4], mirrored=mirrored)
+    Image.fromarray(np.array([[255, 51]] * 2, dtype=np.uint8)).save(root / "left.png")
+    alone = 1 / (1 + math.exp(2 * (0.2 - 1) / 0.25))
+    lock(root, evaluate={"flip_tta": "auto"})
+    found = predict_json(root, capsys, root / "left.png")
+    assert found["model"]["flip_tta"] is mirrored
+    assert found["pictures"][0]["probability"] == pytest.approx(0.5 if mirrored else alone, abs=1e-6)
+    predict(root, root / "left.png")
+    assert ("mirror image" in capsys.readouterr().out) is mirrored
+
+
+def test_what_flip_tta_cannot_be_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_params(root, flip_tta="yes")
+    with pytest.raises(UserError, match=r"^\S*params\.yaml: flip_tta must be 'auto', true or false, got 'yes'$"):
+        predict_json(root, capsys, picture(root / "black.png", 0))
 
 
 def test_the_whole_test_split_as_evaluate_has_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

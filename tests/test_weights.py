@@ -245,7 +245,7 @@ def test_the_precision_that_auto_means_is_told_and_recorded(
 ) -> None:
     write_dataset(tmp_path / "data/dataset", side=8)
     train(params(network="mlp", precision="auto", device="cpu"), tmp_path)
-    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu\nepoch 1/1 ")
+    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu, augment: []\nepoch 1/1 ")
     assert load_model(tmp_path / "models")[1].precision == "float32"
 
 

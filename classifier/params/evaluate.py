@@ -1,9 +1,29 @@
 """Parameters of the stage `evaluate`."""
 
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
+
+from classifier.errors import shown
 from classifier.params.compute import ComputeParams
+
+
+def _choice(value: object) -> object:
+    """Refuse what cannot be `flip_tta` in one sentence, not in one for each of the types it may have."""
+    if value == "auto" or isinstance(value, bool):
+        return value
+    raise ValueError(f"flip_tta must be 'auto', true or false, got {shown(value)}")
+
+
+FlipTta = Annotated[bool | Literal["auto"], BeforeValidator(_choice)]
 
 
 class EvaluateParams(ComputeParams):
     """How to compute; what to compute stands in models/model.json."""
 
-    flip_tta: bool
+    flip_tta: FlipTta
+
+
+def resolve_flip_tta(flip_tta: bool | Literal["auto"], mirrored: bool) -> bool:
+    """`flip_tta`, or for "auto": whether the mirror image of an image shows the same class."""
+    return mirrored if flip_tta == "auto" else flip_tta

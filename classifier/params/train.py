@@ -1,6 +1,6 @@
 """Parameters of the stage `train`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -22,6 +22,13 @@ def _weights(value: object) -> object:
         f"class_weights must be null, 'balanced' or a number for each class, {SMALLEST_WEIGHT:f} to {LARGEST_WEIGHT}, "
         f"got {shown(value)}"
     )
+
+
+def _augmentations(value: object) -> object:
+    """Refuse what cannot be `augment` in one sentence, not in one for each of the types it may have."""
+    if value == "auto" or (isinstance(value, list) and all(name in get_args(Augmentation) for name in value)):
+        return value
+    raise ValueError(f"augment must be 'auto' or a list of any of {', '.join(get_args(Augmentation))}, got {shown(value)}")
 
 
 def _is_weight(value: object) -> bool:
@@ -47,7 +54,7 @@ class TrainParams(NetworkParams, ComputeParams):
     drop_last: bool
     epochs: int = Field(ge=1, le=100_000)
     min_steps: int = Field(ge=0, le=100_000)
-    augment: list[Augmentation]
+    augment: Annotated[list[Augmentation] | Literal["auto"], BeforeValidator(_augmentations)]
     label_smoothing: float = Field(ge=0, lt=1)
     clip_norm: float | None = Field(gt=0)
     ema_decay: float | None = Field(gt=0, lt=1)
@@ -95,6 +102,8 @@ class TrainParams(NetworkParams, ComputeParams):
     @model_validator(mode="after")
     def refuse_what_changes_no_image(self) -> "TrainParams":
         """Raise ValueError for an augmentation that would change nothing beside the others."""
+        if self.augment == "auto":
+            return self
         twice = {name for name in self.augment if self.augment.count(name) > 1}
         if twice:
             raise ValueError(f"augment must name each augmentation once, got {min(twice)!r} twice")
@@ -110,3 +119,10 @@ class TrainParams(NetworkParams, ComputeParams):
         if self.freeze and self.optimizer == "muon":
             raise ValueError("optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: adamw`")
         return self
+
+
+def resolve_augment(augment: list[Augmentation] | Literal["auto"], mirrored: bool) -> list[Augmentation]:
+    """`augment`, or for "auto": flips where the mirror image of an image shows the same class, else nothing."""
+    if augment == "auto":
+        return ["flip"] if mirrored else []
+    return augment

@@ -52,7 +52,7 @@ def _export(origin: Origin) -> Export:
     threads = int(origin.param(EVALUATE, "threads"))
     set_up_compute("cpu", threads)
     description = origin.description
-    network = Probabilities(origin.model, flip_tta=bool(origin.param(EVALUATE, "flip_tta")))
+    network = Probabilities(origin.model, flip_tta=origin.flip_tta)
     with replacing_folder(TARGET) as folder:
         write_onnx(folder / MODEL, network, description)
         agreement = compare(folder / MODEL, network, origin.test_set, description.classes, threads)

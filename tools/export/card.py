@@ -13,6 +13,7 @@ import numpy as np
 from classifier.catalogue import load_dataset
 from classifier.data_report import remarks
 from classifier.own_data import OWN
+from classifier.params.train import resolve_augment
 from tools.export.agreement import Agreement
 from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT
 from tools.export.origin import Origin
@@ -64,7 +65,7 @@ def _head(export: Export) -> Iterator[str]:
     yield f"# {text(described.network)} for {text(described.dataset)}"
     yield (
         f"`model.onnx` gives an image of {height}×{width} pixels in {kind} one of {num_classes} classes. Normalisation"
-        f"{', averaging with the mirror image' if export.origin.param(EVALUATE, 'flip_tta') else ''} and softmax are inside."
+        f"{', averaging with the mirror image' if export.origin.flip_tta else ''} and softmax are inside."
     )
     shape = ", ".join(map(str, described.shape_CHW))
     rows = [
@@ -129,6 +130,18 @@ def _training(export: Export) -> Iterator[str]:
     yield f"The weights are those after epoch {origin.description.kept_epoch} of {len(origin.results.history)}{best}."
     rows = [[text(name), _params(stage.param_values)] for name, stage in origin.lock.stages.items() if stage.param_values]
     yield table(["stage", "params"], rows, "ll")
+    yield from _meant_by_auto(origin)
+
+
+def _meant_by_auto(origin: Origin) -> Iterator[str]:
+    """Of the params that go by whether a mirror image of an image shows the same class."""
+    mirrored = origin.description.mirrored
+    meanings = {("train", "augment"): resolve_augment("auto", mirrored), (EVALUATE, "flip_tta"): origin.flip_tta}
+    for (stage, name), meaning in meanings.items():
+        if origin.param(stage, name) == "auto":
+            same = "shows the same class" if mirrored else "need not show the same class"
+            auto = code(f'{name}: "auto"')
+            yield f"{auto} means {code(json.dumps(meaning))} here: the mirror image of an image {same}."
 
 
 def _params(values: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from classifier.errors import UserError
 from classifier.files import read_json
 from classifier.model import ImageClassifier
 from classifier.model_file import DESCRIPTION, WEIGHTS, ModelDescription, load_model
+from classifier.params.evaluate import resolve_flip_tta
 from tools.review.lock_file import LOCK_FILE, Lock
 from tools.review.results import EVALUATE, TEST_SPLIT, Results, read_results
 from tools.review.revisions import WORKSPACE, find_revision
@@ -57,6 +58,11 @@ class Origin:
         """In which `evaluate` made the results."""
         asked = self.param(EVALUATE, "precision")
         return self.description.precision if asked == "auto" else str(asked)
+
+    @property
+    def flip_tta(self) -> bool:
+        """Whether `evaluate` classified each image together with its mirror image."""
+        return bool(resolve_flip_tta(self.param(EVALUATE, "flip_tta"), self.description.mirrored))
 
 
 def read_origin() -> Origin:

@@ -72,7 +72,8 @@ class Predictor:
         if not pictures:
             return []
         images_NCHW = torch.from_numpy(np.stack([picture.image_CHW for picture in pictures])).to(self.device)
-        probabilities_NK = class_logits(self.model, images_NCHW, self.settings.flip_tta).softmax(dim=1)
+        flip_tta = self.settings.mirrors(self.description)
+        probabilities_NK = class_logits(self.model, images_NCHW, flip_tta).softmax(dim=1)
         if not bool(probabilities_NK.isfinite().all()):
             raise UserError(f"{self.models / WEIGHTS}: needs weights that give numbers, found others; run `dvc repro`")
         classes = self.description.classes

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from classifier.model_file import ModelDescription
 from classifier.params.base import read_yaml, validate
-from classifier.params.compute import ComputeParams
+from classifier.params.evaluate import EvaluateParams, resolve_flip_tta
 from classifier.resize import Fit
 from stages.runner import PARAMS_FILE
 from tools.review.lock_file import LOCK_FILE, read_lock
@@ -13,11 +14,14 @@ RECORDED = {"convert": "resize", "evaluate": "flip_tta"}
 """Stage to the param of it that a prediction must share with the run that made and measured the model."""
 
 
-class Settings(ComputeParams):
+class Settings(EvaluateParams):
     """The params of other stages that matter for a prediction."""
 
     resize: Fit
-    flip_tta: bool
+
+    def mirrors(self, description: ModelDescription) -> bool:
+        """Whether the model that is so described is asked about a picture and its mirror image together."""
+        return resolve_flip_tta(self.flip_tta, description.mirrored)
 
 
 def read_settings(root: Path) -> Settings:

@@ -20,7 +20,7 @@ def model_line(description: ModelDescription, settings: Settings) -> str:
     """Which model answers, and how."""
     channels, height, width = description.shape_CHW
     colour = "grey" if channels == 1 else "colour"
-    mirrored = "; each picture and its mirror image together (flip_tta)" if settings.flip_tta else ""
+    mirrored = "; each picture and its mirror image together (flip_tta)" if settings.mirrors(description) else ""
     return f"{description.network}, trained on {description.dataset}: {height}×{width} pixels in {colour}{mirrored}"
 
 
@@ -43,7 +43,7 @@ def model_entry(description: ModelDescription, settings: Settings) -> dict[str, 
         "classes": description.classes,
         "shape_CHW": list(description.shape_CHW),
         "resize": settings.resize,
-        "flip_tta": settings.flip_tta,
+        "flip_tta": settings.mirrors(description),
     }
 
 
