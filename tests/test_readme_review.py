@@ -1,0 +1,37 @@
+"""The review that README.md shows is what tools.review says of the two commits that it names."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def quoted() -> str:
+    """The review in README.md, without its signs of quotation."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (review,) = re.findall(r"(?:^> ### Review:.*\n)(?:^>.*\n)+", page, re.MULTILINE)
+    return re.sub(r"^> ?", "", review, flags=re.MULTILINE)
+
+
+def words(text: str) -> list[str]:
+    """Line breaks, bars and the marks of folded parts apart: README.md wraps its lines."""
+    return re.sub(r"</?(details|summary)>|▸|\\|`[^`]*`", " ", text).split()
+
+
+def test_the_review_in_readme_is_what_the_tool_says() -> None:
+    shown = quoted()
+    commits = re.findall(r"\(([0-9a-f]{7,})\)", shown.splitlines()[0])
+    assert len(commits) == 2
+    for commit in commits:
+        if subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, capture_output=True, check=False).returncode:
+            pytest.skip(f"this clone has no commit {commit}: it is a shallow one, or an archive")
+    command = [sys.executable, "-m", "tools.review", *commits]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    before_folds, *folded = said.split("<details><summary>")
+    titles = [part.partition("</summary>")[0] for part in folded]
+    told = before_folds.partition("\n### Review: ")[2]
+    assert words(shown.replace("### Review:", "")) == words("\n".join([told, *titles]))
