@@ -297,6 +297,44 @@ def a_picture_of_them(project: Project, capfd: pytest.CaptureFixture[str]) -> No
     assert not Path("never.png").exists()
 
 
+def test_own_images_count_as_the_commit_has_them(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    """What `dvc add` keeps is in git by its .dvc file alone, and the copy that the experiments run in gets it by that."""
+    project.write("photographs/a/1.jpg", "first")
+    project.dvc("add", "photographs")
+    graph = yaml.safe_load(project.read("dvc.yaml"))
+    graph["stages"]["train"]["deps"].append("${source}")
+    project.write("dvc.yaml", yaml.safe_dump(graph, sort_keys=False))
+    mine = {"description": "own images", "overrides": {"dataset": "folder", "source": "photographs"}}
+    project.experiments({"mine": mine})
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "own images")
+    assert main(["run"]) == 0, capfd.readouterr().out
+    assert "Running stage 'train'" in capfd.readouterr().out
+
+    project.write("photographs/a/2.jpg", "second")
+    assert main(["run"]) == 0
+    assert "mine-seed0: has its result already" in capfd.readouterr().out, "what is not committed is not part of it"
+    project.dvc("add", "photographs")
+    assert main(["run"]) == 0
+    assert "not part of it, since not committed: photographs.dvc" in capfd.readouterr().out
+    with pytest.raises(UserError, match=r"^not committed: photographs\.dvc; queued experiments begin from the commit"):
+        main(["run", "--queue"])
+
+    project.experiments({"mine": mine | {"overrides": {"dataset": "folder", "source": "photographs/"}}})
+    project.git("commit", "--quiet", "--all", "--message", "another picture")
+    shutil.rmtree("photographs")
+    assert main(["run"]) == 0
+    told = capfd.readouterr().out
+    assert "(source was" in told
+    assert "Running stage 'train'" in told
+    assert main(["run"]) == 0
+    assert "has its result already" in capfd.readouterr().out
+    project.write("photographs.dvc", "outs: []\n")
+    project.git("commit", "--quiet", "--all", "--message", "damaged")
+    assert main(["run"]) == 1
+    assert re.search(r"mine-seed0: \w{7}:photographs\.dvc: not as `dvc add` writes it: ", capfd.readouterr().out)
+
+
 def test_ctrl_c_says_how_to_go_on_and_the_training_does(tmp_path: Path) -> None:
     """The real pipeline, as a person types it."""
     repository = Repository(tmp_path / "project", epochs=60)

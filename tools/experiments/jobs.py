@@ -1,7 +1,7 @@
 """Runs or queues the chosen experiments, a seed at a time, and says of each what became of it."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -50,7 +50,7 @@ def run_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
             params = read_yaml(place.folder / PARAMS_FILE)
         refuse_bad(params, chosen, Path(f"{commit[:_SHORT]}:{PARAMS_FILE}"))
         say(f"in a copy of the last commit, {commit[:_SHORT]}; the workspace stays as it is")
-        if changed := uncommitted():
+        if changed := uncommitted(_sources(chosen)):
             say(f"not part of it, since not committed: {', '.join(changed)}")
         jobs = _jobs(chosen, seeds, params)
         status = _each(jobs, lambda job: _run(job, place, force=force), "the same command goes on where this one stopped")
@@ -62,7 +62,7 @@ def run_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
 def queue_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
     """Put them into DVC's queue. Raises UserError where uncommitted changes would become part of them."""
     chosen, commit = _choose(names), head_commit()
-    if changed := uncommitted():
+    if changed := uncommitted(_sources(chosen)):
         raise UserError(f"not committed: {', '.join(changed)}; queued experiments begin from the commit, so commit this first")
     params = read_yaml(PARAMS_FILE)
     refuse_bad(params, chosen, PARAMS_FILE)
@@ -76,21 +76,37 @@ def queue_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
     return status
 
 
-def uncommitted() -> list[str]:
-    """Files that the stages read and that are not as in the last commit; results in git, as metrics and plots, are none."""
-    paths = [f":(literal){path}" for path in (*files_read(), str(PARAMS_FILE))]
+def uncommitted(sources: Iterable[str] = ()) -> list[str]:
+    """Files that the stages read and that are not as in the last commit; results in git, as metrics and plots, are none.
+
+    With `sources`, those that experiments have in place of the one in params.yaml.
+    """
+    paths = [f":(literal){path}" for path in (*files_read(sources), str(PARAMS_FILE))]
     changed = git("diff", "--name-only", "--relative", "HEAD", "--", *paths).splitlines()
     return sorted({*changed, *git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()})
 
 
-def files_read() -> list[str]:
-    """Paths in the repository that the stages read and none of them makes, and dvc.yaml."""
+def files_read(sources: Iterable[str] = ()) -> list[str]:
+    """Paths in the repository that the stages read and none of them makes, and dvc.yaml.
+
+    Beside a source stands the file that `dvc add` writes in its place.
+    """
     stages = load_graph(GRAPH_FILE).values()
     made = {PurePosixPath(out) for stage in stages for kind in ("outs", "metrics", "plots") for out in _paths(stage.get(kind))}
-    source = str(read_yaml(PARAMS_FILE).get("source"))
-    deps = {re.sub(r"\$\{\s*source\s*\}", lambda _: source, dep) for stage in stages for dep in _paths(stage.get("deps"))}
+    all_sources = {str(read_yaml(PARAMS_FILE).get("source")), *sources}
+    listed = {dep for stage in stages for dep in _paths(stage.get("deps"))}
+    deps = {_with_source(dep, source) for dep in listed for source in all_sources}
+    deps |= {f"{PurePosixPath(source)}.dvc" for source in all_sources}
     read = [dep for dep in sorted(deps) if made.isdisjoint([PurePosixPath(dep), *PurePosixPath(dep).parents])]
     return [path for path in (*read, str(GRAPH_FILE)) if not Path(path).is_absolute()]
+
+
+def _with_source(dep: str, source: str) -> str:
+    return re.sub(r"\$\{\s*source\s*\}", lambda _: source, dep)
+
+
+def _sources(chosen: Mapping[str, Experiment]) -> list[str]:
+    return [str(one.overrides["source"]) for one in chosen.values() if "source" in one.overrides]
 
 
 def _paths(entries: list[Any] | None) -> list[str]:

@@ -4,18 +4,20 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
 from dvc.repo import Repo
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.csv_file import read_table
-from classifier.errors import UserError
+from classifier.errors import UserError, told
 from classifier.files import read_json
+from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE
 from tools.clean_room.content import md5
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
+from tools.review.lock_file import Recorded as Output
 from tools.review.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
 from tools.review.revisions import Held, Revision
 
@@ -29,6 +31,12 @@ class Model(BaseModel):
 
     num_parameters: int
     computed_with: dict[str, str | int]
+
+
+class _Added(BaseModel):
+    """Of a file that `dvc add` wrote, which has one output."""
+
+    outs: Annotated[list[Output], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,11 @@ def difference(held: Held, params: dict[str, Any], commit: str, passing_over: Co
                 return f"{name} was {_word(value)}" + (f", here {_word(params[name])}" if name in params else "")
     read = {path: digest for stage in lock.stages.values() for path, digest in stage.dep_hashes.items() if not lock.makes(path)}
     graph = str(GRAPH_FILE)
-    now = Revision(commit, commit).files([*read, graph])
-    if held.revision.files([graph]).get(graph) != now.get(graph):
+    now = Revision(commit[:7], commit)
+    committed = now.files([*read, *map(_pointer, read), graph])
+    if held.revision.files([graph]).get(graph) != committed.get(graph):
         return f"{graph} was another"
-    return next((f"{path} was another" for path, digest in read.items() if digest != _hash(path, now)), None)
+    return next((f"{path} was another" for path, digest in read.items() if digest != _hash(path, now, committed)), None)
 
 
 def _word(value: Any) -> str:
@@ -85,8 +94,24 @@ def _word(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def _hash(path: str, committed: dict[str, bytes]) -> str | None:
-    """Of what git does not hold, as one's own images, the hash of what lies there now."""
+def _hash(path: str, now: Revision, committed: dict[str, bytes]) -> str | None:
+    """As the commit has it, itself or by `dvc add`; of what it does not hold, as images elsewhere, of what lies there."""
     if path in committed:
         return hashlib.md5(committed[path], usedforsecurity=False).hexdigest()
+    if _pointer(path) in committed:
+        return _added(_pointer(path), now)
     return md5(Path(path)) if Path(path).exists() else None
+
+
+def _pointer(path: str) -> str:
+    """The file that `dvc add` writes for git to hold in place of `path`."""
+    return f"{PurePosixPath(path)}.dvc"
+
+
+def _added(pointer: str, now: Revision) -> str:
+    """The hash in a file of `dvc add`. Raises UserError for a damaged one."""
+    with now.unpacked([pointer]) as folder:
+        try:
+            return _Added.model_validate(read_yaml(folder / pointer)).outs[0].md5
+        except ValidationError as error:
+            raise UserError(f"{folder / pointer}: not as `dvc add` writes it: {told(error)}") from None

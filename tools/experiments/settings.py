@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from classifier.errors import UserError
@@ -32,7 +32,7 @@ def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
     Where a `.dvc` file stands for them, DVC gets them.
     """
     source, dataset = params["source"], params["dataset"]
-    if dataset not in OWN or (folder / f"{source}.dvc").is_file():
+    if dataset not in OWN or (folder / f"{PurePath(source)}.dvc").is_file():
         return None
     problem = next(source_problems(folder, source, dataset), None)
     if problem is None:
