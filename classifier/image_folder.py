@@ -147,7 +147,10 @@ def _take_splits(folder: Path, tree: _Tree, splits: dict[str, str], listing: Lis
         listing.notes.append(f"the pictures of {splits['val']} join those of {splits['train']}; val_fraction cuts validation")
     for split, name in splits.items():
         inside = tree.below(name)
-        listing.pictures += _classified(folder, inside, f"{name}/", "test" if split == "test" else "train")
+        pictures = _classified(folder, inside, f"{name}/", "test" if split == "test" else "train")
+        if not pictures and split != "train":  # or another split would silently stand in for it
+            raise UserError(f"{folder}: no picture in the folder {shown(name)}: add some or remove it")
+        listing.pictures += pictures
         _note_others([f"{name}/{path}" for path in inside.files], listing)
 
 
@@ -212,9 +215,10 @@ def _read_labels(path: Path) -> dict[int, tuple[str, str]]:
 def _refuse_bad_classes(folder: Path, tree: _Tree, listing: Listing) -> None:
     classes = listing.classes
     for name in classes:
-        if not is_printable(name) or len(name) > LONGEST_NAME:
+        if name != name.strip() or not is_printable(name) or len(name) > LONGEST_NAME:
             raise UserError(
-                f"{folder}: the class name {shown(name)} must be printable and of at most {LONGEST_NAME} characters"
+                f"{folder}: the class name {shown(name)} must be printable and of at most {LONGEST_NAME} characters, "
+                "without spaces at its ends"
             )
     empty = sorted({_normal(name) for name in _class_folders(folder, tree)} - set(classes))
     if empty and LABELS_FILE not in tree.files:
