@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from classifier.errors import UserError
+from classifier.model_file import ModelDescription, save_model
 from classifier.network_sizes import SMALLEST_IMAGE
 from classifier.networks import build_network
 from tests.pipeline import Repository
 from tools.check import problems
 from tools.review.revisions import Revision
 from tools.tensorboard.__main__ import main
+from tools.tensorboard.events import _add_model
 from tools.tensorboard.run import run_name
 
 HISTORY = "epoch,train_loss,train_accuracy,val_loss,val_accuracy\n1,2.25,0.125,2.5,0.25\n2,1e-05,1,3,0.5\n"
@@ -153,6 +156,30 @@ class TestWhatIsShown:
                 model = ImageClassifier(build_network(name, shape_CHW, 2, seed=0), [0.3], [0.3], precision).eval()
                 with SummaryWriter(str(tmp_path / name / precision)) as writer, pytest.warns(FutureWarning):
                     writer.add_graph(model, torch.zeros(1, *shape_CHW, dtype=torch.uint8))
+
+    def test_the_graph_of_a_network_of_torchvision_warns_of_nothing(self, tmp_path: Path) -> None:
+        """It branches by the size of the image, which torch's tracer remarks on."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        network, shape_CHW = "mobilenet_v3_small", (1, 16, 16)
+        described = ModelDescription(
+            dataset="digits",
+            classes=["0", "1"],
+            shape_CHW=shape_CHW,
+            mean=[0.3],
+            std=[0.3],
+            network=network,
+            precision="float32",
+            num_parameters=0,
+            kept_epoch=1,
+            computed_with={},
+        )
+        save_model(tmp_path / "models", build_network(network, shape_CHW, 2, seed=0).state_dict(), described)
+        with SummaryWriter(str(tmp_path / "run")) as writer, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            _add_model(writer, tmp_path)
+        (events,) = (tmp_path / "run").iterdir()
+        assert b"AdaptiveAvgPool2d" in events.read_bytes()
 
     def test_nothing_notices(self, here: Repository) -> None:
         before = here.git("status", "--porcelain")

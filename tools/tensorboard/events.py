@@ -99,6 +99,8 @@ def _add_model(writer: SummaryWriter, root: Path) -> None:
     model, description = load_model(root / "models")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit.trace, which add_graph calls, is to go some day
+        # And its remarks on branches: the graph is of one size of images.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         writer.add_graph(model, torch.zeros(1, *description.shape_CHW, dtype=torch.uint8))
     for name, tensor in model.network.state_dict().items():
         if tensor.is_floating_point():
