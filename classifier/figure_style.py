@@ -1,5 +1,6 @@
 """One look for every figure, and the same bytes every time: no settings of the user's, no clock or version in the file."""
 
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -48,3 +49,9 @@ def save_png(figure: Figure, path: Path) -> None:
     """Write `figure`, whole or not at all."""
     with replacing(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
+
+
+def isolated(name: str) -> str:
+    """`name` for a line that has more than it: words that run from right to left leave the order of the rest alone (UAX #9)."""
+    from_right = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if from_right else name

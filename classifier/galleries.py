@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from classifier.figure_style import VERMILION
+from classifier.figure_style import VERMILION, isolated
 
 SAMPLES_PER_CLASS = 10
 MOST_CLASSES = 20
@@ -55,7 +55,7 @@ def mistake_gallery(images_NCHW: NDArray[np.uint8], predictions: pd.DataFrame) -
     for axes, row in zip(all_axes, surest.itertuples(), strict=False):
         show_image(axes, images_NCHW[int(row[0])])
         axes.set_title(
-            f"{shortened(str(row.actual))}\n→ {shortened(str(row.predicted))} {row.confidence:.1%}",
+            f"{shortened(str(row.actual))}\n→ {isolated(shortened(str(row.predicted)))} {row.confidence:.1%}",
             fontsize=6.5,
             color=VERMILION,
         )

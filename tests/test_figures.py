@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from classifier.figure_style import save_png, styled
+from classifier.figure_style import isolated, save_png, styled
 from classifier.figures import class_bars, confusion_matrix, learning_curves
 from classifier.galleries import mistake_gallery, sample_grid
 
@@ -87,6 +87,27 @@ def test_the_gallery_shows_the_surest_mistakes_first() -> None:
     assert titles == ["cat\n→ emu 90.0%", "cat\n→ dog 60.0%", "dog\n→ cat 60.0%"]
     shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     np.testing.assert_array_equal(np.stack(shown), IMAGES_NCHW[[2, 1, 4], 0])
+
+
+def test_a_name_that_runs_from_right_to_left_stays_behind_the_arrow_and_before_its_figure(tmp_path: Path) -> None:
+    arabic = mistake_gallery(IMAGES_NCHW, PREDICTIONS.replace("emu", "قط"))
+    assert arabic.axes[0].get_title() == f"cat\n→ {isolated('قط')} 90.0%"
+    assert isolated("cat, 猫, é") == "cat, 猫, é"
+
+    def drawn(text: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """The columns from the first with ink to the last."""
+        figure = Figure(figsize=(3, 1))
+        figure.text(0.1, 0.5, text)
+        with styled():
+            save_png(figure, tmp_path / "text.png")
+        is_ink_HW = np.asarray(Image.open(tmp_path / "text.png").convert("L")) < 128
+        columns = np.flatnonzero(is_ink_HW.any(axis=0))
+        return is_ink_HW[:, columns[0] : columns[-1] + 1]
+
+    for name in ("قط", "חתול"):
+        line, arrow, figure = drawn(f"→ {isolated(name)} 90.0%"), drawn("→"), drawn("90.0%")
+        np.testing.assert_array_equal(line[:, : arrow.shape[1]], arrow)
+        np.testing.assert_array_equal(line[:, -figure.shape[1] :], figure)
 
 
 def test_no_mistakes_no_pictures() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from classifier.figure_style import isolated
 from tools.predict.predictor import Answer
 from tools.predict.wording import percent
 
@@ -31,7 +32,7 @@ def answer_grid(answered: Sequence[Answer]) -> Figure:
         else:
             axes.imshow(image_CHW.transpose(1, 2, 0), interpolation="nearest")
         name, probability = answer.top[0]
-        axes.set_title(f"{_short(answer.picture.path.name)}\n{_short(name)} {percent(probability)}", fontsize=6.5)
+        axes.set_title(f"{_short(answer.picture.path.name)}\n{isolated(_short(name))} {percent(probability)}", fontsize=6.5)
     return figure
 
 
