@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from classifier.arrays import write_split
-from classifier.figure_style import save_png, styled
+from classifier.figure_style import isolated, save_png, styled
 from tests.review_case import Case
 from tools.clean_room.content import md5
 from tools.review.__main__ import main
@@ -277,6 +278,11 @@ class TestPictures:
         assert rows == both.flips.lost.tolist()
         assert all(axes.get_title().split(": ")[1] == "dog\ndog →\ncat" for axes in shown)
         np.testing.assert_array_equal(shown[3].images[0].get_array(), images[rows[3], 0])
+        before, after = (replace(side, classes=["cat", "كلب", "emu"]) for side in (both.before, both.after))
+        with styled():
+            figure = flip_gallery(images, both.flips, before, after)
+        title = next(axes.get_title() for axes in figure.axes if axes.images)
+        assert title == f"{rows[0]}: {isolated('كلب')}\n{isolated('كلب')} →\ncat"
 
     def test_the_confusion_matrix_less_the_one_before(self, case: Case) -> None:
         case.results(ACTUAL, predictions(20))

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from classifier.blocks import Images
-from classifier.figure_style import BLUE, VERMILION
+from classifier.figure_style import BLUE, VERMILION, isolated
 from classifier.figures import MOST_ANNOTATED_CLASSES
 from classifier.galleries import shortened, show_image
 from tools.review.flips import Flips, surest_first
@@ -90,6 +90,6 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
             axes.axis("off")
         for axes, row in zip(all_axes, shown, strict=False):
             show_image(axes, images_NCHW[row])
-            was, now = (shortened(results.classes[results.predicted_N[row]]) for results in (before, after))
-            axes.set_title(f"{row}: {shortened(before.classes[before.actual_N[row]])}\n{was} →\n{now}", fontsize=6.5)
+            was, now = (isolated(shortened(results.classes[results.predicted_N[row]])) for results in (before, after))
+            axes.set_title(f"{row}: {isolated(shortened(before.classes[before.actual_N[row]]))}\n{was} →\n{now}", fontsize=6.5)
     return figure
