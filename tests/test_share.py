@@ -179,17 +179,21 @@ class TestFolder:
         share_tool.main(["push"])
         assert objects(storage) == whole
 
-    def test_other_bytes_of_the_same_length_do_not_come_in(self, project: Repository, clone: Clone, storage: Path) -> None:
+    @pytest.mark.parametrize("mode", [0o444, 0o644])
+    def test_other_bytes_of_the_same_length_do_not_come_in(
+        self, project: Repository, clone: Clone, storage: Path, mode: int
+    ) -> None:
+        """What may be written is checked by DVC there, deleted, and the list of its folder kept back."""
         path = object_path(storage, one_of(project, "data/csv"))
         whole = path.read_bytes()
         damage(path, whole[:-1] + b"?")
-        with pytest.raises(
-            UserError, match=rf"damaged there: 1 file of data/csv \({path}\); delete that there, then `make push`"
-        ):
+        path.chmod(mode)
+        with pytest.raises(UserError, match=rf"damaged there: 1 file of data/csv \({path}\); delete that there, then"):
             share_tool.main(["pull"])
         assert path.parent.name + path.name not in cached(clone)
         assert not (clone.root / "data/csv").exists()
-        damage(path, whole)
+        path.unlink(missing_ok=True)
+        path.write_bytes(whole)
         share_tool.main(["pull"])
         assert nothing_to_run(clone, project)
 
@@ -200,6 +204,20 @@ class TestFolder:
         told = r"remote storage \(.*/file\): \[Errno 20\] Not a directory: .*; check that the folder is there, may be written"
         with pytest.raises(UserError, match=told):
             share_tool.main([command])
+
+    @pytest.mark.parametrize("command", ["push", "pull", "status"])
+    def test_a_disk_that_is_not_mounted(self, project: Repository, storage: Path, tmp_path: Path, command: str) -> None:
+        """A push must not fill a folder of the same name on this machine's own disk."""
+        disk = tmp_path / "stick"
+        use(project, url=str(disk / "images"))
+        with pytest.raises(
+            UserError, match=rf"remote storage \({disk}/images\): {disk}: no such folder; mount the disk, correct"
+        ):
+            share_tool.main([command])
+        assert not disk.exists()
+        disk.mkdir()
+        share_tool.main(["push"])
+        assert objects(disk / "images") == named(project)
 
     def test_a_full_one_keeps_what_has_arrived(self, project: Repository, storage: Path, tmp_path: Path) -> None:
         """A limit on the size of a file stands in for the end of the disk."""

@@ -21,6 +21,7 @@ from dvc_data.hashfile.transfer import find_tree_by_obj_id
 from classifier.errors import UserError, told
 
 NO_REMOTE = "DVC has no default remote; `dvc remote add --default storage /path/to/folder` sets one (docs/sharing.md)"
+NO_FOLDER = "no such folder; mount the disk, correct the address, or make the folder (docs/sharing.md)"
 ADVICE = {"local": "check that the folder is there, may be written and has space"}
 OTHER_ADVICE = "check address, network, credentials and rights (docs/sharing.md)"
 _PASSWORD = re.compile(r"//[^/@\s]*@")
@@ -89,7 +90,7 @@ class Storage:
 
 @contextmanager
 def opened(name: str | None) -> Iterator[Storage]:
-    """The remote `name`, or the default one. Raises UserError if there is none, or nothing to share."""
+    """The remote `name`, or the default one. Raises UserError if there is none, it is not mounted, or nothing to share."""
     try:
         with Repo() as repo:
             name = name or repo.config["core"].get("remote")
@@ -97,12 +98,20 @@ def opened(name: str | None) -> Iterator[Storage]:
                 raise UserError(NO_REMOTE)
             settings = repo.config["remote"].get(name.lower(), {})
             storage = Storage(repo, repo.cloud.get_remote(name), settings.get("url", ""))
+            _refuse_no_disk(storage)
             storage.outs.update(_named_by_lock(storage))
             yield storage
     except ImportError as error:
         raise UserError(f"remote {name}: {told(error)}; `make push` and `make pull` install it for S3 and SSH") from error
     except (ConfigError, NoRemoteError, NotDvcRepoError) as error:
         raise UserError(f"remote {name}: {without_password(told(error))}; `dvc remote list` shows what there is") from error
+
+
+def _refuse_no_disk(storage: Storage) -> None:
+    """Raise UserError where not even the folder above a folder is there: DVC would make both, on the disk of this machine."""
+    above = Path(storage.remote.path).parent
+    if storage.odb.fs.protocol == "local" and not above.exists():
+        raise UserError(f"{storage}: {above}: {NO_FOLDER}")
 
 
 def _named_by_lock(storage: Storage) -> dict[str, str]:

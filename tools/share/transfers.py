@@ -40,7 +40,7 @@ def pull(storage: Storage) -> str:
     lacking = storage.outs.keys() - storage.sizes_here().keys()
     _refuse_absent(storage, lacking - storage.sizes(lacking).keys(), "nothing was fetched; ")
     storage.transfer(lacking, back=True)
-    if damaged := sorted(lacking - storage.sizes_here().keys()):
+    if damaged := _damaged(lacking - storage.sizes_here().keys()):
         paths = ", ".join(storage.odb.oid_to_path(md5) for md5 in damaged[:MOST_NAMED])
         raise UserError(
             f"{storage}: damaged there: {_files(damaged)} of {storage.names(damaged)} "
@@ -51,6 +51,12 @@ def pull(storage: Storage) -> str:
     except DvcException as error:
         raise UserError(f"fetched into DVC's cache, but not brought into the workspace: {reason_of(error)}") from error
     return f"{storage}: {_files(lacking)} fetched; the workspace has all that dvc.lock names"
+
+
+def _damaged(absent: set[str]) -> list[str]:
+    """Which of those that did not come are to blame: DVC may keep back the list of a folder that lacks one."""
+    files = {md5 for md5 in absent if not md5.endswith(".dir")}
+    return sorted(files or absent)
 
 
 def status(storage: Storage) -> str:
