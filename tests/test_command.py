@@ -35,6 +35,8 @@ def running(body: str, folder: Path, options: str = "") -> "subprocess.Popen[byt
     [
         ("print('猫')", 0, "猫\n", ""),
         ("return 3", 3, "", ""),
+        (r"print('caf\udce9')", 0, "caf\\udce9\n", ""),
+        (r"raise UserError('\x1b[2J\udce9')", 1, "", "error: \\x1b[2J\\udce9\n"),
         ("raise UserError('a.txt: needs\\n b')", 1, "", "error: a.txt: needs b\n"),
         ("open('gone.txt')", 1, "", "error: gone.txt: No such file or directory\n"),
         ("raise KeyboardInterrupt", 130, "", ""),

@@ -1,5 +1,6 @@
 """The report of known pairs: verdicts, sentences, Markdown as a real parser reads it, JSON, the exit status, the page."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from classifier.arrays import write_split
+from classifier.errors import UserError
 from classifier.figure_style import isolated, save_png, styled
 from tests.review_case import Case
 from tools.clean_room.content import md5
@@ -240,6 +242,22 @@ def test_names_that_are_markup_stay_text(case: Case, capsys: pytest.CaptureFixtu
     assert "<b " not in page and "<i>" not in page
 
 
+def test_what_a_terminal_would_obey_is_written_out(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    r"""Colours, turned writing, and half a character, which YAML may have: `"\ud800"`."""
+    case.results(ACTUAL, predictions(20), momentum="\x1b[31mred \u202e \ud800")
+    assert rows_of(printed(capsys, "--html", "page.html"), "what changed")[0][2] == r"\x1b[31mred \u202e \ud800"
+    assert r"<bdi>\x1b[31mred \u202e \ud800</bdi>" in (case.root / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_in_place_of_a_folder_is_refused(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in (case.root / "plots", Path("/")):
+        with pytest.raises(
+            UserError, match=f"^--html {folder}: needs the name of a file, and this is a folder; name a file in it$"
+        ):
+            main(["--html", str(folder)])
+    assert capsys.readouterr().out == ""
+
+
 def test_json_holds_every_figure(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.results(ACTUAL, predictions(20), lr=0.5)
     document = json.loads(printed(capsys, "--json"))
@@ -291,6 +309,28 @@ class TestPictures:
             figure = confusion_change(both.before, both.after)
         np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[0, 0, 0], [-20, -20, 0], [0, 0, 0]])
         assert [text.get_text() for text in figure.axes[0].texts] == ["+20", "−20"]
+
+    @pytest.mark.filterwarnings("error")
+    def test_long_names_leave_the_matrix_its_room(self, case: Case, tmp_path: Path) -> None:
+        names = ["a" * 100, "b" * 100, "c" * 25]
+        case.results(ACTUAL, predictions(20), classes=names)
+        results = compared("workspace").after
+        with styled():
+            figure = confusion_change(results, results)
+            save_png(figure, tmp_path / "picture.png")
+        labels = [[text.get_text() for text in axis.get_ticklabels()] for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis)]
+        assert labels == [["a" * 24 + "…", "b" * 24 + "…", "c" * 25]] * 2
+        matrix, whole = figure.axes[0].get_tightbbox(), figure.bbox
+        assert matrix is not None and whole.x0 <= matrix.x0 and matrix.x1 <= whole.x1 and whole.y0 <= matrix.y0
+
+    def test_ticks_of_a_single_epoch(self, case: Case) -> None:
+        results = compared("workspace").after
+        once = dataclasses.replace(results, history=results.history[:1])
+        with styled():
+            figure = overlaid_curves(once, once)
+            figure.canvas.draw()
+        low, high = figure.axes[0].get_xlim()
+        assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == [1]
 
     def test_both_curves(self, case: Case) -> None:
         case.write("plots/history.csv", "epoch,train_loss,train_accuracy,val_loss,val_accuracy\n1,3,0.1,4,0.2\n")

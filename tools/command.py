@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from classifier.errors import UserError
 from stages.runner import one_line
+from tools.visible import visible
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -20,10 +21,11 @@ def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False
 
     `tidy_when_ended` is for a tool that has something to put away: SIGTERM and SIGHUP then unwind it, where it would else stop
     at once.
-    Texts go to the standard output in UTF-8, whatever the locale: class names may be of any script.
+    Texts go to the standard output in UTF-8, whatever the locale: class names may be of any script. Half a character, as YAML
+    and the names of files may have one, goes there as its code.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     if tidy_when_ended:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
@@ -38,7 +40,7 @@ def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(PIPE_CLOSED)
     except (UserError, OSError) as error:
-        sys.exit(f"error: {one_line(error)}")
+        sys.exit(f"error: {visible(one_line(error))}")
 
 
 def _unwind(number: int, frame: object) -> None:

@@ -13,6 +13,7 @@ from tools.command import run_command
 from tools.report.page import as_page
 from tools.report.run import read_run
 from tools.review.wording import stale_stages
+from tools.visible import visible
 
 REPORT = Path("report.html")
 
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     if output.is_dir():
         raise UserError(f"{output}: needs the name of a file, and this is a folder; name a file in it")
     run = read_run()
-    write_text(output, as_page(run))
+    write_text(output, visible(as_page(run)))
     for line in [*stale_stages("this folder", run.stale), *run.missing]:
         print(line, file=sys.stderr)
     print(f"{output}: {output.stat().st_size / 2**20:.2f} MiB; open it in a browser")

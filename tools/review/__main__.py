@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from classifier.errors import UserError
 from classifier.files import write_text
 from tools.command import run_command
 from tools.review.document import as_json
@@ -17,6 +18,7 @@ from tools.review.page import as_page
 from tools.review.review import Review, review
 from tools.review.revisions import WORKSPACE, find_revision
 from tools.review.verdicts import ACCURACY, TESTED, WORSE, regression
+from tools.visible import visible
 
 FAILED = 3
 
@@ -24,9 +26,11 @@ FAILED = 3
 def main(arguments: list[str] | None = None) -> int:
     """Review, print, and return the exit status."""
     options = _options(arguments)
+    if options.html and options.html.is_dir():
+        raise UserError(f"--html {options.html}: needs the name of a file, and this is a folder; name a file in it")
     compared = review(find_revision(options.base), find_revision(options.head))
     links = _draw(compared, options) if options.pictures or options.html else []
-    print(as_json(compared) if options.json else as_markdown(compared, links), end="\n" if options.json else "")
+    print(as_json(compared) if options.json else visible(as_markdown(compared, links)), end="\n" if options.json else "")
     return _status(compared, options) if options.fail_on else 0
 
 
@@ -41,7 +45,7 @@ def _draw(compared: Review, options: argparse.Namespace) -> list[str]:
             print(missing, file=sys.stderr)
         if options.html:
             pictures = {CAPTIONS[name]: (folder / name).read_bytes() for name in names}
-            write_text(options.html, as_page(compared, pictures, missing))
+            write_text(options.html, visible(as_page(compared, pictures, missing)))
     return [(options.pictures / name).as_posix() for name in names] if options.pictures else []
 
 

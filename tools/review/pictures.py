@@ -23,6 +23,9 @@ from tools.review.results import Results
 IMAGES_PER_ROW = 8
 MOST_IMAGES = 24
 """Of each direction."""
+LONGEST_NAME, SHORT_NAME = 25, 12
+"""Characters of a class name beside the matrix: longer ones are cut; above the second, the picture grows with the name."""
+INCHES_PER_LETTER = 0.09
 _WORSE_TO_BETTER = LinearSegmentedColormap.from_list("worse to better", [VERMILION, "white", BLUE])
 
 
@@ -33,7 +36,7 @@ def overlaid_curves(before: Results, after: Results) -> Figure:
     for measure, unit in (("loss", "cross-entropy (nats)"), ("accuracy", "share of images classified right")):
         for results, line, when in ((before, "--", "before"), (after, "-", "after")):
             _curves(axes_of[measure], results.history, measure, line, when)
-        axes_of[measure].xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes_of[measure].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes_of[measure].set(title=measure.capitalize(), xlabel="epoch", ylabel=unit)
     axes_of["loss"].legend()
     return figure
@@ -51,13 +54,15 @@ def confusion_change(before: Results, after: Results) -> Figure:
     change_KK = _confusion(after) - _confusion(before)
     better_KK = np.where(np.eye(len(change_KK), dtype=bool), change_KK, -change_KK)
     num_classes, most = len(change_KK), max(1, int(np.abs(change_KK).max()))
+    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in after.classes]
     side = min(max(4.5, 0.55 * num_classes + 2.2), 14.0)
-    figure = Figure(figsize=(side + 0.4, side))
+    room = INCHES_PER_LETTER * max(0, max(map(len, names)) - SHORT_NAME)
+    figure = Figure(figsize=(side + room + 0.4, side + room))
     axes = figure.subplots()
     axes.imshow(better_KK, cmap=_WORSE_TO_BETTER, vmin=-most, vmax=most)
     axes.grid(visible=False)
-    axes.set_xticks(range(num_classes), after.classes, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(num_classes), after.classes)
+    axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(num_classes), names)
     axes.set(title="Test images after less before: blue is better", xlabel="predicted", ylabel="actual")
     if num_classes <= MOST_ANNOTATED_CLASSES:
         for (row, column), change in np.ndenumerate(change_KK):
