@@ -148,7 +148,11 @@ DAMAGES = [
     (edit_json(TEST, test_accuracy=0.5), "test.json: test_accuracy is 0.5, but 1 by predictions.csv"),
     (edit_json(TEST, more=1), "metrics/test.json: is not the file that dvc.lock records; run `dvc repro`, and commit both"),
     (write(LOCK, "stages: {"), "dvc.lock: not readable as YAML"),
-    (write(LOCK, "<<<<<<< HEAD\nstages: {}\n=======\n"), "dvc.lock: not readable as YAML"),
+    (
+        write(LOCK, "<<<<<<< HEAD\nstages: {}\n=======\n"),
+        r"dvc\.lock: has merge conflicts; docs/merging\.md says how to end them$",
+    ),
+    (write(TEST, "<<<<<<< HEAD\n{}\n=======\n"), r"metrics/test\.json: has merge conflicts; docs/merging\.md"),
     (write(LOCK, "stages: []"), "dvc.lock: stages: Input should be .* dictionary, got .*; run `dvc repro`"),
     (write(LOCK, "schema: '2.0'"), "dvc.lock: stages: Field required"),
     (write(LOCK, "stages: {}"), "dvc.lock: needs a stage evaluate that reads data/dataset/test"),

@@ -65,7 +65,7 @@ class Lock(BaseModel):
 
 
 def read_lock(path: Path) -> Lock:
-    """Read and validate the file. Raises UserError for one that is missing, damaged, or has merge conflicts."""
+    """Read and validate the file. Raises UserError for one that is missing or damaged."""
     try:
         return Lock.model_validate(read_yaml(path))
     except ValidationError as error:

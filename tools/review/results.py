@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, RootModel, ValidatorFunctionWrapHandler,
 from classifier.csv_file import read_table
 from classifier.errors import UserError, shown
 from classifier.files import read_json
+from tools.lock_file import CONFLICTS, has_conflicts
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
 from tools.review.revisions import Revision
 from tools.review.statistics import macro_f1
@@ -76,6 +77,8 @@ def read_results(revision: Revision) -> Results:
         for path in (LOCK_FILE, *RESULTS):
             if not (folder / path).is_file():
                 raise UserError(f"{revision.name}: has no {path}; run `dvc repro` there and commit its results")
+            if has_conflicts((folder / path).read_bytes()):
+                raise UserError(f"{folder / path}: {CONFLICTS}")
         results = _read(revision, folder)
         _refuse_misfits(results, folder)
         _refuse_unrecorded(results.lock, folder)
