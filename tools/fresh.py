@@ -9,9 +9,10 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.errors import UserError, shown
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, load_graph
 from tools.command import run_command
@@ -19,6 +20,7 @@ from tools.lock_file import CONFLICTS, has_conflicts
 from tools.review.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
 from tools.review.revisions import WORKSPACE, Revision, find_revision
 from tools.review.staleness import stale_inputs
+from tools.visible import visible
 
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
 _OUTPUTS = ("outs", "metrics", "plots")
@@ -49,7 +51,17 @@ def _read(revision: Revision) -> tuple[Graph, Lock]:
             raise UserError(f"{folder / LOCK_FILE}: no such file; {MEND}")
         params = read_yaml(folder / PARAMS_FILE)
         graph = {name: _filled(stage, params) for name, stage in load_graph(folder / GRAPH_FILE).items()}
+        _refuse_no_lists(graph, folder)
         return graph, read_lock(folder / LOCK_FILE)
+
+
+def _refuse_no_lists(graph: Graph, folder: Path) -> None:
+    """Raise UserError unless params, dependencies and outputs are lists of names, some with options."""
+    for name, stage in graph.items():
+        for key in ("params", "deps", *_OUTPUTS):
+            entries = stage.get(key, [])
+            if not isinstance(entries, list) or not all(isinstance(path, str) for path in _paths(entries)):
+                raise UserError(f"{folder / GRAPH_FILE}: stages.{name}.{key}: needs a list of names, got {shown(entries)}")
 
 
 def _filled(value: Any, params: dict[str, Any]) -> Any:
@@ -84,7 +96,12 @@ def _others_outputs(declared: dict[str, Any], lock: Lock, name: str) -> Iterator
 def _other_results(revision: Revision, graph: Graph, lock: Lock) -> Iterator[str]:
     """Files of results in git that are not those that dvc.lock records."""
     entries = [entry for stage in graph.values() for key in _OUTPUTS for entry in stage.get(key, []) if isinstance(entry, dict)]
-    paths = [path for entry in entries for path, options in entry.items() if options and options.get("cache") is False]
+    paths = [
+        path
+        for entry in entries
+        for path, options in entry.items()
+        if isinstance(options, dict) and options.get("cache") is False
+    ]
     files = revision.files(paths)
     for path in paths:
         if path not in lock.out_hashes:
@@ -105,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.fresh", description=(__doc__ or "").partition("?")[0] + "?")
     parser.add_argument("revision", nargs="?", default=WORKSPACE, help="commit, branch, tag, or `workspace` (the default)")
     lines = stale_lines(find_revision(parser.parse_args(arguments).revision))
-    print("\n".join(lines), file=sys.stderr, end="\n" if lines else "")
+    print("\n".join(map(visible, lines)), file=sys.stderr, end="\n" if lines else "")
     if not lines:
         print(f"{LOCK_FILE} is fresh: it is about the params, code and files that are here")
     return 1 if lines else 0
