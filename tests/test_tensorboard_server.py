@@ -131,7 +131,9 @@ def test_a_run_that_goes_on_is_followed_and_ctrl_c_ends_all(folder: Path, start:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_kill_ends_the_server_too(folder: Path, start: Callable[..., Tool], number: signal.Signals) -> None:
     grow(2)
+    here = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup children would ignore it
     tool = start("--port", "0")
+    signal.signal(signal.SIGHUP, here)
     address = tool.address()
     wait_for(lambda: losses(address) == [[1, 2.25], [2, 1.5]])
     assert tool.end(number, group=False) == 128 + number
