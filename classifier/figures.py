@@ -26,7 +26,7 @@ def _curves(axes: Axes, history: pd.DataFrame, kept_epoch: int, measure: str, un
         if f"{split}_{measure}" in history:
             axes.plot(history["epoch"], history[f"{split}_{measure}"], color=colour, marker="o", markersize=3, label=label)
     axes.axvline(kept_epoch, color=GREY, linestyle=":", label=f"kept: epoch {kept_epoch}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set(title=measure.capitalize(), xlabel="epoch", ylabel=unit)
     axes.legend()
 

@@ -50,6 +50,12 @@ def test_without_validation_there_is_one_curve() -> None:
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["training", "kept: epoch 3"]
 
 
+def test_a_single_epoch_is_marked_by_its_whole_number() -> None:
+    (axes, _) = learning_curves(HISTORY[:1], kept_epoch=1).axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
 def test_the_confusion_matrix_worked_by_hand() -> None:
     figure = confusion_matrix(PREDICTIONS, CLASSES)
     shares = figure.axes[0].images[0].get_array()
