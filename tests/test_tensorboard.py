@@ -166,6 +166,7 @@ class TestWhatIsShown:
             dataset="digits",
             classes=["0", "1"],
             shape_CHW=shape_CHW,
+            mirrored=False,
             mean=[0.3],
             std=[0.3],
             network=network,
