@@ -15,24 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.made_up import made_up_training, params_of_one_epoch
 from benchmarks.record import ROOT, circumstances, page_head, spread
 from classifier.compute import set_up_compute
-from classifier.dataset import ImageDataset
 from classifier.files import write_json, write_text
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
-from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams, resolve_augment
-from classifier.precision import resolve_precision
-from classifier.progress import Result
 from classifier.resume import ResumePoint
-from classifier.training import Trainee, fit
 
 NUM_TRAIN = 54_000
 """Training images of Fashion-MNIST when a tenth of them is kept for validation."""
-SHAPE_CHW = (1, 28, 28)
-NUM_CLASSES = 10
-MIRRORED = True
 WANTED_PERCENT = 2.0
 PACKAGES = ("torch", "safetensors")
 
@@ -53,29 +43,17 @@ def main() -> None:
 
 
 def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
-    params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
-    params = params.model_copy(update={"epochs": 1, "augment": resolve_augment(params.augment, MIRRORED)})
+    params = params_of_one_epoch()
     device = set_up_compute(params.device, params.threads)
-    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
-    precision = resolve_precision(params.precision, params.network, device)
-    trainee = Trainee(ImageClassifier(network, [0.3], [0.35], precision).to(device), params, device)
-    rng = np.random.default_rng(0)
     num_images = num_steps * params.batch_size
-    images_NCHW = rng.integers(0, 256, (num_images, *SHAPE_CHW), dtype=np.uint8)
-    train_set = ImageDataset(images_NCHW, rng.integers(0, NUM_CLASSES, num_images))
-    no_validation = ImageDataset(images_NCHW[:0], np.zeros(0, dtype=np.int64))
-    results: list[Result] = []
-
-    def train() -> None:
-        results.append(fit(trainee, train_set, no_validation, params, device, lambda result: None))
-
-    train()  # the first steps set up the kernels
+    trainee, train = made_up_training(params, device, num_images)
+    result = train()  # the first steps set up the kernels
     epochs = [seconds * NUM_TRAIN / num_images for seconds in _timed(train, repeats)]
     state_folder = ROOT / ".dvc/tmp"
     state_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=state_folder) as folder:
         point = ResumePoint(Path(folder) / "state.safetensors")
-        saves = _timed(lambda: point.save(trainee, results[-1]), num_saves)
+        saves = _timed(lambda: point.save(trainee, result), num_saves)
         restores = _timed(lambda: point.restore(trainee), num_saves)
         size = point.path.stat().st_size
     return {

@@ -10,28 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.record import ROOT
+from benchmarks.made_up import made_up_training, params_of_one_epoch
 from classifier.augmentations import Augmentations
 from classifier.batches import Batches
 from classifier.compute import set_up_compute
-from classifier.dataset import ImageDataset
 from classifier.files import write_json
-from classifier.global_batch_norm import with_global_batch_norms
-from classifier.model import ImageClassifier
-from classifier.networks import build_network, count_parameters
-from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams, resolve_augment
-from classifier.precision import parameter_dtype, resolve_precision
-from classifier.training import Trainee, fit
+from classifier.networks import count_parameters
+from classifier.precision import parameter_dtype
 from classifier.world import World, joined
 
-SHAPE_CHW = (1, 28, 28)
-NUM_CLASSES = 10
-MIRRORED = True
 Returned = TypeVar("Returned")
 
 SPENT: defaultdict[str, float] = defaultdict(float)
@@ -80,23 +70,9 @@ def _note(values: Tensor) -> None:
 
 def measure(world: World, num_steps: int, repeats: int, threads: int) -> dict[str, Any]:
     """Milliseconds a step, a list of one a repeat, by what they were spent on."""
-    params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
-    augment = resolve_augment(params.augment, MIRRORED)
-    params = params.model_copy(update={"epochs": 1, "min_steps": 0, "threads": threads, "augment": augment})
+    params = params_of_one_epoch(threads=threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
-    with_global_batch_norms(network, world)
-    precision = resolve_precision(params.precision, params.network, device)
-    trainee = Trainee(ImageClassifier(network, [0.3], [0.35], precision).to(device), params, device)
-    rng = np.random.default_rng(0)
-    num_images = num_steps * params.batch_size
-    images_NCHW = rng.integers(0, 256, (num_images, *SHAPE_CHW), dtype=np.uint8)
-    train_set = ImageDataset(images_NCHW, rng.integers(0, NUM_CLASSES, num_images))
-    no_validation = ImageDataset(images_NCHW[:0], np.zeros(0, dtype=np.int64))
-
-    def train() -> None:
-        fit(trainee, train_set, no_validation, params, device, lambda result: None, world=world)
-
+    trainee, train = made_up_training(params, device, num_steps * params.batch_size, world)
     train()  # the first steps set up the kernels
     rows: dict[str, list[float]] = {"compute": [], "messages": [], "input": [], "step": []}
     for _ in range(repeats):
@@ -110,8 +86,8 @@ def measure(world: World, num_steps: int, repeats: int, threads: int) -> dict[st
         "optimizer": params.optimizer,
         "batch_size": params.batch_size,
         "device": device.type,
-        "parameters": count_parameters(network),
-        "bytes_a_parameter": parameter_dtype(precision).itemsize,
+        "parameters": count_parameters(trainee.model.network),
+        "bytes_a_parameter": parameter_dtype(trainee.model.precision).itemsize,
         "messages_a_step": round(SPENT["sent"] / num_steps),
         "bytes_a_step": round(SPENT["bytes"] / num_steps),
         "threads": threads,

@@ -62,9 +62,9 @@ def mistake_gallery(images_NCHW: NDArray[np.uint8], predictions: pd.DataFrame) -
     return figure
 
 
-def shortened(name: str) -> str:
-    """A class name that leaves its neighbour's title room."""
-    return name if len(name) <= 14 else f"{name[:13]}…"
+def shortened(name: str, longest: int = 14) -> str:
+    """A name of `longest` characters at most, which leaves its neighbour room."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def show_image(axes: Axes, image_CHW: NDArray[np.uint8]) -> None:

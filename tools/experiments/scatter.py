@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from classifier.errors import UserError
 from classifier.figure_style import BLUE, GREY, save_png, styled
+from classifier.galleries import shortened
 from tools.experiments.costs import WHY_UNKNOWN, Cost, costs
 from tools.experiments.ranking import Comparison, Ranked
 from tools.experiments.telling import count
@@ -105,7 +106,7 @@ def setting_name(runs: Sequence[Ranked]) -> str:
     names = [one.candidate.names[0] for one in runs]
     seedless = {re.sub(r"-seed[0-9]+$", "", name) for name in names}
     name = seedless.pop() if len(names) > 1 and len(seedless) == 1 else names[0]
-    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    short = shortened(name, LONGEST_NAME)
     return short if len(names) == 1 else f"{short} ({count(len(names), 'run')})"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from classifier.figure_style import isolated
+from classifier.galleries import shortened
 from tools.predict.predictor import Answer
 from tools.predict.wording import percent
 
@@ -39,4 +40,4 @@ def answer_grid(answered: Sequence[Answer]) -> Figure:
 def _short(name: str) -> str:
     """A name that leaves its neighbour's room; what no font can draw as a question mark."""
     drawable = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return drawable if len(drawable) <= LONGEST_TITLE else f"{drawable[: LONGEST_TITLE - 1]}…"
+    return shortened(drawable, LONGEST_TITLE)

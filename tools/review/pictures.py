@@ -54,7 +54,7 @@ def confusion_change(before: Results, after: Results) -> Figure:
     change_KK = _confusion(after) - _confusion(before)
     better_KK = np.where(np.eye(len(change_KK), dtype=bool), change_KK, -change_KK)
     num_classes, most = len(change_KK), max(1, int(np.abs(change_KK).max()))
-    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in after.classes]
+    names = [shortened(name, LONGEST_NAME) for name in after.classes]
     side = min(max(4.5, 0.55 * num_classes + 2.2), 14.0)
     room = INCHES_PER_LETTER * max(0, max(map(len, names)) - SHORT_NAME)
     figure = Figure(figsize=(side + room + 0.4, side + room))
