@@ -6,16 +6,18 @@ from collections.abc import Sequence
 import torch
 
 from classifier.errors import UserError
+from classifier.freed_memory import keep_freed_memory
 from classifier.precision import bfloat16_instructions
 
 
 def set_up_compute(device: str, threads: int) -> torch.device:
     """Return the device asked for ("auto": CUDA, then MPS, then the CPU) with `threads` CPU threads.
 
-    Raises UserError when the device is not there.
+    The C library is told to keep freed memory: every step needs the same again. Raises UserError when the device is not there.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
+    keep_freed_memory()
     # The same flag as torch.use_deterministic_algorithms(True), which also imports the compiler: 0.7 s.
     torch.set_deterministic_debug_mode("error")
     # Filling fresh memory is a debugging aid of the deterministic mode; our kernels write before they read.

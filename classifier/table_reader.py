@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from classifier.blocks import Block, Images
 from classifier.errors import UserError
+from classifier.freed_memory import keep_freed_memory
 from classifier.table import column_names
 from classifier.table_cells import label_texts, parse_lines
 
@@ -44,22 +45,13 @@ def read_rows(path: Path, names: list[str], labels: dict[bytes, int], block_byte
     num_pixels = len(names) - 1
     row_bytes = max(LABEL_BYTES, *map(len, labels)) + num_pixels * PIXEL_BYTES + len("\r\n")
     first_line = 2
-    _keep_freed_memory()
+    keep_freed_memory()
     with path.open("rb") as file:
         _check_header(path, file.readline(2 * len(",".join(names).encode()) + len(BOM_UTF8)), names)
         for text in _whole_lines(file, max(block_bytes, row_bytes)):
             block = _parse_fast(text, num_pixels, labels) or parse_lines(path, text, first_line, names, labels)
             first_line += len(block[1])
             yield block
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library, where it is glibc, keep the memory of freed arrays for the next ones.
-
-    At first it returns all of it to the system, and to be given it back page by page takes longer than the parsing. It learns
-    from the largest array freed so far, up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD): one is enough, and it is never touched.
-    """
-    np.empty(24 * 2**20, dtype=np.uint8)
 
 
 def _check_header(path: Path, line: bytes, names: list[str]) -> None:
