@@ -42,6 +42,7 @@ def test_the_published_counts_for_28x28() -> None:
         "mnist_cnn": 3_761_034,
         "cifar_cnn": 115_306,
         "pyramid": 1_165_632,
+        "half_pyramid": 2 * 32 + 9 * (32 * 32 * 2 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128) + 2 * 2 * (32 + 64 + 128) + 1280,
     }
 
 
