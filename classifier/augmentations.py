@@ -14,6 +14,7 @@ from classifier.randomness import generator
 
 NUM_DRAWS = {"crop": 2, "shift": 2, "flip": 1, "cutout": 2}
 """Augmentation to the number of draws that an image needs for it, in the order in which they are applied."""
+CUTMIX = "cutmix"
 SHIFT = 1
 """Pixels, at most."""
 CROP_PADDING_SHARE = 1 / 8
@@ -25,11 +26,12 @@ CUTOUT_SHARE = 1 / 3
 class Augmentations:
     """The augmentations of one epoch, applied in the order: crop or shift, flip, cutout.
 
-    `names` are of NUM_DRAWS: "auto" must have been resolved. Raises ValueError for others.
+    `names` are of NUM_DRAWS, or "cutmix", which classifier/cutmix.py does after these: "auto" must have been resolved. Raises
+    ValueError for others.
     """
 
     def __init__(self, names: Sequence[str], num_images: int, seed: int, epoch: int, device: torch.device) -> None:
-        if unknown := set(names) - NUM_DRAWS.keys():
+        if unknown := set(names) - NUM_DRAWS.keys() - {CUTMIX}:
             raise ValueError(f"augmentations must be of {', '.join(NUM_DRAWS)}, got {sorted(unknown)}")
         self.draws = {name: _draws(name, num_images, seed, epoch).to(device) for name in NUM_DRAWS if name in names}
 
@@ -66,8 +68,8 @@ def cutout(images_NCHW: Tensor, draws_N2: Tensor) -> Tensor:
     """Set a square around a random pixel to 0; it may reach over the edge (DeVries & Taylor 2017)."""
     _, _, height, width = images_NCHW.shape
     side = max(1, round(min(height, width) * CUTOUT_SHARE))
-    rows_NH = _inside(draws_N2[:, 0], height, side)
-    columns_NW = _inside(draws_N2[:, 1], width, side)
+    rows_NH = inside(draws_N2[:, 0], height, side)
+    columns_NW = inside(draws_N2[:, 1], width, side)
     return images_NCHW.masked_fill((rows_NH[:, :, None] & columns_NW[:, None, :])[:, None], 0)
 
 
@@ -82,8 +84,8 @@ def _moved(images_NCHW: Tensor, draws_N2: Tensor, most: int) -> Tensor:
     return moved_NHWC.permute(0, 3, 1, 2)
 
 
-def _inside(draws_N: Tensor, length: int, side: int) -> Tensor:
-    """Whether each position of an axis lies in the piece of `side` around the drawn one."""
+def inside(draws_N: Tensor, length: int, side: int | Tensor) -> Tensor:
+    """Whether each position of an axis of `length` lies in the piece around the drawn one; `side` may be one each, (N, 1)."""
     centres_N1 = (draws_N * length).long()[:, None]
     positions = torch.arange(length, device=draws_N.device)
     return (positions >= centres_N1 - side // 2) & (positions < centres_N1 - side // 2 + side)

@@ -25,13 +25,13 @@ class Gradients:
         self.parameters = list(parameters)
         self.world = world
 
-    def __call__(self, logits_NK: Tensor, labels_N: Tensor) -> None:
-        """Go backward from the scores, and exchange what each process found."""
-        self.loss(logits_NK, labels_N).backward()
+    def __call__(self, logits_NK: Tensor, targets: Tensor) -> None:
+        """Go backward from the scores, and exchange what each process found. `targets` are labels_N or probabilities_NK."""
+        self.loss(logits_NK, targets).backward()
         if self.world.size > 1:
             _make_global(
                 [parameter.grad for parameter in self.parameters if parameter.grad is not None],
-                batch_weight(labels_N, self.weights_K),
+                batch_weight(targets, self.weights_K),
                 self.world,
             )
 

@@ -15,7 +15,7 @@ from classifier.params.train import TrainParams
 
 Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of logits_NK and labels_N, their mean over the batch, or their sum."""
+"""Of logits_NK and labels_N, or probabilities_NK in their place, the mean over the batch, or the sum."""
 
 
 def build_loss(params: TrainParams, weights_K: Tensor | None, reduction: Reduction = "mean") -> Loss:
@@ -36,12 +36,19 @@ def batch_weight(labels_N: Tensor, weights_K: Tensor | None) -> Tensor:
     return weights_K[labels_N].double().sum()
 
 
-def half_squared_error(logits_NK: Tensor, labels_N: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """½ Σ_k (onehot_k - softmax_k)², the Brier score (1950) by half, 0 to 1; mean over the batch, or sum."""
-    classes_K = torch.arange(logits_NK.shape[1], device=labels_N.device)
-    onehot_NK = labels_N[:, None] == classes_K  # torch's one_hot looks at the labels' values, which waits for the device
-    error_N = (onehot_NK.to(logits_NK.dtype) - logits_NK.softmax(dim=1)).square().sum(dim=1)
+def half_squared_error(logits_NK: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """½ Σ_k (target_k - softmax_k)², the Brier score (1950) by half, 0 to 1; mean over the batch, or sum.
+
+    `targets` are labels_N, or probabilities_NK.
+    """
+    targets_NK = targets if targets.is_floating_point() else one_hot(targets, logits_NK.shape[1])
+    error_N = (targets_NK.to(logits_NK.dtype) - logits_NK.softmax(dim=1)).square().sum(dim=1)
     return (error_N.mean() if reduction == "mean" else error_N.sum()) / 2
+
+
+def one_hot(labels_N: Tensor, num_classes: int) -> Tensor:
+    """1.0 for the class of each image, else 0.0: (N, K). torch's looks at the labels' values, which waits for the device."""
+    return (labels_N[:, None] == torch.arange(num_classes, device=labels_N.device)).float()
 
 
 def class_weights(

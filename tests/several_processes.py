@@ -22,7 +22,7 @@ CASES: dict[str, dict[str, Any]] = {
         "optimizer": "adamw",
         "momentum": None,
         "lr": 0.01,
-        "augment": ["flip", "crop", "cutout"],
+        "augment": ["flip", "crop", "cutout", "cutmix"],
     },
     "recipe": {
         **{"network": "pyramid", "optimizer": "muon", "momentum": None, "lr": 0.006, "weight_decay": 0.1, "augment": ["flip"]},

@@ -36,7 +36,7 @@ FILE = (SOURCE / "params.yaml").read_bytes()
 GOOD: dict[str, Any] = parse_yaml(FILE.decode(), "params.yaml")
 USED = used_keys(SOURCE / "dvc.yaml")
 
-AUGMENTATIONS = ("flip", "shift", "crop", "cutout")
+AUGMENTATIONS = ("flip", "shift", "crop", "cutout", "cutmix")
 RULES: dict[str, Callable[[Any], bool]] = {
     "dataset": lambda value: is_text(value, 1),
     "source": lambda value: is_text(value, 1) and not value.startswith("~") and ".." not in value.split("/"),
@@ -51,7 +51,7 @@ RULES: dict[str, Callable[[Any], bool]] = {
     "val_fraction": lambda value: is_number(value) and 0 <= value < 1,
     "seed": lambda value: is_whole(value, 0, 4294967295),
     "network": lambda value: (
-        value in ("softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid", *list_models(module=models))
+        value in ("softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid", "half_pyramid", *list_models(module=models))
     ),
     "pretrained": lambda value: isinstance(value, bool),
     "freeze": lambda value: isinstance(value, bool),

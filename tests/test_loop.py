@@ -28,7 +28,7 @@ from tests.test_training import params as plain_params
 __all__ = ["compute"]
 
 REPOSITORY = Path(__file__).parent.parent
-AUGMENTATIONS = [[], ["flip"], ["crop", "flip", "cutout"]]
+AUGMENTATIONS = [[], ["flip"], ["crop", "flip", "cutout"], ["shift", "cutmix"]]
 WAITING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero")
 """Operations that hand a value from the device to Python, or need one to know a shape."""
 

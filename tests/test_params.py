@@ -128,7 +128,7 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"momentum": 0.9}, r"^params\.yaml: momentum has no effect with optimizer 'adam'; write `momentum: null`.*got 0\.9$"),
         (
             {"augment": ["flip", "spin"]},
-            r"^params\.yaml: augment must be 'auto' or a list of any of flip, shift, crop, cutout, got \['flip', 'spin'\]$",
+            r"^params\.yaml: augment must be 'auto' or a list of any of flip, shift, .*, cutmix, got \['flip', 'spin'\]$",
         ),
         ({"augment": "flip"}, r"^params\.yaml: augment must be 'auto' or a list of .*, got 'flip'$"),
         ({"augment": ["auto"]}, r"^params\.yaml: augment must be 'auto' or a list of .*, got \['auto'\]$"),
@@ -139,6 +139,7 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
             r"^params\.yaml: optimizer 'muon' moves convolutions, and network 'mlp' has none;",
         ),
         ({"augment": ["flip", "flip"]}, r"^params\.yaml: augment must name each augmentation once, got 'flip' twice$"),
+        ({"augment": ["cutmix"], "class_weights": "balanced"}, r"^params\.yaml: augment: cutmix mixes classes, .*got both$"),
         ({"augment": ["crop", "shift"]}, r"^params\.yaml: augment: shift has no effect of its own beside crop; .*got both$"),
         ({"schedule": "onecycle", "warmup_fraction": 0}, r"^params\.yaml: schedule 'onecycle' needs a warmup_fraction above 0"),
         ({"label_smoothing": 1}, r"^params\.yaml: label_smoothing must be less than 1, got 1$"),

@@ -9,7 +9,7 @@ from classifier.network_sizes import WITHOUT_CONVOLUTIONS
 from classifier.params.compute import ComputeParams
 from classifier.params.network import NetworkParams
 
-Augmentation = Literal["flip", "shift", "crop", "cutout"]
+Augmentation = Literal["flip", "shift", "crop", "cutout", "cutmix"]
 Normalisation = Literal["standard", "half", "unit", "none", "imagenet"]
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.000001, 1_000_000
 
@@ -109,6 +109,8 @@ class TrainParams(NetworkParams, ComputeParams):
             raise ValueError(f"augment must name each augmentation once, got {min(twice)!r} twice")
         if {"shift", "crop"} <= set(self.augment):
             raise ValueError("augment: shift has no effect of its own beside crop; name one of the two, got both")
+        if "cutmix" in self.augment and self.class_weights is not None:
+            raise ValueError("augment: cutmix mixes classes, which class_weights cannot weigh; name one of the two, got both")
         return self
 
     @model_validator(mode="after")
