@@ -27,7 +27,7 @@ from classifier.params.base import read_yaml, validate
 from classifier.params.train import TrainParams
 from tools.experiments.listed import EXPERIMENTS_FILE, read_experiments
 
-SETTINGS = ["one-epoch", "quick", "default", "best"]
+SETTINGS = ["one-epoch", "quick", "default", "accurate", "best"]
 PACKAGES = ("torch", "torchvision")
 METRICS = ("test_accuracy", "test_loss", "test_macro_f1")
 SECONDS, TUTORIAL_EPOCHS = "train_seconds", "tutorial_epochs"
@@ -38,9 +38,7 @@ def main() -> None:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(description="Figures and seconds of named settings over seeds.")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on")
-    parser.add_argument(
-        "--experiments", nargs="+", default=["one-epoch", "quick", "default", "best"], help="names in experiments.yaml"
-    )
+    parser.add_argument("--experiments", nargs="+", default=SETTINGS, help="names in experiments.yaml")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "project"
