@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Threads that wait for each other on a busy core take twice the time of one.
     torch.set_num_threads(1)
 
-LONG = ["kill", "interruptions", "verify", "share", "launch", "experiments", "pipeline", "ci_pipeline", "sweep", "distributed"]
+LONG = ["kill", "verify", "interruptions", "share", "pipeline", "launch", "experiments", "ci_pipeline", "sweep", "distributed"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,17 +86,17 @@ class Repository:
 
 
 class Committed(Repository):
-    """A copy of one that holds a committed run of two epochs. That is made once, for all files and processes of the tests."""
+    """A copy of one with a committed run. That is made once for the same changes to LIGHT, for all processes of the tests."""
 
-    def __init__(self, root: Path, temporary: pytest.TempPathFactory) -> None:
+    def __init__(self, root: Path, temporary: pytest.TempPathFactory, **params: Any) -> None:
         self.root = root
         shared = temporary.getbasetemp()
         if "PYTEST_XDIST_WORKER" in os.environ:
             shared = shared.parent
-        run = shared / "run to copy"
-        with FileLock(shared / "run to copy.lock"):
+        run = shared / " ".join(["run", *(f"{name}={value}" for name, value in sorted(params.items()))])
+        with FileLock(f"{run}.lock"):
             if not run.exists():
-                _run_and_commit(shared / "run being made").rename(run)
+                _run_and_commit(run.with_name(f"{run.name} being made"), params).rename(run)
         shutil.copytree(run, root, symlinks=True)
 
 
@@ -110,9 +110,9 @@ class Clone(Repository):
         self.git("config", "user.email", "other@example.com")
 
 
-def _run_and_commit(root: Path) -> Path:
-    shutil.rmtree(root, ignore_errors=True)
-    repository = Repository(root, epochs=2)
+def _run_and_commit(root: Path, params: dict[str, Any]) -> Path:
+    shutil.rmtree(root, ignore_errors=True)  # what another test had begun, and failed
+    repository = Repository(root, **params)
     repository.dvc("repro")
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--message", "first run")

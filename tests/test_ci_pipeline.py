@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def repository(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    return Committed(folder / "project", tmp_path_factory)
+    return Committed(folder / "project", tmp_path_factory, epochs=2)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tools.review.__main__ import main
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A committed run, and an experiment with another learning rate that is no longer in the workspace."""
-    repository = Committed(tmp_path_factory.mktemp("review") / "project", tmp_path_factory)
+    repository = Committed(tmp_path_factory.mktemp("review") / "project", tmp_path_factory, epochs=2)
     repository.dvc("exp", "run", "--name", "slower", "--set-param", "lr=0.00002")
     repository.git("checkout", "--quiet", "HEAD", "--", ".")
     return repository

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def project(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """With a committed run, and a default remote of which only the name is committed."""
-    repository = Committed(folder / "project", tmp_path_factory)
+    repository = Committed(folder / "project", tmp_path_factory, epochs=2)
     repository.dvc("remote", "add", "--default", "storage", str(folder / "committed"))
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--message", "a remote")

@@ -35,7 +35,7 @@ WITHOUT = "runs/workspace: without"
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The committed run of an mlp, and in the workspace an experiment with a linear network."""
-    repository = Committed(tmp_path_factory.mktemp("tensorboard") / "project", tmp_path_factory)
+    repository = Committed(tmp_path_factory.mktemp("tensorboard") / "project", tmp_path_factory, epochs=2)
     repository.git("branch", "a/branch")
     repository.dvc("exp", "run", "--name", "linear", "-S", "network=softmax", "-S", "epochs=3", "evaluate")
     return repository

@@ -65,7 +65,7 @@ class Planted(Repository):
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    return Committed(tmp_path_factory.mktemp("a folder") / "project", tmp_path_factory)
+    return Committed(tmp_path_factory.mktemp("a folder") / "project", tmp_path_factory, epochs=2)
 
 
 @pytest.fixture
