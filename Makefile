@@ -1,7 +1,7 @@
 # What a person types. `make help` lists it. ARGS="..." is handed on: make test ARGS="-k download -x"
 
 VENV_PYTHON := .venv/bin/python
-# Each file of tests stays in one of two processes: its tests share what takes long to make.
+# Each file of tests stays in one of two processes: its tests share what takes long to make. ARGS="-n0 --pdb" takes one.
 PYTEST := $(VENV_PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The stages in dvc.yaml call `python`: it must be the one of .venv.
