@@ -1,6 +1,8 @@
 # What a person types. `make help` lists it. ARGS="..." is handed on: make test ARGS="-k download -x"
 
 VENV_PYTHON := .venv/bin/python
+# Each file of tests stays in one of two processes: its tests share what takes long to make. ARGS="-n0 --pdb" takes one.
+PYTEST := $(VENV_PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The stages in dvc.yaml call `python`: it must be the one of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -56,10 +58,10 @@ search: ## try settings that Optuna draws, the best on validation: make search A
 	@$(VENV_PYTHON) -m tools.experiments search $(ARGS)
 
 test: setup-dev ## the tests
-	$(VENV_PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-slow: setup-dev ## the tests that take many minutes: a hundred kills, the full default run twice
-	$(VENV_PYTHON) -m pytest -m slow $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 lint: setup-dev ## the linter, the formatter (it changes nothing) and the type checker
 	$(VENV_PYTHON) -m ruff check .

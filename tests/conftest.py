@@ -1,6 +1,23 @@
 """What all tests stand on."""
 
+import os
 import signal
+
+import pytest
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and what it starts in turn: the tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    import torch
+
+    # Threads that wait for each other on a busy core take twice the time of one.
+    torch.set_num_threads(1)
+
+LONG = ["kill", "verify", "interruptions", "share", "pipeline", "launch", "experiments", "ci_pipeline", "sweep", "distributed"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take long come first, so that no process of `make test` is left with one of them in the end."""
+    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 SOURCE = Path(__file__).parent.parent
@@ -83,6 +85,21 @@ class Repository:
         return (self.root / name).read_text(encoding="utf-8")
 
 
+class Committed(Repository):
+    """A copy of one with a committed run. That is made once for the same changes to LIGHT, for all processes of the tests."""
+
+    def __init__(self, root: Path, temporary: pytest.TempPathFactory, **params: Any) -> None:
+        self.root = root
+        shared = temporary.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            shared = shared.parent
+        run = shared / " ".join(["run", *(f"{name}={value}" for name, value in sorted(params.items()))])
+        with FileLock(f"{run}.lock"):
+            if not run.exists():
+                _run_and_commit(run.with_name(f"{run.name} being made"), params).rename(run)
+        shutil.copytree(run, root, symlinks=True)
+
+
 class Clone(Repository):
     """Another person's, or a CI's, clone of a repository: no data, no cache."""
 
@@ -91,6 +108,15 @@ class Clone(Repository):
         subprocess.run(["git", "clone", "--quiet", origin, root], check=True)
         self.git("config", "user.name", "Other")
         self.git("config", "user.email", "other@example.com")
+
+
+def _run_and_commit(root: Path, params: dict[str, Any]) -> Path:
+    shutil.rmtree(root, ignore_errors=True)  # what another test had begun, and failed
+    repository = Repository(root, **params)
+    repository.dvc("repro")
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--message", "first run")
+    return root
 
 
 def stages_run(output: str) -> list[str]:

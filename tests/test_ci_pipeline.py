@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import SOURCE, Clone, Repository, stages_run
+from tests.pipeline import SOURCE, Clone, Committed, Repository, stages_run
 
 SCRIPT = "sh tools/ci/pipeline.sh"
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
@@ -47,12 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def repository(folder: Path) -> Repository:
-    """With a committed run of one epoch."""
-    repository = Repository(folder / "project", epochs=1)
-    repository.dvc("repro")
-    commit(repository, "first run")
-    return repository
+def repository(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    return Committed(folder / "project", tmp_path_factory, epochs=2)
 
 
 @pytest.fixture(scope="module")

@@ -335,6 +335,7 @@ def test_own_images_count_as_the_commit_has_them(project: Project, capfd: pytest
     assert re.search(r"mine-seed0: \w{7}:photographs\.dvc: not as `dvc add` writes it: ", capfd.readouterr().out)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_the_training_does(tmp_path: Path) -> None:
     """The real pipeline, as a person types it."""
     repository = Repository(tmp_path / "project", epochs=60)

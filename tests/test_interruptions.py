@@ -19,11 +19,20 @@ import psutil
 import pytest
 import yaml
 
-from tests.pipeline import SOURCE, Repository
-from tests.test_kill import STAGES, assert_cache_is_intact, assert_nothing_is_half, ended, kill, outputs, retrain, running_stage
+from tests.pipeline import SOURCE, Committed, Repository
+from tests.test_kill import (
+    EPOCHS,
+    STAGES,
+    assert_cache_is_intact,
+    assert_nothing_is_half,
+    ended,
+    kill,
+    outputs,
+    retrain,
+    running_stage,
+)
 from tools.left_experiments import left_experiments
 
-EPOCHS = 60
 GOES_ON = "where this run was broken off"
 MADE_BY = {
     "download": ["data/raw"],
@@ -77,11 +86,7 @@ def wait_until(condition: Callable[[], bool], told: Callable[[], str] = str, sec
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The digits, run and committed."""
-    made = Repository(tmp_path_factory.mktemp("interruptions") / "project", epochs=EPOCHS, threads=1)
-    made.dvc("repro")
-    made.git("add", "--all")
-    made.git("commit", "--quiet", "--message", "straight run")
-    return made
+    return Committed(tmp_path_factory.mktemp("interruptions") / "project", tmp_path_factory, epochs=EPOCHS, eval_every=30)
 
 
 @pytest.fixture(scope="module")

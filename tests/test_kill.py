@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from tests.pipeline import Repository
+from tests.pipeline import Committed, Repository
 from tools.check import problems
 from tools.interrupted import interrupted_experiment
 from tools.lock_file import lock_file_problem
@@ -26,20 +26,20 @@ STAGES = ["download", "convert", "build", "weights", "train", "evaluate", "plot"
 MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
 GROWING = {"metrics/train.json", "plots/history.csv", "plots/steps.csv"}
 """What `train` rewrites after every epoch."""
+EPOCHS = 60
 SECONDS_FOR_AN_ORPHAN = 15
 """A second, on a machine that does nothing else."""
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """The digits, with enough epochs that a good part of the time is training."""
-    return Repository(tmp_path_factory.mktemp("kill") / "project", epochs=60, eval_every=30, threads=1)
+    """The digits, run and committed, with enough epochs that a good part of the time is training."""
+    return Committed(tmp_path_factory.mktemp("kill") / "project", tmp_path_factory, epochs=EPOCHS, eval_every=30)
 
 
 @pytest.fixture(scope="module")
 def straight(repository: Repository) -> dict[str, bytes]:
     """Every output of a run that nothing disturbed, and its dvc.lock."""
-    repository.dvc("repro")
     return outputs(repository.root)
 
 
@@ -233,7 +233,7 @@ def test_a_killed_training_goes_on_and_does_not_start_anew(repository: Repositor
     mend_lock(repository.root)
     output = repository.dvc("repro")
     assert "where this run was broken off" in output
-    assert "epoch 1/60" not in output
+    assert f"epoch 1/{EPOCHS}" not in output
     assert outputs(repository.root) == straight
 
 
@@ -265,7 +265,7 @@ def test_a_killed_experiment_is_recognised_and_mended_without_loss(repository: R
     """The user has an edit of his own, and an experiment is killed in training; check says what to type; it is typed."""
     repository.dvc("repro")
     repository.git("add", "--all")
-    repository.git("commit", "--quiet", "--message", "straight run")
+    repository.git("commit", "--quiet", "--allow-empty", "--message", "straight run")
     edited = repository.read("catalogue.yaml") + "# an edit that is not committed\n"
     (repository.root / "catalogue.yaml").write_text(edited)
     shutil.rmtree(repository.root / ".dvc/tmp/resume")

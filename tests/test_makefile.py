@@ -375,7 +375,7 @@ def test_ci_lints_and_tests_with_the_data_beside_the_checkout(archive: Project, 
     path = f"{tmp_path / 'commands'}{os.pathsep}{archive.environment['PATH']}"
     run = str(archive.root / ".ci/run")
     done = archive.run(run, PATH=path, FAILS="")
-    targets = ["lint", "test"]
+    targets = ["lint", "test", "test-slow"]
     assert done.stdout.splitlines() == [f"{target} in {archive.root} with nothing" for target in targets]
     datasets = archive.root.parent / "shared/datasets"
     datasets.mkdir(parents=True)

@@ -78,17 +78,25 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
         yield repository
 
 
-class TestOnDigits:
-    """In order, on one repository; each test leaves params.yaml as it found it."""
+@pytest.fixture(scope="module")
+def first_run(repository: Repository) -> list[str]:
+    """The stages that the first `dvc repro` ran; its results are committed."""
+    ran = stages_run(repository.dvc("repro"))
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--message", "first run")
+    return ran
 
-    def test_one_command_runs_the_six_stages(self, repository: Repository) -> None:
-        assert stages_run(repository.dvc("repro")) == ALL
+
+@pytest.mark.usefixtures("first_run")
+class TestOnDigits:
+    """On one repository; each test leaves it as it found it."""
+
+    def test_one_command_runs_all_stages(self, repository: Repository, first_run: list[str]) -> None:
+        assert first_run == ALL
         train, test = (json.loads(repository.read(f"metrics/{name}.json")) for name in ("train", "test"))
         assert train.keys() == {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_epoch"}
         assert test["test_accuracy"] > 0.85
         assert test["test_accuracy_low"] < test["test_accuracy"] < test["test_accuracy_high"]
-        repository.git("add", "--all")
-        repository.git("commit", "--quiet", "--message", "first run")
 
     def test_the_tables_tell_the_same_story_as_the_metrics(self, repository: Repository) -> None:
         test = json.loads(repository.read("metrics/test.json"))
@@ -130,8 +138,8 @@ class TestOnDigits:
         ("change", "back", "reruns"),
         [
             ({"lr": 0.002}, {"lr": 0.001}, TRAIN_ON),
-            ({"val_fraction": 0.2}, {"val_fraction": 0.1}, ["build", *TRAIN_ON]),
-            ({"image_size": 9}, {"image_size": 8}, ["convert", "build", *TRAIN_ON]),
+            pytest.param({"val_fraction": 0.2}, {"val_fraction": 0.1}, ["build", *TRAIN_ON], marks=pytest.mark.slow),
+            pytest.param({"image_size": 9}, {"image_size": 8}, ["convert", "build", *TRAIN_ON], marks=pytest.mark.slow),
             ({"dataset": "toy"}, {"dataset": "digits"}, ["download", "convert", "build", *TRAIN_ON]),
         ],
     )
@@ -214,6 +222,7 @@ class TestOnDigits:
         output = repository.dvc("exp", "run", "--set-param", "learning_rate=0.1", status=255)
         assert "learning_rate" in output
 
+    @pytest.mark.slow
     def test_no_validation(self, repository: Repository) -> None:
         repository.set_params(val_fraction=0, epochs=1)
         repository.dvc("repro")

@@ -9,17 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline import Repository
+from tests.pipeline import Committed, Repository
 from tools.review.__main__ import main
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A committed run of one epoch, and an experiment with another learning rate that is no longer in the workspace."""
-    repository = Repository(tmp_path_factory.mktemp("review") / "project", epochs=1)
-    repository.dvc("repro")
-    repository.git("add", "--all")
-    repository.git("commit", "--quiet", "--message", "first run")
+    """A committed run, and an experiment with another learning rate that is no longer in the workspace."""
+    repository = Committed(tmp_path_factory.mktemp("review") / "project", tmp_path_factory, epochs=2)
     repository.dvc("exp", "run", "--name", "slower", "--set-param", "lr=0.00002")
     repository.git("checkout", "--quiet", "HEAD", "--", ".")
     return repository

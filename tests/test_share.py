@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from classifier.errors import UserError
-from tests.pipeline import SOURCE, Clone, Repository, stages_run
+from tests.pipeline import SOURCE, Clone, Committed, Repository, stages_run
 from tests.sftp_server import USER
 from tools.share import __main__ as share_tool
 
@@ -33,13 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def project(folder: Path) -> Repository:
-    """With a committed run of one epoch, and a default remote of which only the name is committed."""
-    repository = Repository(folder / "project", epochs=1)
-    repository.dvc("repro")
+def project(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """With a committed run, and a default remote of which only the name is committed."""
+    repository = Committed(folder / "project", tmp_path_factory, epochs=2)
     repository.dvc("remote", "add", "--default", "storage", str(folder / "committed"))
     repository.git("add", "--all")
-    repository.git("commit", "--quiet", "--message", "first run")
+    repository.git("commit", "--quiet", "--message", "a remote")
     return repository
 
 

@@ -20,7 +20,7 @@ from classifier.errors import UserError
 from classifier.model_file import ModelDescription, save_model
 from classifier.network_sizes import SMALLEST_IMAGE
 from classifier.networks import build_network
-from tests.pipeline import Repository
+from tests.pipeline import Committed, Repository
 from tools.check import problems
 from tools.review.revisions import Revision
 from tools.tensorboard.__main__ import main
@@ -35,10 +35,7 @@ WITHOUT = "runs/workspace: without"
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The committed run of an mlp, and in the workspace an experiment with a linear network."""
-    repository = Repository(tmp_path_factory.mktemp("tensorboard") / "project", epochs=2)
-    repository.dvc("repro", "evaluate")
-    repository.git("add", "--all")
-    repository.git("commit", "--quiet", "--message", "first run")
+    repository = Committed(tmp_path_factory.mktemp("tensorboard") / "project", tmp_path_factory, epochs=2)
     repository.git("branch", "a/branch")
     repository.dvc("exp", "run", "--name", "linear", "-S", "network=softmax", "-S", "epochs=3", "evaluate")
     return repository

@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.pipeline import Repository
+from tests.pipeline import Committed, Repository
 from tools import verify
 from tools.clean_room import hooks
 from tools.clean_room.content import md5
@@ -65,11 +65,7 @@ class Planted(Repository):
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    repository = Repository(tmp_path_factory.mktemp("a folder") / "project", epochs=2)
-    repository.dvc("repro")
-    repository.git("add", "--all")
-    repository.git("commit", "--quiet", "--message", "first run")
-    return repository
+    return Committed(tmp_path_factory.mktemp("a folder") / "project", tmp_path_factory, epochs=2)
 
 
 @pytest.fixture
