@@ -42,8 +42,7 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte.gz",
 }
 PACKAGES = ("numpy", "pandas", "scikit-learn")
-# `build` imports scikit-learn late, so that `val_fraction: 0` does not wait for it; it is an import all the same.
-STAGE_IMPORTS = {"convert": "stages.convert", "build": "stages.build, sklearn.model_selection"}
+STAGE_IMPORTS = {"convert": "stages.convert", "build": "stages.build"}
 # Run from a small process: the peak memory that Linux tells of a process begins with that of the one that started it.
 LAUNCHER = """
 import json, os, subprocess, sys, time

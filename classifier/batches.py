@@ -15,10 +15,9 @@ SHARE_OF_FREE_MEMORY = 0.5
 class Batches:
     """The images and labels of `dataset` on `device`, by rows.
 
-    On the CPU, and of a data set that is not moved to the device, a batch is cut from the memory-mapped arrays, when it is asked
-    for: nothing is kept of it here. So a loop that keeps its batch until it has the next one holds two batches in memory, however
-    large the data set is; the augmentation of one adds three copies of it at most. What is moved to the device passes through
-    memory block by block.
+    Unless the data set is moved to the device, a batch is cut from the memory-mapped arrays when it is asked for, and nothing
+    is kept of it here. So a loop that keeps its batch until it has the next one holds two batches in memory, however large the
+    data set is; the augmentation of one adds three copies of it at most. What is moved to the device goes block by block.
     """
 
     def __init__(self, dataset: ImageDataset, device: torch.device) -> None:

@@ -1,9 +1,9 @@
 """Rows of an array that is mapped from a file, of which memory holds a part only: asked for before they are read.
 
-Of a file that fits into memory the system reads far more than it is asked for, up to megabytes around each page, so that one pass
-brings in all of it. Of a larger one that is wasted: what came with a row is gone again before its turn. There a row's own pages
-are read, and those of a whole batch at once, so that the disk has many to bring and not one after the other. (Measured in
-benchmarks/scale.md.)
+The system reads far more than it is asked for, up to megabytes around each page. Of a file that fits into memory, one pass
+brings in all of it that way. Of a larger one it is in vain: what came with a row is gone again before its turn. There a row's
+own pages are read, and those of a whole batch at once, so that the disk has many to bring and not one after the other
+(benchmarks/scale.md has both measured).
 """
 
 import mmap

@@ -17,9 +17,9 @@ PURPOSES = {"val_fraction": "validate", "test_fraction": "test"}
 def split_rows(labels_N: Labels, fraction: float, seed: int, name: str = "val_fraction") -> tuple[Rows, Rows]:
     """Return the rows to train on and those cut from them, each in rising order; `name` (of PURPOSES) stands in an error.
 
-    Drawn by `seed`, `fraction` of the rows are cut, stratified: of each class the same share. They are the rows of scikit-learn's
-    train_test_split, drawn without its lists of Python numbers: a byte an image, and eight for each row returned. 0 means none.
-    Raises UserError when a class would be left without an image in either.
+    Drawn by `seed`, `fraction` of the rows are cut, stratified: of each class the same share. 0 means none. They are those of
+    scikit-learn's train_test_split, without its lists of Python numbers, 80 bytes an image, and without its import. Raises
+    UserError when a class would be left without an image in either.
     """
     if fraction == 0:
         return np.arange(len(labels_N)), np.arange(0)
@@ -47,7 +47,7 @@ def _classes(labels_N: Labels) -> tuple[Rows, Rows]:
 
 
 def _shared_out(counts: Rows, num_draws: int, random: np.random.RandomState) -> Rows:
-    """Images of each class among `num_draws`, in proportion to `counts`; of equal remainders `random` says which are rounded up."""
+    """Images of each class among `num_draws`, in proportion to `counts`; of equal remainders `random` rounds up some."""
     shares = counts / counts.sum() * num_draws
     whole = np.floor(shares)
     remainders = shares - whole
@@ -59,7 +59,8 @@ def _shared_out(counts: Rows, num_draws: int, random: np.random.RandomState) -> 
         rounded_up = random.choice(equal, size=min(len(equal), num_missing), replace=False)
         whole[rounded_up] += 1
         num_missing -= len(rounded_up)
-    return whole.astype(np.intp)
+    rounded: Rows = whole.astype(np.intp)
+    return rounded
 
 
 def _refusal(labels_N: Labels, fraction: float, name: str) -> UserError:
