@@ -98,7 +98,7 @@ def _make_raw(root: Path) -> str:
     classes = [str(label) for label in range(NUM_CLASSES)]
     description = RawDescription(dataset="fashion_mnist", format="idx", classes=classes, mirrored=True, files=FILES)
     write_json(raw / "raw.json", description.model_dump())
-    for name in ("params.yaml", "dvc.yaml"):
+    for name in ("params.yaml", "dvc.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, root)
     return "Fashion-MNIST, 70,000 images" if mirror else "random, 70,000 images of 28×28"
 
