@@ -143,7 +143,7 @@ def _folders(rows: list[dict[str, Any]], wanted: dict[str, float]) -> list[str]:
         "",
         *paragraph(
             "`download` is the one step that holds something of every picture while it runs: its name, and its checksum from",
-            "the beginning of the stage to the end. DVC itself holds as much, since each file of the folder is a dependency.",
+            "the beginning of the stage to the end. DVC lists the folder too, since each file of the folder is a dependency.",
             "What comes after it reads packed files.",
         ),
     ]

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 SHARE_OF_MEMORY = 0.5
 """A file that takes more than this of the memory counts as larger than it: other things need room too."""
+LONGEST_REQUEST = 2**17
+"""Bytes: of a longer request Linux reads no more than it reads ahead, by default so many."""
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux tells the limit of a container: control groups of version 2 and 1."""
 
@@ -43,7 +45,8 @@ class RowRequests:
         """Have the system begin to read these rows; this waits for none of them."""
         rows_N = rows_N % self.num_rows
         for start, stop in page_spans(rows_N, self.row_bytes, self.first_byte):
-            self.mapped.madvise(mmap.MADV_WILLNEED, start, stop - start)
+            for piece in range(start, stop, LONGEST_REQUEST):
+                self.mapped.madvise(mmap.MADV_WILLNEED, piece, min(LONGEST_REQUEST, stop - piece))
 
 
 def page_spans(

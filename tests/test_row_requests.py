@@ -68,6 +68,13 @@ def test_rows_counted_from_the_end_are_the_same_rows() -> None:
     assert asked.calls == [(mmap.MADV_RANDOM,), (mmap.MADV_WILLNEED, 3 * mmap.PAGESIZE, mmap.PAGESIZE), last]
 
 
+def test_a_long_request_is_made_in_pieces() -> None:
+    """Of 64 KiB rows, three are a request of 128 KiB and one of 64."""
+    asked: Any = Asked()
+    RowRequests(np.zeros((8, 2**16), dtype=np.uint8), asked, 0).ask_for(np.arange(2, 5))
+    assert asked.calls[1:] == [(mmap.MADV_WILLNEED, 2**17, 2**17), (mmap.MADV_WILLNEED, 2**18, 2**16)]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_split(tmp_path / "split", 200, SHAPE_CHW, [(IMAGES_NCHW, np.arange(200) % 10)])
