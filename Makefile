@@ -69,7 +69,7 @@ lint: setup-dev ## the linter, the formatter (it changes nothing) and the type c
 	$(VENV_PYTHON) -m mypy
 
 bench: setup ## the benchmarks, on a machine that does nothing else, with DATASET_MIRROR set (ARGS="train" for one)
-	for name in $(or $(ARGS),table resume scaling train pipeline folder); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
+	for name in $(or $(ARGS),table resume scaling train pipeline folder scale); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
 
 doctor: ## what a bug report needs, and what is wrong
 	@python=$(VENV_PYTHON); $$python -c '' 2>/dev/null || python=$$(sh tools/setup.sh python) && "$$python" -m tools.doctor

@@ -42,8 +42,7 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte.gz",
 }
 PACKAGES = ("numpy", "pandas", "scikit-learn")
-# `build` imports scikit-learn late, so that `val_fraction: 0` does not wait for it; it is an import all the same.
-STAGE_IMPORTS = {"convert": "stages.convert", "build": "stages.build, sklearn.model_selection"}
+STAGE_IMPORTS = {"convert": "stages.convert", "build": "stages.build"}
 # Run from a small process: the peak memory that Linux tells of a process begins with that of the one that started it.
 LAUNCHER = """
 import json, os, subprocess, sys, time
@@ -99,7 +98,7 @@ def _make_raw(root: Path) -> str:
     classes = [str(label) for label in range(NUM_CLASSES)]
     description = RawDescription(dataset="fashion_mnist", format="idx", classes=classes, mirrored=True, files=FILES)
     write_json(raw / "raw.json", description.model_dump())
-    for name in ("params.yaml", "dvc.yaml"):
+    for name in ("params.yaml", "dvc.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, root)
     return "Fashion-MNIST, 70,000 images" if mirror else "random, 70,000 images of 28×28"
 

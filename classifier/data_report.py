@@ -15,6 +15,7 @@ from classifier.schema import DatasetSplit
 
 Splits = Mapping[DatasetSplit, tuple[Images, Labels]]
 """images_NCHW and labels_N of each split, in the order train, val, test."""
+Digests = NDArray[np.uint64]
 DIGEST_BYTES = 8
 """Among a million different images two have the same digest once in 37 million times."""
 MOST_NAMED = 20
@@ -32,9 +33,14 @@ def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str]) -> 
     - `leaked`: images of a split whose very pixels are also in the split that comes before: `test_in_train` should be 0
     - `label_conflicts`: different images that occur with more than one label
     - `unreadable`: pictures that were left out, and `unreadable_files`, the names of the first
+
+    Memory: two digests an image, four where every image has an equal one.
     """
     filled = {name: split for name, split in splits.items() if len(split[1])}
     digests = {name: image_digests(images_NCHW) for name, (images_NCHW, _) in filled.items()}
+    num_conflicts = _num_conflicts([(digests[name], labels_N) for name, (_, labels_N) in filled.items()])
+    for found in digests.values():
+        found.sort()
     counts = {name: np.bincount(labels_N, minlength=num_classes) for name, (_, labels_N) in filled.items()}
     train = counts["train"][counts["train"] > 0]
     report: dict[str, Any] = {
@@ -43,14 +49,12 @@ def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str]) -> 
         "classes_missing": {name: int(np.count_nonzero(count == 0)) for name, count in counts.items()},
         "imbalance": round(int(train.max()) / int(train.min()), 4),
         "constant": {name: num_constant(images_NCHW) for name, (images_NCHW, _) in filled.items()},
-        "repeated": {name: len(found) - len(np.unique(found)) for name, found in digests.items()},
+        "repeated": {name: int(np.count_nonzero(found[1:] == found[:-1])) for name, found in digests.items()},
         "leaked": {
-            f"{later}_in_{earlier}": int(np.isin(digests[later], digests[earlier]).sum())
+            f"{later}_in_{earlier}": sum(int(found.sum()) for _, _, found in _places(digests[earlier], digests[later]))
             for earlier, later in combinations(filled, 2)
         },
-        "label_conflicts": _num_conflicts(
-            np.concatenate(list(digests.values())), np.concatenate([labels_N for _, labels_N in filled.values()])
-        ),
+        "label_conflicts": num_conflicts,
         "unreadable": len(unreadable),
     }
     return report | ({"unreadable_files": list(unreadable[:MOST_NAMED])} if unreadable else {})
@@ -87,7 +91,7 @@ def class_table(splits: Splits, classes: list[str]) -> str:
     return text.getvalue()
 
 
-def image_digests(images_NCHW: Images) -> NDArray[np.uint64]:
+def image_digests(images_NCHW: Images) -> Digests:
     """A number for each image: the same for the same pixels, and as good as surely another for others (BLAKE2b)."""
     digests = np.empty(len(images_NCHW), dtype=np.uint64)
     for rows in row_slices(len(images_NCHW), images_NCHW[0].size):
@@ -103,8 +107,28 @@ def num_constant(images_NCHW: Images) -> int:
     return sum(int((block == block[:, :, :1, :1]).all(axis=(1, 2, 3)).sum()) for block in blocks)
 
 
-def _num_conflicts(digests: NDArray[np.uint64], labels_N: Labels) -> int:
-    order = np.lexsort((labels_N, digests))
-    same_image = digests[order][1:] == digests[order][:-1]
-    other_label = labels_N[order][1:] != labels_N[order][:-1]
-    return len(np.unique(digests[order][1:][same_image & other_label]))
+def _num_conflicts(splits: Sequence[tuple[Digests, Labels]]) -> int:
+    """Digests that occur with more than one label, that is, whose lowest label is not the highest."""
+    several = _several(splits)
+    lowest, highest = np.full(len(several), np.iinfo(np.int64).max), np.full(len(several), -1)
+    for digests, labels_N in splits:
+        for rows, places, found in _places(several, digests):
+            np.minimum.at(lowest, places[found], labels_N[rows][found])
+            np.maximum.at(highest, places[found], labels_N[rows][found])
+    return int(np.count_nonzero(lowest != highest))
+
+
+def _several(splits: Sequence[tuple[Digests, Labels]]) -> Digests:
+    """Those that occur more than once, sorted."""
+    everything = np.concatenate([digests for digests, _ in splits])
+    everything.sort()
+    return np.unique(everything[1:][everything[1:] == everything[:-1]])
+
+
+def _places(sought: Digests, digests: Digests) -> Iterator[tuple[slice, NDArray[np.intp], NDArray[np.bool_]]]:
+    """Piece by piece of `digests`: its rows, where each would stand among the sorted `sought`, and whether it does."""
+    for rows in row_slices(len(digests), DIGEST_BYTES):
+        places = np.searchsorted(sought, digests[rows])
+        found = places < len(sought)
+        found[found] = sought[places[found]] == digests[rows][found]
+        yield rows, places, found

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from classifier.arrays import load_split
 from classifier.blocks import Images, Labels
 from classifier.errors import UserError
+from classifier.row_requests import RowRequests
 from classifier.schema import Described
 
 Sample = tuple[Tensor, int]
@@ -22,7 +23,8 @@ Sample = tuple[Tensor, int]
 class ImageDataset(Dataset[Sample]):
     """Images and labels as they are stored: neither scaled nor standardised, which is faster done for a batch on the device.
 
-    The arrays may be read-only memory maps; every sample and batch is a copy. An index out of range raises IndexError.
+    The arrays may be read-only memory maps, also of files larger than memory; every sample and batch is a copy. An index out of
+    range raises IndexError.
     """
 
     def __init__(self, images_NCHW: Images, labels_N: Labels) -> None:
@@ -32,6 +34,7 @@ class ImageDataset(Dataset[Sample]):
         self.shape_CHW = (channels, height, width)
         self.images_NCHW = images_NCHW
         self.labels_N = labels_N
+        self._requests = RowRequests.of_large(images_NCHW)
 
     @classmethod
     def from_folder(cls, folder: Path, described: Described | None = None) -> Self:
@@ -67,4 +70,6 @@ class ImageDataset(Dataset[Sample]):
     def batch(self, indices: Tensor | NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images_NCHW (uint8) and labels_N (int64) for a one-dimensional array of indices, in its order."""
         rows = np.asarray(indices)
+        if self._requests:
+            self._requests.ask_for(rows)
         return torch.from_numpy(self.images_NCHW[rows]), torch.from_numpy(self.labels_N[rows])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """`digest` is the content's SHA-256; `figures` (inode, size in bytes, time of change in ns) differ after most writes."""
 

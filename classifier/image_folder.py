@@ -34,7 +34,7 @@ LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini"}
 NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Picture:
     """`path` is relative to the folder, with slashes."""
 

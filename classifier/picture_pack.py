@@ -5,7 +5,7 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -35,7 +35,7 @@ class PackedPicture:
     size: int
 
 
-def write_pack(folder: Path, source: Path, pictures: Sequence[tuple[str, TableSplit, int]]) -> None:
+def write_pack(folder: Path, source: Path, pictures: Iterable[tuple[str, TableSplit, int]], num_pictures: int) -> None:
     """Copy `pictures` (path in `source`, split, label) into the two files in `folder`. Raises UserError for one too large."""
     with (
         naming(folder / CONTENTS_FILE),
@@ -44,7 +44,7 @@ def write_pack(folder: Path, source: Path, pictures: Sequence[tuple[str, TableSp
     ):
         lines = csv.writer(listed, lineterminator="\n")
         lines.writerow(COLUMNS)
-        for path, split, label in tqdm(pictures, desc="packing", unit=" pictures", disable=None, leave=False):
+        for path, split, label in tqdm(pictures, "packing", num_pictures, unit=" pictures", disable=None, leave=False):
             with (source / path).open("rb") as file:
                 content = file.read(LARGEST_PICTURE + 1)
             if len(content) > LARGEST_PICTURE:
@@ -53,21 +53,30 @@ def write_pack(folder: Path, source: Path, pictures: Sequence[tuple[str, TableSp
             lines.writerow([path, split, label, len(content)])
 
 
-def read_list(folder: Path, num_classes: int) -> list[PackedPicture]:
-    """The lines of the list. Raises UserError for one that is not as `write_pack` writes it, or contents of another length."""
+def read_list(folder: Path, num_classes: int) -> Iterator[PackedPicture]:
+    """The lines of the list, one by one. Raises UserError for one that is not as `write_pack` writes it."""
     path = folder / LIST_FILE
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
             if next(reader, []) != COLUMNS:
                 raise UserError(f"{path}: line 1: needs {','.join(COLUMNS)}")
-            pictures = [_packed(f"{path}: line {reader.line_num}", row, num_classes) for row in reader]
+            for row in reader:
+                yield _packed(f"{path}: line {reader.line_num}", row, num_classes)
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as CSV: {told(error)}") from None
-    needed, found = sum(picture.size for picture in pictures), (folder / CONTENTS_FILE).stat().st_size
+
+
+def count_pictures(folder: Path, num_classes: int) -> int:
+    """The length of the list, all of it checked. Raises UserError also for contents of another length than the list has."""
+    num_pictures = needed = 0
+    for picture in read_list(folder, num_classes):
+        num_pictures += 1
+        needed += picture.size
+    found = (folder / CONTENTS_FILE).stat().st_size
     if needed != found:
         raise UserError(f"{folder / CONTENTS_FILE}: needs the {needed} bytes of {LIST_FILE}, found {found}")
-    return pictures
+    return num_pictures
 
 
 def _packed(where: str, row: list[str], num_classes: int) -> PackedPicture:
@@ -81,8 +90,8 @@ def _packed(where: str, row: list[str], num_classes: int) -> PackedPicture:
     return PackedPicture(path, "train" if split == "train" else "test", label, size)
 
 
-def read_contents(folder: Path, pictures: Sequence[PackedPicture]) -> Iterator[bytes]:
-    """The bytes of each picture of the list, in its order."""
+def read_contents(folder: Path, pictures: Iterable[PackedPicture]) -> Iterator[tuple[PackedPicture, bytes]]:
+    """Each picture of the list with its bytes, in the list's order."""
     with (folder / CONTENTS_FILE).open("rb") as contents:
         for picture in pictures:
-            yield contents.read(picture.size)
+            yield picture, contents.read(picture.size)

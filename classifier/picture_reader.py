@@ -1,6 +1,7 @@
 """The packed pictures of a person, decoded by all cores, in the order of their list."""
 
 import os
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from classifier.blocks import Block, Images, row_slices
+from classifier.blocks import Block, Images, Labels, row_slices
 from classifier.colour import CHANNELS, Colour
 from classifier.decode import UnreadableError, decoded, quiet_pillow
 from classifier.errors import MOST_SHOWN, UserError, shown
-from classifier.picture_pack import PackedPicture, read_contents, read_list
+from classifier.picture_pack import PackedPicture, count_pictures, read_contents, read_list
 from classifier.resize import Fit
 from classifier.schema import TableSplit
 from classifier.unreadable import Unreadable
@@ -33,7 +35,8 @@ class DecodedPictures:
     """The readable pictures of the list: `pixels_path` holds all their images_NCHW of uint8, one after the other."""
 
     pixels_path: Path
-    readable: list[PackedPicture]
+    labels_N: Labels
+    is_test_N: NDArray[np.bool_]
     unreadable: list[Unreadable]
     size: int
     stored_channels: int
@@ -42,14 +45,13 @@ class DecodedPictures:
 
     def blocks(self, split: TableSplit) -> Iterator[Block]:
         """The pictures of `split`, in the order of the list."""
-        if not self.readable:
+        if not len(self.labels_N):
             return
-        shape_NCHW = (len(self.readable), self.stored_channels, self.size, self.size)
+        shape_NCHW = (len(self.labels_N), self.stored_channels, self.size, self.size)
         images_NCHW = np.memmap(self.pixels_path, dtype=np.uint8, mode="r", shape=shape_NCHW)
-        rows_N = np.flatnonzero([picture.split == split for picture in self.readable])
-        labels_N = np.array([picture.label for picture in self.readable], dtype=np.int64)
+        rows_N = np.flatnonzero(self.is_test_N == (split == "test"))
         for part in row_slices(len(rows_N), images_NCHW[0].size):
-            yield images_NCHW[rows_N[part], : self.channels], labels_N[rows_N[part]]
+            yield images_NCHW[rows_N[part], : self.channels], self.labels_N[rows_N[part]]
 
 
 def decode_pack(
@@ -59,30 +61,37 @@ def decode_pack(
 
     Raises UserError, naming the first few, when a larger share than `most_unreadable` cannot be read, or all of a split.
     """
-    pictures = read_list(pack, num_classes)
+    num_pictures = count_pictures(pack, num_classes)
     stored_channels = CHANNELS.get(colour, 3)
     has_colour = False
-    readable, unreadable = [], []
+    labels, is_test = array("q"), bytearray()  # nine bytes for each picture, where objects would take hundreds
+    unreadable: list[Unreadable] = []
+    splits_of_unreadable: set[TableSplit] = set()
 
-    def decode(content: bytes) -> Images | UnreadableError:
+    def decode(item: tuple[PackedPicture, bytes]) -> tuple[PackedPicture, Images | UnreadableError]:
+        picture, content = item
         try:
-            return decoded(content, size, fit, grey=colour == "grey")
+            return picture, decoded(content, size, fit, grey=colour == "grey")
         except UnreadableError as error:
-            return error
+            return picture, error
 
-    bar = tqdm(total=len(pictures), desc="decoding", unit=" pictures", disable=None, leave=False)
+    bar = tqdm(total=num_pictures, desc="decoding", unit=" pictures", disable=None, leave=False)
     with quiet_pillow(), bar, pixels_path.open("wb") as file:
-        for picture, result in zip(pictures, in_order(decode, read_contents(pack, pictures)), strict=True):
+        for picture, result in in_order(decode, read_contents(pack, read_list(pack, num_classes))):
             bar.update()
             if isinstance(result, UnreadableError):
                 unreadable.append(Unreadable(picture.path, str(result)))
+                splits_of_unreadable.add(picture.split)
             else:
-                readable.append(picture)
+                labels.append(picture.label)
+                is_test.append(picture.split == "test")
                 file.write(result.data)
                 has_colour = has_colour or (colour == "auto" and bool((result != result[:1]).any()))
-    _refuse_too_many(pack, pictures, readable, unreadable, most_unreadable)
+    labels_N, is_test_N = np.frombuffer(labels, dtype=np.int64), np.frombuffer(is_test, dtype=np.bool_)
+    lost = {split for split in splits_of_unreadable if not np.any(is_test_N == (split == "test"))}
+    _refuse_too_many(pack, num_pictures, unreadable, lost, most_unreadable)
     channels = 1 if colour == "auto" and not has_colour else stored_channels
-    return DecodedPictures(pixels_path, readable, unreadable, size, stored_channels, channels)
+    return DecodedPictures(pixels_path, labels_N, is_test_N, unreadable, size, stored_channels, channels)
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -110,18 +119,13 @@ def _num_cores() -> int:
 
 
 def _refuse_too_many(
-    pack: Path,
-    pictures: Sequence[PackedPicture],
-    readable: Sequence[PackedPicture],
-    unreadable: Sequence[Unreadable],
-    most: float,
+    pack: Path, num_pictures: int, unreadable: Sequence[Unreadable], lost: set[TableSplit], most: float
 ) -> None:
-    """Also when a split is left without any, which would otherwise pass for one that never was."""
-    lost = {picture.split for picture in pictures} - {picture.split for picture in readable}
-    if lost or len(unreadable) > most * len(pictures):
+    """Also when the splits `lost` are left without any, or they would pass for ones that never were."""
+    if lost or len(unreadable) > most * num_pictures:
         named = "; ".join(f"{shown(one.path)}: {one.reason[:MOST_SHOWN]}" for one in unreadable[:MOST_NAMED])
         more = f"; and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""
         raise UserError(
-            f"{pack}: {len(unreadable)} of {len(pictures)} pictures cannot be read ({named}{more}); mend or remove them"
+            f"{pack}: {len(unreadable)} of {num_pictures} pictures cannot be read ({named}{more}); mend or remove them"
             + (f", as they are all of {' and '.join(sorted(lost))}" if lost else f", or raise max_unreadable, now {most}")
         )

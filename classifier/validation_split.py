@@ -1,5 +1,7 @@
 """Cuts the validation split, or one to test on, from the training rows."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,25 +17,54 @@ PURPOSES = {"val_fraction": "validate", "test_fraction": "test"}
 def split_rows(labels_N: Labels, fraction: float, seed: int, name: str = "val_fraction") -> tuple[Rows, Rows]:
     """Return the rows to train on and those cut from them, each in rising order; `name` (of PURPOSES) stands in an error.
 
-    Drawn by `seed`, `fraction` of the rows are cut, stratified: of each class the same share (scikit-learn's train_test_split).
-    0 means none. Raises UserError when a class would be left without an image in either.
+    Drawn by `seed`, `fraction` of the rows are cut, stratified: of each class the same share. 0 means none. They are those of
+    scikit-learn's train_test_split, without its lists of Python numbers, 80 bytes an image, and without its import. Raises
+    UserError when a class would be left without an image in either.
     """
     if fraction == 0:
         return np.arange(len(labels_N)), np.arange(0)
-    from sklearn.model_selection import train_test_split  # a second to import, and seldom not needed
-
-    try:
-        train, cut = train_test_split(np.arange(len(labels_N)), test_size=fraction, stratify=labels_N, random_state=seed)
-    except ValueError:  # too few rows for one of each class, in the split or in a class
-        raise _refusal(labels_N, fraction, name) from None
-    classes = set(labels_N.tolist())
-    if set(labels_N[train].tolist()) != classes or set(labels_N[cut].tolist()) != classes:
+    classes, counts = _classes(labels_N)
+    num_cut = math.ceil(fraction * len(labels_N))
+    if counts.min() < 2 or num_cut < len(classes) or len(labels_N) - num_cut < len(classes):
         raise _refusal(labels_N, fraction, name)
-    return np.sort(train), np.sort(cut)
+    random = np.random.RandomState(seed)
+    kept = _shared_out(counts, len(labels_N) - num_cut, random)
+    cut = _shared_out(counts - kept, num_cut, random)
+    if not kept.all() or not cut.all():
+        raise _refusal(labels_N, fraction, name)
+    is_cut_N = np.zeros(len(labels_N), dtype=np.bool_)
+    for label, count, num_kept, num_left in zip(classes, counts.tolist(), kept.tolist(), cut.tolist(), strict=True):
+        drawn = random.permutation(count)[num_kept : num_kept + num_left]
+        is_cut_N[np.flatnonzero(labels_N == label)[drawn]] = True
+    return np.flatnonzero(~is_cut_N), np.flatnonzero(is_cut_N)
+
+
+def _classes(labels_N: Labels) -> tuple[Rows, Rows]:
+    """The labels that occur, in rising order, and how often each does."""
+    counts = np.bincount(labels_N)
+    classes = np.flatnonzero(counts)
+    return classes, counts[classes]
+
+
+def _shared_out(counts: Rows, num_draws: int, random: np.random.RandomState) -> Rows:
+    """Images of each class among `num_draws`, in proportion to `counts`; of equal remainders `random` rounds up some."""
+    shares = counts / counts.sum() * num_draws
+    whole = np.floor(shares)
+    remainders = shares - whole
+    num_missing = int(num_draws - whole.sum())
+    for remainder in np.unique(remainders)[::-1]:
+        if num_missing <= 0:
+            break
+        (equal,) = np.where(remainders == remainder)
+        rounded_up = random.choice(equal, size=min(len(equal), num_missing), replace=False)
+        whole[rounded_up] += 1
+        num_missing -= len(rounded_up)
+    rounded: Rows = whole.astype(np.intp)
+    return rounded
 
 
 def _refusal(labels_N: Labels, fraction: float, name: str) -> UserError:
-    labels, counts = np.unique(labels_N, return_counts=True)
+    labels, counts = _classes(labels_N)
     advice = f"change {name}, or set it to 0 for no validation" if name == "val_fraction" else f"change {name}, or add images"
     return UserError(
         f"{name} {fraction} leaves some class without an image to train on or to {PURPOSES[name]} on: there are "

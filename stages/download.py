@@ -50,7 +50,8 @@ def _pack_pictures(source: Path, root: Path) -> None:
         _tell(f"{source}: {note}")
     labels = {name: label for label, name in enumerate(listing.classes)}
     with replacing_folder(root / "data/raw") as folder:
-        write_pack(folder, source, [(one.path, one.split, labels[one.class_name]) for one in listing.pictures])
+        pictures = ((one.path, one.split, labels[one.class_name]) for one in listing.pictures)
+        write_pack(folder, source, pictures, len(listing.pictures))
         files = {"contents": CONTENTS_FILE, "list": LIST_FILE}
         description = RawDescription(
             dataset=FOLDER, format="pictures", classes=listing.classes, mirrored=MIRRORED[FOLDER], files=files

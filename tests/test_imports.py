@@ -18,7 +18,7 @@ LARGE = {"matplotlib", "pandas", "PIL", "requests", "scipy", "sklearn", "torch",
 USED: dict[str, set[str]] = {
     "download": {"requests"},
     "convert": {"PIL"},
-    "build": {"pandas", "scipy", "sklearn"},
+    "build": set(),
     "weights": set(),
     "train": {"pandas", "torch"},
     "evaluate": {"pandas", "scipy", "sklearn", "torch"},

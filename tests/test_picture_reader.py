@@ -11,7 +11,7 @@ from PIL import Image
 
 from classifier.colour import Colour
 from classifier.errors import UserError
-from classifier.picture_pack import CONTENTS_FILE, LIST_FILE, read_contents, read_list, write_pack
+from classifier.picture_pack import CONTENTS_FILE, LIST_FILE, count_pictures, read_contents, read_list, write_pack
 from classifier.picture_reader import DecodedPictures, decode_pack, in_order
 from classifier.schema import TableSplit
 from classifier.unreadable import Unreadable, read_unreadable, write_unreadable
@@ -32,7 +32,8 @@ def pack(folder: Path, contents: list[bytes], splits: list[TableSplit] | None = 
     for number, content in enumerate(contents):
         (source / f"{number}.png").write_bytes(content)
     splits = splits or ["train"] * len(contents)
-    write_pack(folder, source, [(f"{number}.png", split, number % 2) for number, split in enumerate(splits)])
+    pictures = [(f"{number}.png", split, number % 2) for number, split in enumerate(splits)]
+    write_pack(folder, source, pictures, len(pictures))
     return folder
 
 
@@ -46,13 +47,14 @@ GREY = [np.full((SIZE, SIZE), 10 * number, dtype=np.uint8) for number in range(2
 def test_the_pack_holds_the_bytes_in_their_order(tmp_path: Path) -> None:
     folder = pack(tmp_path, [b"one", b"", b"three"], ["train", "train", "test"])
     assert (folder / CONTENTS_FILE).read_bytes() == b"onethree"
-    pictures = read_list(folder, 2)
+    pictures = list(read_list(folder, 2))
     assert [(one.path, one.split, one.label, one.size) for one in pictures] == [
         ("0.png", "train", 0, 3),
         ("1.png", "train", 1, 0),
         ("2.png", "test", 0, 5),
     ]
-    assert list(read_contents(folder, pictures)) == [b"one", b"", b"three"]
+    assert list(read_contents(folder, pictures)) == list(zip(pictures, [b"one", b"", b"three"], strict=True))
+    assert count_pictures(folder, 2) == 3
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_a_damaged_list_is_refused(tmp_path: Path, old: str, new: str, message: 
     path = pack(tmp_path, [b"one", b"", b"three"]) / LIST_FILE
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=message):
-        read_list(tmp_path, 2)
+        count_pictures(tmp_path, 2)
 
 
 def test_pictures_come_in_their_order_and_split(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 
 from classifier.errors import UserError
 from classifier.validation_split import split_rows
@@ -51,3 +55,34 @@ def test_a_class_left_without_images_is_refused(counts: list[int], val_fraction:
     )
     with pytest.raises(UserError, match=rf"val_fraction {val_fraction} leaves some class without an image .*: {rarest}"):
         split_rows(labels_N, val_fraction, seed=0)
+
+
+def rows_of_sklearn(labels_N: NDArray[np.int64], fraction: float, seed: int) -> list[list[int]] | None:
+    """What train_test_split gives, in rising order; None where it refuses, or leaves a class without an image in either."""
+    try:
+        split = train_test_split(np.arange(len(labels_N)), test_size=fraction, stratify=labels_N, random_state=seed)
+    except ValueError:
+        return None
+    return [sorted(rows.tolist()) for rows in split] if all(set(labels_N[rows]) == set(labels_N) for rows in split) else None
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=6).flatmap(
+        lambda counts: st.permutations([label for label, count in enumerate(counts) for _ in range(count)] or [0])
+    ),
+    st.sampled_from([0.1, 0.2, 0.25, 1 / 3, 0.5, 0.9]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_rows_are_those_of_scikit_learn(labels: list[int], fraction: float, seed: int) -> None:
+    labels_N = np.array(labels, dtype=np.int64)
+    needed = rows_of_sklearn(labels_N, fraction, seed)
+    if needed is None:
+        with pytest.raises(UserError, match="leaves some class without an image"):
+            split_rows(labels_N, fraction, seed)
+    else:
+        assert [rows.tolist() for rows in split_rows(labels_N, fraction, seed)] == needed
+
+
+def test_the_rows_are_those_of_scikit_learn_where_the_classes_are_large() -> None:
+    labels_N = np.random.default_rng(1).integers(0, 10, 20_000)
+    assert [rows.tolist() for rows in split_rows(labels_N, 0.1, 7)] == rows_of_sklearn(labels_N, 0.1, 7)
