@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 from ruamel.yaml import YAML
 
 from benchmarks.record import ROOT, circumstances
@@ -187,6 +188,9 @@ def _plot(record: dict[str, Any], path: Path) -> None:
         memory.plot(numbers, [number * SIDE**2 / 2**20 for number in numbers], "--", color=GREY, label="the images")
         times.set(title="Seconds of a stage", ylabel="µs an image", xlabel="images", xscale="log", ylim=(0, None))
         memory.set(title="Anonymous memory", ylabel="MiB", xlabel="images", xscale="log", yscale="log")
+        for axis in (times.xaxis, memory.xaxis, memory.yaxis):  # by themselves they would write powers of ten as formulas
+            axis.set_major_formatter(EngFormatter(sep=""))
+            axis.set_minor_formatter(NullFormatter())
         for axes in (times, memory):
             axes.legend()
         save_png(figure, path)
