@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,15 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 from ruamel.yaml import YAML
 
 from benchmarks.record import ROOT, circumstances
-from benchmarks.scale_data import SIDE, write_folder, write_idx
+from benchmarks.scale_data import SIDE, rows_of, write_folder, write_idx
 from benchmarks.scale_page import microseconds, page
 from benchmarks.scale_width import SHAPES_CHW, measured_width
 from benchmarks.watched import Watched, watched
 from classifier.figure_style import BLUE, GREEN, GREY, VERMILION, save_png, styled
 from classifier.files import write_json, write_text
 
-NUM_TRAIN, NUM_TEST = 60_000, 10_000
+Steps = Mapping[str, Callable[[Path], dict[str, Any]]]
+"""What is measured, by name: a function of the folder with the data, which returns seconds and memory."""
 LARGE_BATCHES, NEIGHBOUR_BATCHES = 100, 1
 """Batches that are cut as of a file larger than memory: with requests, and without, where each takes seconds."""
 HASHED_BYTES = 10**9
@@ -43,23 +46,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Seconds an image and memory, from 60,000 to millions of images.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 30, 100], help="of idx data, times 60,000 images")
     parser.add_argument("--folders", type=int, nargs="*", default=[1, 10], help="the same of folders of PNGs")
-    parser.add_argument("--repeats", type=int, default=3, help="of wide images, and of what takes seconds")
+    parser.add_argument("--repeats", type=int, default=3, help="of wide images")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         record = {
             "command": _command(arguments),
             **circumstances(PACKAGES),
             "memory_GiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-            "idx": [_measured_idx(Path(folder) / "idx", size, arguments.repeats) for size in arguments.sizes],
-            "folder": [_measured_folder(Path(folder) / "folder", size) for size in arguments.folders],
+            "idx": _measured(Path(folder) / "idx", arguments.sizes, _prepare_idx, IDX_STEPS),
             "widths": {"×".join(map(str, shape)): measured_width(shape, arguments.repeats) for shape in SHAPES_CHW},
             "dvc": _measured_dvc(Path(folder)),
+            "folder": _measured(Path(folder) / "folder", arguments.folders, _prepare_folder, FOLDER_STEPS),
             "wanted": WANTED,
         }
-    write_json(ROOT / "benchmarks/scale.json", record)
-    write_text(ROOT / "benchmarks/scale.md", page(record))
-    _plot(record, ROOT / "benchmarks/scale.png")
-    print(page(record))
+        write_json(ROOT / "benchmarks/scale.json", record)
+        write_text(ROOT / "benchmarks/scale.md", page(record))
+        _plot(record, ROOT / "benchmarks/scale.png")
+        print(page(record), flush=True)  # to delete hundreds of thousands of files takes minutes on some disks
 
 
 def _command(arguments: argparse.Namespace) -> str:
@@ -67,34 +70,43 @@ def _command(arguments: argparse.Namespace) -> str:
     return " ".join(["python -m benchmarks.scale", *(f"--{name} {' '.join(map(str, of))}" for name, of in lists.items())])
 
 
-def _measured_idx(root: Path, size: int, repeats: int) -> dict[str, Any]:
-    """Both stages and the training input; of size 1, which takes but seconds, the quickest of `repeats`."""
-    rows = {"train": size * NUM_TRAIN, "test": NUM_TEST}
+def _measured(folder: Path, sizes: list[int], prepare: Callable[[Path, int], None], steps: Steps) -> list[dict[str, Any]]:
+    """Each step on each size, and on data of size 1 right after it: what else the machine does then slows both."""
+    if not sizes:
+        return []
+    folder.mkdir()
+    beside, root, rows = folder / "1", folder / "large", []
+    prepare(beside, 1)
+    for step in steps.values():
+        step(beside)
+    for size in sizes:
+        _tell(f"{folder.name}, size {size}")
+        shutil.rmtree(root, ignore_errors=True)
+        prepare(root, size)
+        found: dict[str, Any] = {}
+        for name, step in steps.items():
+            found[name] = step(root) | {"beside": step(beside)}
+            _tell(f"  {name}: {_told(found[name])}; size 1: {_told(found[name]['beside'])}")
+        files = {"csv": "csv/train.csv", "arrays": "dataset/train/images.npy"}
+        megabytes = {name: round((root / "data" / path).stat().st_size / 1e6) for name, path in files.items()}
+        rows.append({"size": size, "images": sum(rows_of(size).values()), "MB": megabytes, **found})
+    return rows
+
+
+def _told(step: dict[str, Any]) -> str:
+    return f"{step['seconds']:.1f} s, {step['anonymous_MiB']:.0f} MiB"
+
+
+def _prepare_idx(root: Path, size: int) -> None:
     root.mkdir()
-    write_idx(root / "data/raw", rows)
+    write_idx(root / "data/raw", rows_of(size))
     _write_params(root, dataset="fashion_mnist")
-    _tell(f"idx files, size {size}")
-    times = repeats if size == 1 else 1
-    stages = {stage: _least([_stage(root, stage) for _ in range(times)]) for stage in ("convert", "build")}
-    return _summed_up(root, size, rows, stages | _inputs(root))
 
 
-def _measured_folder(root: Path, size: int) -> dict[str, Any]:
-    """The three stages, once: what they make is as large as from idx files."""
-    rows = {"train": size * NUM_TRAIN, "test": NUM_TEST}
+def _prepare_folder(root: Path, size: int) -> None:
     root.mkdir()
-    write_folder(root / "pictures", rows)
+    write_folder(root / "pictures", rows_of(size))
     _write_params(root, dataset="folder", source=str(root / "pictures"))
-    _tell(f"folder, size {size}")
-    return _summed_up(root, size, rows, {stage: _stage(root, stage) for stage in ("download", "convert", "build")})
-
-
-def _summed_up(root: Path, size: int, rows: dict[str, int], steps: dict[str, Any]) -> dict[str, Any]:
-    """The figures, and how large the files are; then the data are deleted."""
-    sizes = {"csv": "csv/train.csv", "arrays": "dataset/train/images.npy"}
-    megabytes = {name: round((root / "data" / path).stat().st_size / 1e6) for name, path in sizes.items()}
-    shutil.rmtree(root)
-    return {"size": size, "images": sum(rows.values()), "MB": megabytes, **steps}
 
 
 def _write_params(root: Path, **params: Any) -> None:
@@ -107,11 +119,10 @@ def _write_params(root: Path, **params: Any) -> None:
         shutil.copy(ROOT / name, root)
 
 
-def _stage(root: Path, stage: str) -> dict[str, float]:
+def _stage(stage: str, root: Path) -> dict[str, Any]:
     """Seconds beyond those of a process that only imports the stage, and the peaks of its memory."""
     only_imports = _python(root, "-c", f"import stages.{stage}")
     found = _python(root, "-m", f"stages.{stage}")
-    _tell(f"  {stage}: {found.seconds:.1f} s, {found.peak_MiB['anonymous']:.0f} MiB")
     return {
         "seconds": found.seconds - only_imports.seconds,
         "processor": found.processor_seconds - only_imports.processor_seconds,
@@ -119,24 +130,12 @@ def _stage(root: Path, stage: str) -> dict[str, float]:
     }
 
 
-def _inputs(root: Path) -> dict[str, Any]:
-    """An epoch of batches while the file is in memory, and after it was thrown out; and a few batches as of a larger file."""
-    file = root / "data/dataset/train/images.npy"
-    plans = {
-        "input, warm": ("plain", 0, False),
-        "input, cold": ("plain", 0, True),
-        "asked, cold": ("asked", LARGE_BATCHES, True),
-        "neighbours, cold": ("neighbours", NEIGHBOUR_BATCHES, True),
-    }
-    results = {}
-    for name, (how, num_batches, is_cold) in plans.items():
-        if is_cold:
-            _throw_out(file)
-        found = _python(root, "-m", "benchmarks.scale_input", how, str(num_batches))
-        figures = json.loads(found.output)
-        _tell(f"  {name}: {figures['seconds']:.1f} s for {figures['images']} images, {found.peak_MiB['anonymous']:.0f} MiB")
-        results[name] = {**figures, **_peaks(found)}
-    return results
+def _input(how: str, num_batches: int, is_cold: bool, root: Path) -> dict[str, Any]:
+    """Batches without a network, of a file that was thrown out of memory before where `is_cold`."""
+    if is_cold:
+        _throw_out(root / "data/dataset/train/images.npy")
+    found = _python(root, "-m", "benchmarks.scale_input", how, str(num_batches))
+    return {**json.loads(found.output), **_peaks(found)}
 
 
 def _throw_out(file: Path) -> None:
@@ -144,11 +143,6 @@ def _throw_out(file: Path) -> None:
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
         os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _least(runs: list[dict[str, float]]) -> dict[str, float]:
-    """The quickest run: the others waited for something else."""
-    return min(runs, key=lambda run: run["seconds"])
 
 
 def _peaks(found: Watched) -> dict[str, float]:
@@ -194,6 +188,17 @@ def _plot(record: dict[str, Any], path: Path) -> None:
         for axes in (times, memory):
             axes.legend()
         save_png(figure, path)
+
+
+IDX_STEPS: Steps = {
+    "convert": partial(_stage, "convert"),
+    "build": partial(_stage, "build"),
+    "input, warm": partial(_input, "plain", 0, False),
+    "input, cold": partial(_input, "plain", 0, True),
+    "asked, cold": partial(_input, "asked", LARGE_BATCHES, True),
+    "neighbours, cold": partial(_input, "neighbours", NEIGHBOUR_BATCHES, True),
+}
+FOLDER_STEPS: Steps = {stage: partial(_stage, stage) for stage in ("download", "convert", "build")}
 
 
 def _tell(line: str) -> None:

@@ -14,6 +14,7 @@ from classifier.schema import RawDescription
 
 SIDE = 28
 NUM_CLASSES = 10
+NUM_TRAIN, NUM_TEST = 60_000, 10_000
 BLOCK = 10_000
 """Images made at once."""
 CLASSES = [str(label) for label in range(NUM_CLASSES)]
@@ -25,6 +26,11 @@ def blocks(num_images: int, seed: int) -> Iterator[Images]:
     for start in range(0, num_images, BLOCK):
         values = random.integers(0, 256, (min(BLOCK, num_images - start), SIDE, SIDE), dtype=np.uint8)
         yield np.where(values < 128, np.uint8(0), values)
+
+
+def rows_of(size: int) -> dict[str, int]:
+    """Images of each split: of size 1 as many as Fashion-MNIST has, of others more to train on."""
+    return {"train": size * NUM_TRAIN, "test": NUM_TEST}
 
 
 def labels_of(num_images: int) -> NDArray[np.uint8]:

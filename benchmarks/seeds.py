@@ -37,9 +37,10 @@ STEPS_IN_A_SLICE = 40
 def main() -> None:
     """Measure and write the record."""
     parser = argparse.ArgumentParser(description="Figures and seconds of named settings over seeds.")
-    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on: two or more")
     parser.add_argument("--experiments", nargs="+", default=SETTINGS, help="names in experiments.yaml")
     arguments = parser.parse_args()
+    now = circumstances(PACKAGES)  # the record itself, once written, is a change to the commit
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "project"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -50,26 +51,37 @@ def main() -> None:
         _run(clone, "stages.convert")
         _run(clone, "stages.build")
         with Slices(_tutorial(setting, clone)) as tutorial:
-            runs = [
-                {name: _measure(clone, setting | changed | {"seed": seed}, tutorial) for name, changed in overrides.items()}
-                for seed in range(arguments.seeds)
-            ]
-    del setting["seed"]
-    now = circumstances(PACKAGES)
+            runs: list[dict[str, dict[str, float]]] = []
+            for seed in range(arguments.seeds):
+                runs.append(
+                    {name: _measure(clone, setting | changed | {"seed": seed}, tutorial) for name, changed in overrides.items()}
+                )
+                if seed:  # one run has no deviation
+                    _write(now, overrides, setting, runs, list(listed))
+    print((ROOT / "benchmarks/seeds.md").read_text(encoding="utf-8"))
+
+
+def _write(
+    now: dict[str, Any],
+    overrides: dict[str, Any],
+    setting: dict[str, Any],
+    runs: list[dict[str, dict[str, float]]],
+    names: list[str],
+) -> None:
+    """The record of the runs so far: one that is broken off leaves the seeds that it has."""
     measured = {
         name: {
             "commit": now["commit"],
             "overrides": changed,
-            "setting": setting | changed,
+            "setting": {key: value for key, value in (setting | changed).items() if key != "seed"},
             **{figure: [run[name][figure] for run in runs] for figure in (*METRICS, SECONDS, TUTORIAL_EPOCHS)},
         }
         for name, changed in overrides.items()
     }
-    command = f"python -m benchmarks.seeds --seeds {arguments.seeds} --experiments {' '.join(overrides)}"
-    record = {"command": command, **now, "experiments": _in_order(_kept(now) | measured, list(listed))}
+    command = f"python -m benchmarks.seeds --seeds {len(runs)} --experiments {' '.join(overrides)}"
+    record = {"command": command, **now, "experiments": _in_order(_kept(now) | measured, names)}
     write_json(ROOT / "benchmarks/seeds.json", record)
     write_text(ROOT / "benchmarks/seeds.md", _page(record))
-    print(_page(record))
 
 
 def _kept(now: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """CutMix (Yun et al. 2019): a piece of another image in an image. Legend: N images of a batch of C×H×W, K classes."""
 
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -53,8 +54,15 @@ class CutMix:
         return torch.where(piece_NHW[:, None], others_NCHW, images_NCHW), 1 - piece_NHW.float().mean(dim=(1, 2))
 
 
-def soft_targets(labels_N: Tensor, others_N: Tensor, share_N: Tensor, logits_NK: Tensor) -> Tensor:
-    """Probabilities like `logits_NK`: `share_N` for the class of the image, the rest for that of the piece."""
-    share_N1, num_classes = share_N[:, None], logits_NK.shape[1]
-    targets_NK = share_N1 * one_hot(labels_N, num_classes) + (1 - share_N1) * one_hot(others_N, num_classes)
-    return targets_NK.to(logits_NK.dtype)
+@dataclass(frozen=True)
+class Mixture:
+    """What else is in the images of a batch: pieces of the classes `others_N`; `share_N` of each is the image's own."""
+
+    others_N: Tensor
+    share_N: Tensor
+
+    def targets(self, labels_N: Tensor, logits_NK: Tensor) -> Tensor:
+        """Probabilities like `logits_NK`: the share for the class of the image, the rest for that of the piece."""
+        share_N1, num_classes = self.share_N[:, None], logits_NK.shape[1]
+        targets_NK = share_N1 * one_hot(labels_N, num_classes) + (1 - share_N1) * one_hot(self.others_N, num_classes)
+        return targets_NK.to(logits_NK.dtype)

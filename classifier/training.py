@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from classifier.augmentations import Augmentations
 from classifier.batches import Batches
 from classifier.compiled import compiled
-from classifier.cutmix import CutMix, soft_targets
 from classifier.dataset import ImageDataset
 from classifier.dropout import DropoutKeys
+from classifier.epoch_input import EpochInput
 from classifier.errors import UserError
 from classifier.gradients import Gradients
 from classifier.losses import build_loss
@@ -158,8 +157,7 @@ def _train_epoch(
     num_images = len(batches.dataset)
     steps = steps_of_epoch(batches.placed(order_of_epoch(num_images, params, number)), params)
     dropout = DropoutKeys(trainee.model, num_images, params.seed, number, batches.device)
-    augmented = Augmentations(params.augment, num_images, params.seed, number, batches.device)
-    mixed = CutMix.of_epoch(batches, params, number)
+    input_of = EpochInput(batches, params, number)
     tally, sums = Tally(batches.device), Sums()
     num_steps = len(steps) * params.epochs
     title = f"epoch {number}/{params.epochs}"
@@ -167,17 +165,9 @@ def _train_epoch(
         for step, batch_N in enumerate(bar, start=len(steps) * (number - 1)):
             rows_N = world.share(batch_N)
             dropout.choose(rows_N)
-            images_NCHW, labels_N = batches.cut(rows_N)
-            images_NCHW = augmented(images_NCHW, rows_N)
-            if mixed is None:
-                logits_NK = forward(images_NCHW)
-                backward(logits_NK, labels_N)
-            else:
-                other_rows_N = mixed.partners_of(rows_N)
-                others_NCHW, other_labels_N = batches.cut(other_rows_N)
-                images_NCHW, share_N = mixed(images_NCHW, augmented(others_NCHW, other_rows_N), rows_N)
-                logits_NK = forward(images_NCHW)
-                backward(logits_NK, soft_targets(labels_N, other_labels_N, share_N, logits_NK))
+            images_NCHW, labels_N, mixture = input_of(rows_N)
+            logits_NK = forward(images_NCHW)
+            backward(logits_NK, mixture.targets(labels_N, logits_NK) if mixture else labels_N)
             trainee.set_lr(lr_factor(params.schedule, step, num_steps, params.warmup_fraction))
             trainee.step(step)
             if tally.add(logits_NK.detach(), labels_N) and not bar.disable:

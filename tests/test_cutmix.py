@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from classifier.batches import Batches
-from classifier.cutmix import MIXED_SHARE, CutMix, soft_targets
+from classifier.cutmix import MIXED_SHARE, CutMix, Mixture
 from classifier.dataset import ImageDataset
 from classifier.losses import half_squared_error
 from classifier.randomness import generator
@@ -62,7 +62,7 @@ def test_the_last_fifth_of_the_epochs_is_plain() -> None:
 
 
 def test_the_targets_by_hand() -> None:
-    targets = soft_targets(torch.tensor([0, 2]), torch.tensor([1, 2]), torch.tensor([0.75, 0.5]), torch.zeros(2, 3))
+    targets = Mixture(torch.tensor([1, 2]), torch.tensor([0.75, 0.5])).targets(torch.tensor([0, 2]), torch.zeros(2, 3))
     assert targets.tolist() == [[0.75, 0.25, 0], [0, 0, 1]]
 
 
