@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on: two or more")
     parser.add_argument("--experiments", nargs="+", default=SETTINGS, help="names in experiments.yaml")
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("--seeds: needs two or more, for their deviation")
     now = circumstances(PACKAGES)  # the record itself, once written, is a change to the commit
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "project"

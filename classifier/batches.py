@@ -17,7 +17,8 @@ class Batches:
 
     Unless the data set is moved to the device, a batch is cut from the memory-mapped arrays when it is asked for, and nothing
     is kept of it here. So a loop that keeps its batch until it has the next one holds two batches in memory, however large the
-    data set is; the augmentation of one adds three copies of it at most. What is moved to the device goes block by block.
+    data set is; augmentation adds three copies of one at most, cutmix as much again. What is moved to the device goes there
+    block by block.
     """
 
     def __init__(self, dataset: ImageDataset, device: torch.device) -> None:

@@ -32,12 +32,14 @@ class PaddedConvolution(nn.Conv2d):
 
 
 def _learns_on_amx(values: Tensor) -> bool:
+    """Asked first whether it is being compiled: torch cannot compile the question what the processor has."""
     return (
-        torch.is_grad_enabled()
+        not torch.compiler.is_compiling()
+        and torch.is_grad_enabled()
         and values.device.type == "cpu"
+        and values.dtype != torch.float64  # autocast leaves these alone
         and torch.is_autocast_enabled("cpu")
         and bfloat16_instructions() == "amx_bf16"
-        and not torch.compiler.is_compiling()
     )
 
 

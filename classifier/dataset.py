@@ -36,6 +36,10 @@ class ImageDataset(Dataset[Sample]):
         self.labels_N = labels_N
         self._requests = RowRequests.of_large(images_NCHW)
 
+    def __getstate__(self) -> dict[str, object]:
+        """For another process, as a DataLoader starts them: it gets the arrays, and no map to ask for rows of."""
+        return self.__dict__ | {"_requests": None}
+
     @classmethod
     def from_folder(cls, folder: Path, described: Described | None = None) -> Self:
         """The split in `folder`, memory-mapped.

@@ -5,7 +5,9 @@ import os
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_INT = 2**31 - 1
-OWN_THRESHOLDS = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+LARGEST_OF_OLD = 2**25
+"""Older releases of glibc refuse a larger M_MMAP_THRESHOLD."""
+OWN_THRESHOLDS = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"}
 
 
 def keep_freed_memory() -> None:
@@ -16,6 +18,7 @@ def keep_freed_memory() -> None:
     in the environment, as MALLOC_TRIM_THRESHOLD_, stay as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt and not OWN_THRESHOLDS & os.environ.keys():
-        mallopt(M_MMAP_THRESHOLD, LARGEST_INT)
-        mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
+    if not mallopt or OWN_THRESHOLDS & os.environ.keys():
+        return
+    if mallopt(M_MMAP_THRESHOLD, LARGEST_INT) or mallopt(M_MMAP_THRESHOLD, LARGEST_OF_OLD):
+        mallopt(M_TRIM_THRESHOLD, LARGEST_INT)  # alone it would keep the other one from rising by itself

@@ -9,6 +9,7 @@ own pages are read, and those of a whole batch at once, so that the disk has man
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +30,8 @@ class RowRequests:
     def __init__(self, array: NDArray[Any], mapped: mmap.mmap, first_byte: int) -> None:
         self.num_rows, self.row_bytes = len(array), array[:1].nbytes
         self.mapped, self.first_byte = mapped, first_byte
-        mapped.madvise(mmap.MADV_RANDOM)  # from now on no neighbours are read
+        with suppress(OSError):  # a system that refuses a hint reads as before
+            mapped.madvise(mmap.MADV_RANDOM)  # from now on no neighbours are read
 
     @classmethod
     def of_large(cls, array: NDArray[Any]) -> Self | None:
@@ -46,7 +48,8 @@ class RowRequests:
         rows_N = rows_N % self.num_rows
         for start, stop in page_spans(rows_N, self.row_bytes, self.first_byte):
             for piece in range(start, stop, LONGEST_REQUEST):
-                self.mapped.madvise(mmap.MADV_WILLNEED, piece, min(LONGEST_REQUEST, stop - piece))
+                with suppress(OSError):
+                    self.mapped.madvise(mmap.MADV_WILLNEED, piece, min(LONGEST_REQUEST, stop - piece))
 
 
 def page_spans(

@@ -57,6 +57,25 @@ def test_only_the_training_in_bfloat16_takes_the_long_way_round() -> None:
     assert type(layer(images.float()).grad_fn).__name__ == "ConvolutionBackward0"
 
 
+def test_it_compiles_in_one_piece() -> None:
+    """With every break of the graph an error; the kernel that torch compiles is the plain one."""
+    layer = PaddedConvolution(5, 6).to(memory_format=torch.channels_last)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True, dynamic=False)
+    images, gradient = values(4, 5, 3, 0), values(4, 6, 3, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        convolved = compiled(images)
+    convolved.backward(gradient)
+    assert layer.weight.grad is not None
+    found = layer.weight.grad.clone()
+    assert torch.equal(found, learned(layer, nn.Conv2d, images, gradient)[2])
+
+
+def test_double_precision_stays_double_under_autocast() -> None:
+    layer = PaddedConvolution(2, 3).double()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(values(4, 2, 3, 0).double()).dtype == torch.float64
+
+
 def test_images_stand_side_by_side_with_a_column_of_zeros_behind_each() -> None:
     images = values(6, 2, 3, 0)
     rows = side_by_side(images)

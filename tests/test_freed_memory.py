@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from classifier.freed_memory import OWN_THRESHOLDS, keep_freed_memory
+
 ROOT = Path(__file__).parent.parent
 PAGE_FAULTS = """
 import resource
@@ -32,6 +34,36 @@ def page_faults(**environment: str) -> int:
     plain = {"NUMPY_MADVISE_HUGEPAGE": "0"} | environment
     command = [sys.executable, "-c", PAGE_FAULTS]
     return int(subprocess.run(command, cwd=ROOT, env=os.environ | plain, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (2**31 - 1, [(-3, 2**31 - 1), (-1, 2**31 - 1)]),
+        (2**25, [(-3, 2**31 - 1), (-3, 2**25), (-1, 2**31 - 1)]),
+        (0, [(-3, 2**31 - 1), (-3, 2**25)]),
+    ],
+)
+def test_an_older_library_gets_what_it_takes(
+    most: int, expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """-3 is M_MMAP_THRESHOLD and -1 M_TRIM_THRESHOLD in malloc.h; 0 is a refusal."""
+    calls = []
+
+    class Library:
+        def __init__(self, _: None) -> None:
+            pass
+
+        @staticmethod
+        def mallopt(name: int, value: int) -> int:
+            calls.append((name, value))
+            return int(name == -1 or value <= most)
+
+    monkeypatch.setattr("ctypes.CDLL", Library)
+    for name in OWN_THRESHOLDS:
+        monkeypatch.delenv(name, raising=False)
+    keep_freed_memory()
+    assert calls == expected
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")

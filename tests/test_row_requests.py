@@ -1,6 +1,7 @@
 """Rows of a file larger than memory are asked for: the right pages, once each, and the rows themselves stay what they are."""
 
 import mmap
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ def test_a_long_request_is_made_in_pieces() -> None:
     assert asked.calls[1:] == [(mmap.MADV_WILLNEED, 2**17, 2**17), (mmap.MADV_WILLNEED, 2**18, 2**16)]
 
 
+def test_a_system_that_refuses_hints_reads_as_before() -> None:
+    class Refusing:
+        def madvise(self, *_: int) -> None:
+            raise OSError(22, "Invalid argument")
+
+    mapped: Any = Refusing()
+    RowRequests(np.zeros((8, 4096), dtype=np.uint8), mapped, 0).ask_for(np.arange(2, 5))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_split(tmp_path / "split", 200, SHAPE_CHW, [(IMAGES_NCHW, np.arange(200) % 10)])
@@ -109,6 +119,8 @@ def test_batches_are_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         np.testing.assert_array_equal(labels_N.numpy(), rows % 10)
     with pytest.raises(IndexError):
         dataset.batch(np.array([200]))
+    copied = pickle.loads(pickle.dumps(dataset))  # as a DataLoader hands it to its processes
+    np.testing.assert_array_equal(copied.batch(np.arange(7))[0].numpy(), IMAGES_NCHW[:7])
 
 
 @pytest.mark.parametrize(("text", "limit"), [("4096\n", 4096), ("max\n", None), (None, None)])
