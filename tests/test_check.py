@@ -33,7 +33,7 @@ def test_this_repository_has_none() -> None:
 
 
 def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
-    edit(copy / "params.yaml", "lr: 0.006", "lr: -0.001\nweight_decy: 0")
+    edit(copy / "params.yaml", "lr: 0.009", "lr: -0.001\nweight_decy: 0")
     edit(copy / "params.yaml", "seed: 0", "seed: -1")
     edit(copy / "params.yaml", "epochs: 4\n", "")
     assert [line.removeprefix(f"{copy}/") for line in problems(copy)] == [
@@ -56,7 +56,7 @@ def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
             "augment: [flip, flip]",
             "augment must name each augmentation once, got 'flip' twice",
         ),
-        ("params.yaml", "lr: 0.006", "lr: [", r"params\.yaml: not readable as YAML"),
+        ("params.yaml", "lr: 0.009", "lr: [", r"params\.yaml: not readable as YAML"),
         ("dvc.yaml", "      - lr\n", "", r"stage train: its code uses but dvc\.yaml does not list the param lr"),
         (
             "dvc.yaml",
@@ -100,7 +100,7 @@ def test_the_command_prints_the_lines_and_exits_with_1(copy: Path) -> None:
     command = [sys.executable, "-m", "tools.check"]
     good = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
-    edit(copy / "params.yaml", "lr: 0.006", "lr: 0")
+    edit(copy / "params.yaml", "lr: 0.009", "lr: 0")
     bad = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout, bad.stderr) == (1, "", "params.yaml: lr must be greater than 0, got 0\n")
 

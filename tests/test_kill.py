@@ -149,7 +149,7 @@ def ended_before(dvc: subprocess.Popen[bytes], rng: random.Random, aim: str | No
     deadline = time.monotonic() + (60 if aim else rng.uniform(0.3, 9))
     while dvc.poll() is None and time.monotonic() < deadline:
         if aim and name_of(running_stage(dvc)) == aim:
-            deadline, aim = time.monotonic() + rng.uniform(0, 0.3), None
+            deadline, aim = time.monotonic() + rng.uniform(0, 0.15), None
         time.sleep(0.02)
     assert dvc.returncode in (None, 0)
     return dvc.returncode == 0
@@ -158,16 +158,18 @@ def ended_before(dvc: subprocess.Popen[bytes], rng: random.Random, aim: str | No
 def kill_often(repository: Repository, straight: dict[str, bytes], num_kills: int, seed: int) -> Counter[str]:
     """Kill `dvc repro` at random moments, a round from nothing after the other; return how often each stage was hit.
 
-    In a round each stage is killed, most of which take no longer than a blink, and three times whatever runs then.
+    In a round each stage is killed, most of which take no longer than a blink, and three times whatever runs then. It goes on
+    until each was hit: one may end between aiming and killing.
     """
     rng = random.Random(seed)
     hits: Counter[str] = Counter()
-    while hits.total() < num_kills:
+    while hits.total() < num_kills or not set(STAGES) <= hits.keys():
+        assert hits.total() < 2 * num_kills, hits
         wipe(repository)
         aims: list[str | None] = [*STAGES]
         for _ in range(3):
             aims.insert(rng.randrange(len(aims)), None)
-        for aim in aims[: num_kills - hits.total()]:
+        for aim in aims[: num_kills - hits.total()] if hits.total() < num_kills else sorted(set(STAGES) - hits.keys()):
             dvc = start(repository)
             if ended_before(dvc, rng, aim):
                 wipe(repository)
