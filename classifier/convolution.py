@@ -35,7 +35,7 @@ def _learns_on_amx(values: Tensor) -> bool:
     """Asked first whether it is being compiled: torch cannot compile the question what the processor has."""
     return (
         not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and torch.is_grad_enabled()
         and values.device.type == "cpu"
         and values.dtype != torch.float64  # autocast leaves these alone
