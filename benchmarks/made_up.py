@@ -36,7 +36,7 @@ def made_up_training(
     network = build_network(params.network, SHAPE_CHW, NUM_CLASSES, params.seed)
     with_global_batch_norms(network, world)
     precision = resolve_precision(params.precision, params.network, device)
-    trainee = Trainee(ImageClassifier(network, [0.3], [0.35], precision).to(device), params, device)
+    trainee = Trainee(ImageClassifier(network, [0.3], [0.35], precision).to(device), params)
     rng = np.random.default_rng(0)
     images_NCHW = rng.integers(0, 256, (num_images, *SHAPE_CHW), dtype=np.uint8)
     train_set = ImageDataset(images_NCHW, rng.integers(0, NUM_CLASSES, num_images))

@@ -92,7 +92,7 @@ def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
     model = ImageClassifier(network, [MEAN] * num_channels, [STD] * num_channels, precision)
     rows = rows_to_fit(len(dataset), math.prod(dataset.shape_CHW))
     fit_first_layer(network, lambda: model.normalised(dataset.batch(rows)[0]))
-    trainee = Trainee(model.to(device), params, device)
+    trainee = Trainee(model.to(device), params)
     no_validation = _piece(dataset, 0, 0)
     num_images = settings["num_steps"] * params.batch_size
     starts = _starts(len(dataset), num_images)

@@ -61,6 +61,10 @@ class Mixture:
     others_N: Tensor
     share_N: Tensor
 
+    def split(self, sizes: list[int]) -> list["Mixture"]:
+        """That of each of several batches, one after the other."""
+        return [Mixture(*parts) for parts in zip(self.others_N.split(sizes), self.share_N.split(sizes), strict=True)]
+
     def targets(self, labels_N: Tensor, logits_NK: Tensor) -> Tensor:
         """Probabilities like `logits_NK`: the share for the class of the image, the rest for that of the piece."""
         share_N1, num_classes = self.share_N[:, None], logits_NK.shape[1]

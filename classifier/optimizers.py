@@ -1,67 +1,147 @@
-"""The optimizers by name, with torch's fused kernels where the device has them."""
+"""The optimizers by name. Their steps are torch's own functions, fused kernels where the device has them.
 
-from collections.abc import Iterable
-from typing import Any
+torch's classes around these functions import its compiler, which takes a second, and more Python at each step than the step of
+a small network itself.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
+from classifier.orthogonal import orthogonalised
 from classifier.params.train import TrainParams
 
 DEFAULT_MOMENTUM = {"sgd": 0.9, "muon": 0.95}
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-8
+MUON_SCALE = 0.2
+"""Brings the step's root mean square to about that of AdamW (Liu et al. 2025)."""
 
 
-def build_optimizers(network: nn.Module, params: TrainParams, device: torch.device) -> list[torch.optim.Optimizer]:
-    """SGD, Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) or Muon (Jordan et al. 2024).
+class Optimizer(ABC):
+    """Moves `parameters` by their gradients. `state` has under each name one tensor for each parameter, zeros at first."""
 
-    `momentum` None is the optimizer's own of DEFAULT_MOMENTUM, and it is Nesterov's (1983) unless `nesterov` is False; the rest
-    stands at torch's defaults. `weight_decay` is an L2 penalty in sgd and adam, decoupled in adamw and muon. It spares vectors:
-    biases, and the scales of normalisations.
-    Muon moves the convolutions of more than one pixel and one group; AdamW all else, at the same `lr` (Liu et al. 2025).
-    """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if params.optimizer == "muon":
-        kernels = _kernels(network)
-        chosen = set(map(id, kernels))
-        others = [parameter for parameter in trained if id(parameter) not in chosen]
-        adamw = torch.optim.AdamW(_groups(others, params), lr=params.lr, fused=_has_fused(device))
-        return [FlattenedMuon(kernels, params), adamw] if kernels else [adamw]
-    options: dict[str, Any] = {"lr": params.lr, "fused": _has_fused(device)}
-    if params.optimizer == "sgd":
-        momentum = _momentum(params)
-        return [torch.optim.SGD(_groups(trained, params), momentum=momentum, nesterov=_is_nesterov(params), **options)]
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer]
-    return [kind(_groups(trained, params), **options)]
+    def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float, state: Sequence[str]) -> None:
+        self.parameters = list(parameters)
+        self.weight_decay = weight_decay
+        self.state: dict[str, list[Tensor]] = {
+            name: [torch.zeros_like(parameter, requires_grad=False) for parameter in self.parameters] for name in state
+        }
+
+    def step(self, lr: float) -> None:
+        """Move the parameters that have a gradient; the learning rate of this step is `lr`."""
+        rows = [
+            (parameter, parameter.grad, *state)
+            for parameter, *state in zip(self.parameters, *self.state.values(), strict=True)
+            if parameter.grad is not None
+        ]
+        if rows:
+            with torch.no_grad():
+                self._move(lr, *map(list, zip(*rows, strict=True)))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @abstractmethod
+    def _move(self, lr: float, parameters: list[Tensor], gradients: list[Tensor], *state: list[Tensor]) -> None:
+        """One step; `state` is in the order of its names."""
 
 
-class FlattenedMuon(torch.optim.Muon):
-    """torch's Muon, which takes matrices only, for convolutions: each (O, C, h, w) is a matrix of O rows, in place.
+class Sgd(Optimizer):
+    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (1983); `weight_decay` is an L2 penalty."""
 
-    The kernels must lie channels-last in memory.
-    """
+    def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float, momentum: float, nesterov: bool) -> None:
+        super().__init__(parameters, weight_decay, ["momentum_buffer"] if momentum else [])
+        self.momentum = momentum
+        self.nesterov = nesterov
 
-    def __init__(self, kernels: Iterable[nn.Parameter], params: TrainParams) -> None:
-        self.kernels = list(kernels)
-        super().__init__(
-            [nn.Parameter(_as_matrix(kernel.detach())) for kernel in self.kernels],
-            lr=params.lr,
-            weight_decay=params.weight_decay,
-            momentum=_momentum(params),
-            nesterov=_is_nesterov(params),
-            adjust_lr_fn="match_rms_adamw",
+    def _move(self, lr: float, parameters: list[Tensor], gradients: list[Tensor], *state: list[Tensor]) -> None:
+        sgd(
+            parameters,
+            gradients,
+            list(state[0]) if state else [],
+            fused=_has_fused(parameters[0].device),
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            lr=lr,
+            dampening=0.0,
+            nesterov=self.nesterov,
+            maximize=False,
         )
 
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move the kernels by their gradients."""
-        for kernel, matrix in zip(self.kernels, self.param_groups[0]["params"], strict=True):
-            matrix.grad = None if kernel.grad is None else _as_matrix(kernel.grad)
-        super().step(closure)  # type: ignore[no-untyped-call]
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of the kernels."""
-        super().zero_grad(set_to_none)
-        for kernel in self.kernels:
-            kernel.grad = None
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015), its `weight_decay` an L2 penalty; `decoupled` is AdamW (Loshchilov & Hutter 2019)."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float, decoupled: bool) -> None:
+        super().__init__(parameters, weight_decay, ["exp_avg", "exp_avg_sq"])
+        self.decoupled = decoupled
+        self.state["step"] = [_step_counter(parameter) for parameter in self.parameters]
+
+    def _move(self, lr: float, parameters: list[Tensor], gradients: list[Tensor], *state: list[Tensor]) -> None:
+        exp_avgs, exp_avg_sqs, steps = state
+        adam(
+            parameters,
+            gradients,
+            exp_avgs,
+            exp_avg_sqs,
+            [],
+            steps,
+            fused=_has_fused(parameters[0].device),
+            decoupled_weight_decay=self.decoupled,
+            amsgrad=False,
+            beta1=ADAM_BETAS[0],
+            beta2=ADAM_BETAS[1],
+            lr=lr,
+            weight_decay=self.weight_decay,
+            eps=ADAM_EPS,
+            maximize=False,
+        )
+
+
+class Muon(Optimizer):
+    """Steps that are orthogonal matrices (Jordan et al. 2024): each kernel (O, C, h, w) is a matrix of O rows, in place.
+
+    The kernels must lie channels-last in memory. `weight_decay` is decoupled.
+    """
+
+    def __init__(self, kernels: Iterable[nn.Parameter], weight_decay: float, momentum: float, nesterov: bool) -> None:
+        super().__init__(kernels, weight_decay, ["momentum_buffer"])
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def _move(self, lr: float, parameters: list[Tensor], gradients: list[Tensor], *state: list[Tensor]) -> None:
+        for kernel, *others in zip(parameters, gradients, *state, strict=True):
+            matrix, gradient, average = map(_as_matrix, (kernel, *others))
+            average.lerp_(gradient, 1 - self.momentum)
+            update = orthogonalised(gradient.lerp(average, self.momentum) if self.nesterov else average)
+            matrix.mul_(1 - lr * self.weight_decay)
+            matrix.add_(update, alpha=-lr * (MUON_SCALE * max(matrix.shape) ** 0.5))
+
+
+def build_optimizers(network: nn.Module, params: TrainParams) -> list[Optimizer]:
+    """What moves the trained parameters of `network`: one optimizer for those that decay, one for the rest.
+
+    `momentum` None is the optimizer's own of DEFAULT_MOMENTUM, and it is Nesterov's unless `nesterov` is False. `weight_decay`
+    spares vectors: biases, and the scales of normalisations. Muon moves the convolutions of more than one pixel and one group;
+    AdamW all else, at the same `lr`.
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if params.optimizer == "sgd":
+        return [Sgd(group, decay, _momentum(params), _is_nesterov(params)) for group, decay in _groups(trained, params)]
+    if params.optimizer != "muon":
+        return [Adam(group, decay, decoupled=params.optimizer == "adamw") for group, decay in _groups(trained, params)]
+    kernels = _kernels(network)
+    chosen = set(map(id, kernels))
+    others = [parameter for parameter in trained if id(parameter) not in chosen]
+    muon = [Muon(kernels, params.weight_decay, _momentum(params), _is_nesterov(params))] if kernels else []
+    return [*muon, *(Adam(group, decay, decoupled=True) for group, decay in _groups(others, params))]
 
 
 def _as_matrix(kernel_OChw: Tensor) -> Tensor:
@@ -84,14 +164,20 @@ def _is_nesterov(params: TrainParams) -> bool:
     return _momentum(params) > 0 and params.nesterov is not False
 
 
-def _groups(parameters: list[nn.Parameter], params: TrainParams) -> list[dict[str, Any]]:
+def _groups(parameters: list[nn.Parameter], params: TrainParams) -> list[tuple[list[nn.Parameter], float]]:
+    """Parameters and their weight decay; one group where nothing decays, as each costs Python at every step."""
     if params.weight_decay == 0:
-        return [{"params": parameters, "weight_decay": 0.0}]  # a group costs some 15 µs a step
+        return [(parameters, 0.0)]
     groups = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": params.weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+        ([parameter for parameter in parameters if parameter.ndim > 1], params.weight_decay),
+        ([parameter for parameter in parameters if parameter.ndim <= 1], 0.0),
     ]
-    return [group for group in groups if group["params"]]
+    return [(group, decay) for group, decay in groups if group]
+
+
+def _step_counter(parameter: nn.Parameter) -> Tensor:
+    """Where torch's functions want it: fused kernels read it on the device."""
+    return torch.zeros((), dtype=torch.float32, device=parameter.device if _has_fused(parameter.device) else "cpu")
 
 
 def _has_fused(device: torch.device) -> bool:

@@ -33,13 +33,13 @@ from classifier.world import ALONE, World
 class Trainee:
     """What a training run changes: `model`, the state of its `optimizers`, and the running average of the model, if asked for.
 
-    `model` must be on `device` already.
+    `model` must be on its device already.
     """
 
-    def __init__(self, model: ImageClassifier, params: TrainParams, device: torch.device) -> None:
+    def __init__(self, model: ImageClassifier, params: TrainParams) -> None:
         self.model = model
-        self.optimizers = build_optimizers(model.network, params, device)
-        self.peak_lrs = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.optimizers = build_optimizers(model.network, params)
+        self.peak_lr = params.lr
         self.clip_norm, self.ema_decay = params.clip_norm, params.ema_decay
         self.average = None if params.ema_decay is None else copy.deepcopy(model)
 
@@ -48,23 +48,17 @@ class Trainee:
         """What is validated and kept: the average where there is one."""
         return self.average or self.model
 
-    def set_lr(self, factor: float) -> None:
-        """Set each learning rate to `factor` times its peak."""
-        for optimizer, peaks in zip(self.optimizers, self.peak_lrs, strict=True):
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * factor
-
-    def step(self, number: int) -> None:
+    def step(self, number: int, factor: float) -> None:
         """Take the step `number` of the run, counted from 0: move the weights by their gradients, and the average after them.
 
-        The gradients' joint norm is first brought to `clip_norm` at most. The average is short in the first steps, so that the
-        first weights fade: its decay is (1 + number) / (10 + number) at most.
+        The learning rate is `factor` times its peak. The gradients' joint norm is first brought to `clip_norm` at most. The
+        average is short in the first steps, so that the first weights fade: its decay is (1 + number) / (10 + number) at most.
         """
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.step(self.peak_lr * factor)
+            optimizer.zero_grad()
         if self.average and self.ema_decay:
             decay = min(self.ema_decay, (1 + number) / (10 + number))
             _move_average(self.average.network.state_dict(), self.model.network.state_dict(), decay)
@@ -155,21 +149,19 @@ def _train_epoch(
     world = backward.world
     trainee.model.train()
     num_images = len(batches.dataset)
-    steps = steps_of_epoch(batches.placed(order_of_epoch(num_images, params, number)), params)
+    batches_N = steps_of_epoch(batches.placed(order_of_epoch(num_images, params, number)), params)
+    steps = [world.share(batch_N) for batch_N in batches_N]
     dropout = DropoutKeys(trainee.model, num_images, params.seed, number, batches.device)
-    input_of = EpochInput(batches, params, number)
+    inputs = EpochInput(batches, params, number).of_steps(steps)
     tally, sums = Tally(batches.device), Sums()
     num_steps = len(steps) * params.epochs
     title = f"epoch {number}/{params.epochs}"
-    with tqdm(steps, desc=title, unit="step", leave=False, disable=None if world.is_first else True) as bar:
-        for step, batch_N in enumerate(bar, start=len(steps) * (number - 1)):
-            rows_N = world.share(batch_N)
+    with tqdm(inputs, title, len(steps), unit="step", leave=False, disable=None if world.is_first else True) as bar:
+        for step, (rows_N, images_NCHW, labels_N, mixture) in enumerate(bar, start=len(steps) * (number - 1)):
             dropout.choose(rows_N)
-            images_NCHW, labels_N, mixture = input_of(rows_N)
             logits_NK = forward(images_NCHW)
             backward(logits_NK, mixture.targets(labels_N, logits_NK) if mixture else labels_N)
-            trainee.set_lr(lr_factor(params.schedule, step, num_steps, params.warmup_fraction))
-            trainee.step(step)
+            trainee.step(step, lr_factor(params.schedule, step, num_steps, params.warmup_fraction))
             if tally.add(logits_NK.detach(), labels_N) and not bar.disable:
                 mean, accuracy = tally.read().means()  # of this process's share
                 bar.set_postfix(loss=f"{mean:.4f}", accuracy=f"{accuracy:.4f}")

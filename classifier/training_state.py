@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from classifier.files import naming, replacing
-from classifier.model import ImageClassifier
 from classifier.progress import Epoch, Result, StepRow
 from classifier.tally import Sums
 from classifier.training import Trainee
@@ -52,11 +52,7 @@ def save_state(path: Path, trainee: Trainee, result: Result) -> None:
         **_prefixed("network.", trainee.model.network.state_dict()),
         **_prefixed("average.", trainee.average.network.state_dict() if trainee.average else {}),
         **_prefixed("kept.", result.weights),
-        **{
-            f"optimizer.{number}.{index}.{name}": tensor
-            for number, optimizer in enumerate(trainee.optimizers)
-            for index, name, tensor in _optimizer_tensors(optimizer)
-        },
+        **_optimizer_tensors(trainee),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     progress = _Progress(result.history, result.kept.epoch, result.steps, result.since_row, result.processes)
@@ -86,7 +82,9 @@ def read_state(path: Path, trainee: Trainee) -> State:
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
     for prefix in ("network.", "kept.", *(["average."] if trainee.average else [])):
-        _require_same_shapes(_with_prefix(tensors, prefix), trainee.model)
+        _require_same_shapes(_with_prefix(tensors, prefix), trainee.model.network.state_dict(), "network")
+    saved = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
+    _require_same_shapes(saved, _optimizer_tensors(trainee), "optimizer")
     return State(tensors, progress)
 
 
@@ -96,37 +94,26 @@ def put_in_place(state: State, trainee: Trainee) -> Result:
     if trainee.average:
         trainee.average.network.load_state_dict(_with_prefix(tensors, "average."))
     trainee.model.network.load_state_dict(_with_prefix(tensors, "network."))
-    for number, optimizer in enumerate(trainee.optimizers):
-        _load_optimizer(optimizer, _with_prefix(tensors, f"optimizer.{number}."))
+    for name, tensor in _optimizer_tensors(trainee).items():
+        tensor.copy_(tensors[name])
     kept = progress.history[progress.kept_epoch - 1]
     weights = _with_prefix(tensors, "kept.")
     return Result(progress.history, kept, weights, progress.steps, progress.since_row, progress.processes)
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, Tensor]]:
-    """The state of each parameter by its index; a momentum that is not used is None, and not saved."""
-    states = optimizer.state_dict()["state"]
-    return [(index, name, value) for index, state in states.items() for name, value in state.items() if value is not None]
+def _optimizer_tensors(trainee: Trainee) -> dict[str, Tensor]:
+    """The optimizers' states, as they are and by name: to be saved, or to be copied over."""
+    return {
+        f"optimizer.{number}.{index}.{name}": tensor
+        for number, optimizer in enumerate(trainee.optimizers)
+        for name, tensors in optimizer.state.items()
+        for index, tensor in enumerate(tensors)
+    }
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        states.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], tensor)
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """`tensor` in the memory order of `parameter`: the fused optimizers walk both as they lie, channels last or not."""
-    return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
-
-
-def _require_same_shapes(tensors: dict[str, Tensor], model: ImageClassifier) -> None:
-    needed = {name: tensor.shape for name, tensor in model.network.state_dict().items()}
-    if {name: tensor.shape for name, tensor in tensors.items()} != needed:
-        raise DamagedStateError("it belongs to another network")
+def _require_same_shapes(tensors: dict[str, Tensor], needed: Mapping[str, Tensor], kind: str) -> None:
+    if {name: tensor.shape for name, tensor in tensors.items()} != {name: tensor.shape for name, tensor in needed.items()}:
+        raise DamagedStateError(f"it belongs to another {kind}")
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
     weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
     model = _untrained(params, root, info, train_set, precision, world).to(device)
     world.copy_first(model.state_dict().values())
-    trainee = Trainee(model, params, device)
+    trainee = Trainee(model, params)
     point = ResumePoint.of_run(resume, facts) if resume else None
 
     def after_epoch(result: Result) -> None:

@@ -45,7 +45,7 @@ def trained(name: str, world: World) -> dict[str, Any]:
     model.set_precision("float64")
     train_set, val_set = random_set(38, side=SIDE), random_set(13, side=SIDE, seed=1)
     fit_first_layer(model.network, lambda: model.normalised(train_set.batch(torch.arange(38))[0]))
-    trainee = Trainee(model, settings, CPU)
+    trainee = Trainee(model, settings)
     weights = [float(weight) for weight in settings.class_weights] if isinstance(settings.class_weights, list) else None
     result = fit(trainee, train_set, val_set, settings, CPU, lambda result: None, None, weights, world)
     again = measured_again(trainee, result, train_set, CPU, world)

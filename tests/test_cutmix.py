@@ -93,6 +93,6 @@ def test_training_with_it_is_a_plain_loop_over_two_losses() -> None:
             optimizer.zero_grad()
             (shares * loss(logits, labels) + (1 - shares) * loss(logits, other_labels)).mean().backward()
             optimizer.step()
-    result = fit(Trainee(model, settings, CPU), train_set, random_set(0), settings, CPU, lambda result: None)
+    result = fit(Trainee(model, settings), train_set, random_set(0), settings, CPU, lambda result: None)
     for name, weights in plain.network.state_dict().items():
         torch.testing.assert_close(result.weights[name], weights)

@@ -211,7 +211,7 @@ with joined(CPU) as world:
         model = model_for("pyramid", side=16)
         with_global_batch_norms(model.network, world)
         fit_first_layer(model.network, lambda: model.normalised(train_set.batch(torch.arange(36))[0]))
-        result = fit(Trainee(model, settings, CPU), train_set, val_set, settings, CPU, lambda result: None, world=world)
+        result = fit(Trainee(model, settings), train_set, val_set, settings, CPU, lambda result: None, world=world)
         losses += [[epoch.train_loss for epoch in result.history]]
     print(losses, flush=True)
     assert all(abs(ours - theirs) < 1e-5 for ours, theirs in zip(*losses))

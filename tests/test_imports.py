@@ -13,8 +13,8 @@ import yaml
 
 from tests.pipeline import Repository
 
-LARGE = {"matplotlib", "pandas", "PIL", "requests", "scipy", "sklearn", "torch", "torchvision"}
-"""Packages that take a tenth of a second or more to import."""
+LARGE = {"matplotlib", "pandas", "PIL", "requests", "scipy", "sklearn", "sympy", "torch", "torch._dynamo", "torchvision"}
+"""Packages that take a tenth of a second or more to import; torch._dynamo is its compiler, which its optimizers bring too."""
 USED: dict[str, set[str]] = {
     "download": {"requests"},
     "convert": {"PIL"},
@@ -29,7 +29,7 @@ USED: dict[str, set[str]] = {
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Top-level packages that each stage imports while it does its work, on a small data set in the idx format."""
+    """Modules that each stage imports while it does its work, on a small data set in the idx format."""
     folder = tmp_path_factory.mktemp("imports")
     repository = Repository(folder / "project", dataset="fashion_mnist", image_size=28, network="pyramid", epochs=1)
     _write_small_data(repository.root, folder / "mirror/fashion_mnist")
@@ -57,7 +57,7 @@ def _imports(stage: str, root: Path, environment: dict[str, str]) -> set[str]:
     command = [sys.executable, "-X", "importtime", "-m", f"stages.{stage}"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, re.sub(r"^import time:.*\n", "", done.stderr, flags=re.MULTILINE)
-    return set(re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\w+)", done.stderr, flags=re.MULTILINE))
+    return set(re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s+([\w.]+)", done.stderr, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("stage", USED)

@@ -241,7 +241,7 @@ from classifier.training import Trainee
 from tests.test_training import CPU, model_for, params
 
 model = model_for("mlp")
-trainee = Trainee(model, params(network="mlp", optimizer="adam", momentum=None), CPU)
+trainee = Trainee(model, params(network="mlp", optimizer="adam", momentum=None))
 epoch = Epoch(1, 1.0, 0.5, None, None)
 result = Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
 point = ResumePoint(Path(sys.argv[1]))

@@ -71,9 +71,9 @@ def test_training_with_weights_is_torchs_own_on_a_plain_loop() -> None:
         optimizer.zero_grad()
         loss(plain(images), labels).backward()
         optimizer.step()
-    trainee = Trainee(model, settings, CPU)
+    trainee = Trainee(model, settings)
     result = fit(trainee, train_set, random_set(0), settings, CPU, lambda result: None, class_weights=[1.0, 5.0, 0.5])
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
-    unweighted = fit(Trainee(model_for("mlp"), settings, CPU), train_set, random_set(0), settings, CPU, lambda result: None)
+    unweighted = fit(Trainee(model_for("mlp"), settings), train_set, random_set(0), settings, CPU, lambda result: None)
     assert not torch.equal(result.weights["1.weight"], unweighted.weights["1.weight"].double())

@@ -112,7 +112,7 @@ def trained(path: Path, *, freeze: bool, num_images: int = 8, **changes: Any) ->
     settings = params(**(values | changes))
     model = ImageClassifier(network, [0.5], [0.25])
     train_set = random_set(num_images, side=16)
-    fit(Trainee(model, settings, CPU), train_set, random_set(4, side=16, seed=1), settings, CPU, lambda _: None)
+    fit(Trainee(model, settings), train_set, random_set(4, side=16, seed=1), settings, CPU, lambda _: None)
     return network, before
 
 

@@ -42,7 +42,7 @@ def trained(
     broken_off_after: int,
 ) -> Result:
     """Train, saving to `point`; with `broken_off_after`, leave by an exception after that many epochs."""
-    trainee = Trainee(model, settings, CPU)
+    trainee = Trainee(model, settings)
 
     def after_epoch(result: Result) -> None:
         if point:
@@ -148,7 +148,7 @@ def test_old_states_and_the_oldest_of_too_many_make_room(tmp_path: Path, monkeyp
         (tmp_path / name).write_bytes(b"x" * 100)
         stamp = time.time() - days * 24 * 3600
         os.utime(tmp_path / name, (stamp, stamp))
-    ResumePoint(tmp_path / "own").restore(Trainee(model_for("mlp"), params(network="mlp"), CPU))
+    ResumePoint(tmp_path / "own").restore(Trainee(model_for("mlp"), params(network="mlp")))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "own.damaged"]
 
 

@@ -49,7 +49,7 @@ def train_set(tmp_path: Path) -> ImageDataset:
 def test_an_epoch_holds_two_batches_of_images(train_set: ImageDataset) -> None:
     """Batches are cut by NumPy, whose memory tracemalloc counts; what the network makes of them is torch's, and is not."""
     settings = params(batch_size=BATCH_SIZE, augment=["crop", "flip", "cutout"])
-    trainee = Trainee(ImageClassifier(build_network("softmax", SHAPE_CHW, 10, 0), [0.5], [0.25]), settings, CPU)
+    trainee = Trainee(ImageClassifier(build_network("softmax", SHAPE_CHW, 10, 0), [0.5], [0.25]), settings)
     no_validation = ImageDataset(train_set.images_NCHW[:0], train_set.labels_N[:0])
     tracemalloc.start()
     try:

@@ -112,18 +112,18 @@ def test_a_row_has_the_figures_of_the_steps_since_the_one_before_and_validation_
     class Watched(Trainee):
         """Measures what the coming step is about to train on, and after it the validation images."""
 
-        def step(self, number: int) -> None:
+        def step(self, number: int, factor: float) -> None:
             rows = steps_of_epoch(order_of_epoch(20, settings, number // 3 + 1), settings)[number % 3].numpy()
             batch = ImageDataset(train_set.images_NCHW[rows], train_set.labels_N[rows])
             measured = outcomes(self.model, batch, CPU)
             seen.append((measured.loss * len(rows), round(measured.accuracy * len(rows)), len(rows)))
             self.model.train()
-            super().step(number)
+            super().step(number, factor)
             measured = outcomes(self.model, val_set, CPU)
             validated.append((measured.loss, measured.accuracy))
             self.model.train()
 
-    result = fit(Watched(model_for("mlp"), settings, CPU), train_set, val_set, settings, CPU, lambda result: None)
+    result = fit(Watched(model_for("mlp"), settings), train_set, val_set, settings, CPU, lambda result: None)
     assert [row.step for row in result.steps] == [2, 4, 6, 8, 10, 12]
     for row in result.steps:
         losses, correct, sizes = np.array(seen[row.step - 2 : row.step]).sum(axis=0)
@@ -172,7 +172,7 @@ def test_a_run_that_was_broken_off_has_the_same_rows(tmp_path: Path, eval_every:
     straight = train(model_for("mlp"), *sets, settings)
     point = ResumePoint(tmp_path / "state.safetensors")
     for broken_off_after in (1, 3, 4, 0):
-        trainee = Trainee(model_for("mlp"), settings, CPU)
+        trainee = Trainee(model_for("mlp"), settings)
 
         def after_epoch(result: Result, trainee: Trainee = trainee, last: int = broken_off_after) -> None:
             point.save(trainee, result)

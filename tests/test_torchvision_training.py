@@ -12,7 +12,7 @@ from classifier.optimizers import build_optimizers
 from classifier.resume import ResumePoint
 from classifier.training import Result
 from tests.test_resume import BrokenOffError, trained
-from tests.test_training import CPU, compute, params, random_set
+from tests.test_training import compute, params, random_set
 
 __all__ = ["compute"]
 
@@ -51,8 +51,8 @@ def test_broken_off_and_resumed_it_is_the_same_to_the_bit(
 def test_muon_moves_plain_convolutions_and_leaves_those_in_groups_to_adamw() -> None:
     settings = params(network="mobilenet_v3_small", optimizer="muon", momentum=None)
     network = build_network("mobilenet_v3_small", (3, 16, 16), 3, seed=0).to(memory_format=torch.channels_last)
-    muon, adamw = build_optimizers(network, settings, CPU)
-    matrices = [tuple(matrix.shape) for matrix in muon.param_groups[0]["params"]]
-    assert matrices == [(16, 9 * 3)], "the stem; all other kernels are of one pixel or of a channel each"
-    others = sum(parameter.numel() for group in adamw.param_groups for parameter in group["params"])
+    muon, adamw = build_optimizers(network, settings)
+    kernels = [tuple(kernel.shape) for kernel in muon.parameters]
+    assert kernels == [(16, 3, 3, 3)], "the stem; all other kernels are of one pixel or of a channel each"
+    others = sum(parameter.numel() for parameter in adamw.parameters)
     assert others + 16 * 27 == sum(parameter.numel() for parameter in network.parameters())

@@ -79,7 +79,7 @@ def model_for(name: str, side: int = 6, num_classes: int = 3, seed: int = 3) -> 
 
 
 def train(model: ImageClassifier, train_set: ImageDataset, val_set: ImageDataset, settings: TrainParams) -> Result:
-    return fit(Trainee(model, settings, CPU), train_set, val_set, settings, CPU, lambda result: None)
+    return fit(Trainee(model, settings), train_set, val_set, settings, CPU, lambda result: None)
 
 
 def test_one_epoch_is_softmax_regression_worked_out_in_numpy() -> None:
@@ -175,7 +175,7 @@ def test_the_kept_weights_are_those_of_the_best_validation_epoch() -> None:
         seen.append((measured.accuracy, -measured.loss, weights))
 
     settings = params(network="mlp", epochs=12, lr=0.5)
-    result = fit(Trainee(model, settings, CPU), random_set(24), val_set, settings, CPU, note)
+    result = fit(Trainee(model, settings), random_set(24), val_set, settings, CPU, note)
     best = max(range(12), key=lambda epoch: seen[epoch][:2])
     assert result.kept.epoch == best + 1
     assert result.kept.epoch != 12, "the data must make a test of this: the last epoch must not be the best"
@@ -237,14 +237,14 @@ def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_over_itsel
 def test_the_average_is_the_running_mean_worked_out_by_hand_and_is_what_is_kept() -> None:
     """Its decay is min(0.9, (1 + step) / (10 + step)), so that the first weights fade soon."""
     settings = params(network="mlp", ema_decay=0.9, epochs=2, lr=0.05)
-    trainee = Trainee(model_for("mlp"), settings, CPU)
+    trainee = Trainee(model_for("mlp"), settings)
     expected = trainee.model.network[1].weight.detach().clone()
     step = 0
 
     class Watched(Trainee):
-        def step(self, number: int) -> None:
+        def step(self, number: int, factor: float) -> None:
             nonlocal expected, step
-            super().step(number)
+            super().step(number, factor)
             decay = min(0.9, (1 + step) / (10 + step))
             expected = decay * expected + (1 - decay) * self.model.network[1].weight.detach()
             step += 1
