@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 import yaml
 from filelock import FileLock, Timeout
 
-from classifier.errors import PeerLostError, UserError, shown
-from classifier.fingerprint import changed_file, combined_digest, fingerprints
+from classifier.common.errors import PeerLostError, UserError, shown
+from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
+from classifier.common.pins import differing_versions
+from classifier.common.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
-from classifier.pins import differing_versions
-from classifier.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
 from stages import STARTED_NS
 
 PARAMS_FILE = Path("params.yaml")

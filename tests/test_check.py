@@ -66,9 +66,9 @@ def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
         ),
         (
             "dvc.yaml",
-            "      - classifier/networks.py\n",
+            "      - classifier/model/networks.py\n",
             "",
-            r"stage train: its code uses but dvc\.yaml does not list the dependency classifier/networks\.py",
+            r"stage train: its code uses but dvc\.yaml does not list the dependency classifier/model/networks\.py",
         ),
         ("dvc.yaml", "stages:", "stagez:", r"dvc\.yaml: needs a mapping `stages:`"),
         ("dvc.yaml", "stages:\n", "stages: 3\nothers:\n", r"dvc\.yaml: needs a mapping below `stages:` for each stage, got 3"),

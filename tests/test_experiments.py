@@ -27,7 +27,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.calibration import Scenario, simulated_pair
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 from classifier.params.build import BuildParams
 from classifier.params.evaluate import EvaluateParams

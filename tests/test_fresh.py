@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tests.review_case import CODE, OUTS, PARAMS, Case
 from tools.fresh import main, stale_lines
 from tools.review.revisions import find_revision

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from classifier.networks import build_network
-from classifier.optimizers import FlattenedMuon, build_optimizers
+from classifier.model.networks import build_network
+from classifier.training.optimizers import FlattenedMuon, build_optimizers
 from tests.test_training import CPU, params
 
 SETTINGS = params(network="pyramid", optimizer="muon", momentum=None, lr=0.01, weight_decay=0.1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.catalogue import load_dataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.network_sizes import unfit_images
 from classifier.own_data import OWN, refuse_mismatch
 from classifier.params.base import Params, read_yaml, refusals, unknown_keys

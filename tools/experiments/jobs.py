@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph
 from tools.experiments.dvc import dvc_exp_run

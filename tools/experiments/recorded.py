@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from dvc.repo import Repo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from classifier.common.errors import UserError, told
+from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from classifier.errors import UserError, told
-from classifier.files import read_json
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE
 from tools.clean_room.content import md5

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.errors import UserError, shown, told
+from classifier.common.errors import UserError, shown, told
 
 WORKSPACE = "workspace"
 _EXPERIMENTS = "refs/exps"
