@@ -17,12 +17,13 @@ A, B = "a" * 32, "b" * 32
 
 def lock(**changed: Any) -> Lock:
     """Two stages: `make` makes data/set for `use`, from code that both import."""
-    values = {"code": A, "notes": A, "data": A, "result": A, "cmd": "use it", "lr": 0.1, **changed}
+    values = {"code": A, "folder": A, "notes": A, "data": A, "result": A, "cmd": "use it", "lr": 0.1, **changed}
     shared = [{"path": "lib.py", "md5": values["code"]}]
     make = {"cmd": "make it", "deps": shared, "outs": [{"path": "data/set", "md5": values["data"]}]}
+    own = [{"path": "classifier/lib", "md5": f"{values['folder']}.dir"}, {"path": "notes.txt", "md5": values["notes"]}]
     use = {
         "cmd": values["cmd"],
-        "deps": [*shared, {"path": "data/set/test", "md5": values["data"]}, {"path": "notes.txt", "md5": values["notes"]}],
+        "deps": [*shared, {"path": "data/set/test", "md5": values["data"]}, *own],
         "params": {"params.yaml": {"lr": values["lr"]}},
         "outs": [{"path": "model", "md5": values["result"]}],
     }
@@ -36,6 +37,7 @@ def lock(**changed: Any) -> Lock:
         ({"lr": None}, Change("param", "lr", "0.1", "null", ["use"]), Touched(["use"], [], [])),
         ({"lr": True}, Change("param", "lr", "0.1", "true", ["use"]), Touched(["use"], [], [])),
         ({"code": B}, Change("code", "lib.py", "aaaaaaa", "bbbbbbb", ["make", "use"]), Touched(["make", "use"], [], [])),
+        ({"folder": B}, Change("code", "classifier/lib", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [])),
         ({"notes": B}, Change("file", "notes.txt", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [])),
         ({"cmd": "x"}, Change("command", "use", "use it", "x", ["use"]), Touched(["use"], [], [])),
         ({"data": B}, Change("data", "data/set/test", "aaaaaaa", "bbbbbbb", ["use"]), Touched([], ["use"], ["make"])),

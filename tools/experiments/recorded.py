@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.common.errors import UserError, told
 from classifier.common.files import read_json
+from classifier.common.modules import is_code
 from classifier.csv_file import read_table
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE
@@ -20,6 +21,7 @@ from tools.review.lock_file import LOCK_FILE, Lock, read_lock
 from tools.review.lock_file import Recorded as Output
 from tools.review.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
 from tools.review.revisions import Held, Revision
+from tools.review.staleness import code_hashes
 
 MODEL_FILE = "models/model.json"
 
@@ -100,6 +102,8 @@ def _hash(path: str, now: Revision, committed: dict[str, bytes]) -> str | None:
         return hashlib.md5(committed[path], usedforsecurity=False).hexdigest()
     if _pointer(path) in committed:
         return _added(_pointer(path), now)
+    if is_code(PurePosixPath(path)):
+        return code_hashes(now, [path]).get(path)
     return md5(Path(path)) if Path(path).exists() else None
 
 

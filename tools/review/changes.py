@@ -1,8 +1,10 @@
 """What differs between two dvc.lock files, and which stages that touches."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from classifier.common.modules import is_code
 from tools.review.lock_file import Lock, LockedStage
 
 DATA = "data/"
@@ -84,7 +86,7 @@ def _inputs(lock: Lock, name: str) -> dict[tuple[Kind, str], str]:
 def _kind(lock: Lock, path: str) -> Kind:
     if lock.makes(path):
         return "data"
-    return "code" if path.endswith(".py") else "file"
+    return "code" if path.endswith(".py") or is_code(PurePosixPath(path)) else "file"
 
 
 def _command(stage: LockedStage) -> str:

@@ -1,9 +1,12 @@
 """Whether a revision's dvc.lock is about the params and files that the same revision holds."""
 
 import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
+from classifier.common.modules import is_code
 from classifier.params.base import read_yaml
 from tools.review.lock_file import PARAMS_FILE, Lock
 from tools.review.revisions import Revision
@@ -14,14 +17,11 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
 
     Raises UserError for a params.yaml that cannot be read. A revision without that file has no params to compare.
     """
-    paths = {
-        path
-        for stage in lock.stages.values()
-        for path, md5 in stage.dep_hashes.items()
-        if _is_ours(lock, path) and _is_file(md5)
-    }
-    files = revision.files(sorted({*paths, PARAMS_FILE}))
-    hashes = {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in files.items()}
+    deps = {(path, md5) for stage in lock.stages.values() for path, md5 in stage.dep_hashes.items() if _is_ours(lock, path)}
+    folders = {path for path, md5 in deps if _is_folder(md5) and is_code(PurePosixPath(path))}
+    paths = folders | {path for path, md5 in deps if not _is_folder(md5)}
+    files = revision.files(sorted({*paths - folders, PARAMS_FILE}))
+    hashes = {path: _md5(content) for path, content in files.items()} | code_hashes(revision, folders)
     params = _params(revision) if PARAMS_FILE in files else None
     found = {}
     for name, stage in lock.stages.items():
@@ -32,15 +32,32 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
     return found
 
 
+def code_hashes(revision: Revision, folders: Iterable[str]) -> dict[str, str]:
+    """What dvc.lock would record of each of `folders`, which hold code. One without modules in `revision` is left out.
+
+    As dvc_data.hashfile.tree.Tree.digest computes it.
+    """
+    found = {}
+    for folder, names in revision.modules(folders).items():
+        files = revision.files(names)
+        listed = [{"md5": _md5(files[name]), "relpath": name.removeprefix(f"{folder}/")} for name in sorted(files)]
+        found[folder] = f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir"
+    return found
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def _is_ours(lock: Lock, path: str) -> bool:
     """Whether git should hold `path`: no output of a stage, and nothing outside of the project's folder."""
     pure = PurePosixPath(path)
     return not lock.makes(path) and not pure.is_absolute() and ".." not in pure.parts
 
 
-def _is_file(md5: str) -> bool:
-    """A folder, as one's own images are, has a hash that git cannot tell."""
-    return not md5.endswith(".dir")
+def _is_folder(md5: str) -> bool:
+    """Git cannot tell the hash of one that it does not hold, as one's own images."""
+    return md5.endswith(".dir")
 
 
 def _params(revision: Revision) -> dict[str, Any]:
