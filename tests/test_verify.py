@@ -332,6 +332,9 @@ class TestWhereTheWorkspaceIsNotAsRecorded:
     def test_recorded_content_comes_from_the_cache_and_the_last_commit(self, planted: Planted, verified: Any) -> None:
         (planted.root / "data/csv/schema.json").write_text("{}")
         shutil.rmtree(planted.root / "data/dataset")
+        (planted.root / "classifier/table/notes.txt").write_text("no module, so not a part of the recorded folder")
+        planted.git("add", "classifier")
+        planted.git("commit", "--quiet", "--message", "notes")
         planted.edit("classifier/table/layout.py", '"""', '"""Changed. ')
         planted.set_params(seed=5)
         with (planted.root / ".dvcignore").open("a") as patterns:

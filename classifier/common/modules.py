@@ -8,7 +8,7 @@ PACKAGES = ("classifier", "stages")
 
 def is_code(path: PurePath) -> bool:
     """Whether `path`, relative to the project's folder, is or lies in one of the packages whose modules stages declare."""
-    return path.parts[:1] in [(package,) for package in PACKAGES]
+    return path.parts[:1] in [(package,) for package in PACKAGES] and ".." not in path.parts
 
 
 def counts(file: PurePath) -> bool:

@@ -17,11 +17,11 @@ from classifier.csv_file import read_table
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE
 from tools.clean_room.content import md5
+from tools.review.code_hashes import code_hashes
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
 from tools.review.lock_file import Recorded as Output
 from tools.review.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
 from tools.review.revisions import Held, Revision
-from tools.review.staleness import code_hashes
 
 MODEL_FILE = "models/model.json"
 

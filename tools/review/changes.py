@@ -5,7 +5,9 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from classifier.common.modules import is_code
+from tools.review.code_hashes import folder_hash, module_hashes
 from tools.review.lock_file import Lock, LockedStage
+from tools.review.revisions import Revision
 
 DATA = "data/"
 """Where the stages put data sets. Models, metrics and plots are results: that they differ is no reason, but the outcome."""
@@ -52,6 +54,21 @@ def find_changes(before: Lock, after: Lock) -> list[Change]:
         Change(kind, name, _short(kind, old), _short(kind, new), stages) for (kind, name, old, new), stages in found.items()
     ]
     return sorted(changes, key=lambda change: (_ORDER.index(change.kind), change.name))
+
+
+def by_module(change: Change, before: Revision, after: Revision) -> list[Change]:
+    """In place of a folder of code, those of its modules that differ, if both revisions hold what their dvc.lock is about."""
+    if change.kind != "code":
+        return [change]
+    old, new = (module_hashes(revision, [change.name]).get(change.name, {}) for revision in (before, after))
+    if [_short("code", folder_hash(change.name, modules)) for modules in (old, new)] != [change.before, change.after]:
+        return [change]
+    values = {name: (old.get(name, ABSENT), new.get(name, ABSENT)) for name in sorted(old | new)}
+    return [
+        Change("code", name, _short("code", was), _short("code", now), change.stages)
+        for name, (was, now) in values.items()
+        if was != now
+    ]
 
 
 def touched_stages(before: Lock, after: Lock) -> Touched:
