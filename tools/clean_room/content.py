@@ -128,9 +128,9 @@ def _if_as_recorded(item: Any, fs: Any, path: str, ignore: Any = None) -> tuple[
     return fs, {key: fs.join(path, *key) for key in keys}
 
 
-def _of_modules(files: Tree) -> Tree:
+def _of_modules(files: Any) -> Any:
     """What .dvcignore leaves of a folder of code. DVC heeds it in the workspace only."""
-    modules = Tree()
+    modules = type(files)()
     for key, meta, info in files:
         if counts(PurePath(*key)):
             modules.add(key, meta, info)
