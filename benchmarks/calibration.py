@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
 from benchmarks.record import ROOT, circumstances
-from classifier.files import write_json, write_text
+from classifier.common.files import write_json, write_text
 from tools.review.lock_file import Lock
 from tools.review.results import Results
 from tools.review.revisions import Revision

@@ -20,8 +20,8 @@ from PIL import Image
 from benchmarks.pipeline import Timed, copy_project, stage_table, summed_up
 from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
 from classifier.blocks import Images, Labels
-from classifier.files import write_json, write_text
-from classifier.idx import read_idx
+from classifier.common.files import write_json, write_text
+from classifier.conversion.idx import read_idx
 
 NUM_PICTURES = 60_000
 NUM_CLASSES = 10

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 
 from benchmarks.record import ROOT
-from classifier.dataset import ImageDataset
-from classifier.global_batch_norm import with_global_batch_norms
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.model.precision import resolve_precision
 from classifier.params.base import read_yaml, validate
 from classifier.params.train import TrainParams, resolve_augment
-from classifier.precision import resolve_precision
-from classifier.progress import Result
-from classifier.training import Trainee, fit
-from classifier.world import ALONE, World
+from classifier.training.global_batch_norm import with_global_batch_norms
+from classifier.training.loop import Trainee, fit
+from classifier.training.progress import Result
+from classifier.training.world import ALONE, World
 
 SHAPE_CHW = (1, 28, 28)
 NUM_CLASSES = 10

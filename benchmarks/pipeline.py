@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
 from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
-from classifier.errors import UserError
-from classifier.figure_style import BLUE, GREY, VERMILION, save_png, styled
-from classifier.files import write_json, write_text
+from classifier.common.errors import UserError
+from classifier.common.files import write_json, write_text
+from classifier.figures.style import BLUE, GREY, VERMILION, save_png, styled
 
 STAGES = ("download", "convert", "build", "weights", "train", "evaluate", "plot")
 IDENTITY = {

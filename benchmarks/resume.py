@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.made_up import made_up_training, params_of_one_epoch
 from benchmarks.record import ROOT, circumstances, page_head, spread
-from classifier.compute import set_up_compute
-from classifier.files import write_json, write_text
-from classifier.resume import ResumePoint
+from classifier.common.files import write_json, write_text
+from classifier.model.compute import set_up_compute
+from classifier.training.resume import ResumePoint
 
 NUM_TRAIN = 54_000
 """Training images of Fashion-MNIST when a tenth of them is kept for validation."""

@@ -28,8 +28,8 @@ from benchmarks.scale_data import SIDE, rows_of, write_folder, write_idx
 from benchmarks.scale_page import microseconds, page
 from benchmarks.scale_width import SHAPES_CHW, measured_width
 from benchmarks.watched import Watched, watched
-from classifier.figure_style import BLUE, GREEN, GREY, VERMILION, save_png, styled
-from classifier.files import write_json, write_text
+from classifier.common.files import write_json, write_text
+from classifier.figures.style import BLUE, GREEN, GREY, VERMILION, save_png, styled
 
 Steps = Mapping[str, Callable[[Path], dict[str, Any]]]
 """What is measured, by name: a function of the folder with the data, which returns seconds and memory."""

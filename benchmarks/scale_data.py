@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from classifier.blocks import Images
-from classifier.files import write_json
+from classifier.common.files import write_json
 from classifier.schema import RawDescription
 
 SIDE = 28

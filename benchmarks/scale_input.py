@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.made_up import params_of_one_epoch
-from classifier import row_requests
-from classifier.augmentations import Augmentations
-from classifier.batches import Batches
-from classifier.compute import set_up_compute
-from classifier.dataset import ImageDataset
-from classifier.steps import order_of_epoch, steps_of_epoch
+from classifier.model import row_requests
+from classifier.model.compute import set_up_compute
+from classifier.model.dataset import ImageDataset
+from classifier.training.augmentations import Augmentations
+from classifier.training.batches import Batches
+from classifier.training.steps import order_of_epoch, steps_of_epoch
 
 
 def main() -> None:

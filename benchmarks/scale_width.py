@@ -12,9 +12,9 @@ import pandas as pd
 
 from classifier.arrays import take_rows
 from classifier.blocks import Block
-from classifier.packed_pixels import read_packed, write_packed
-from classifier.table_reader import read_table
-from classifier.table_writer import write_table
+from classifier.conversion.table_writer import write_table
+from classifier.table.packed_pixels import read_packed, write_packed
+from classifier.table.reader import read_table
 
 SHAPES_CHW = ((1, 28, 28), (3, 64, 64), (3, 128, 128), (3, 224, 224))
 PIXELS = 2**24

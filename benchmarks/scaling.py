@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
-from classifier.files import write_json, write_text
+from classifier.common.files import write_json, write_text
 
 PACKAGES = ("torch",)
 NETWORKS = {

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.made_up import made_up_training, params_of_one_epoch
-from classifier.augmentations import Augmentations
-from classifier.batches import Batches
-from classifier.compute import set_up_compute
-from classifier.files import write_json
-from classifier.networks import count_parameters
-from classifier.precision import parameter_dtype
-from classifier.world import World, joined
+from classifier.common.files import write_json
+from classifier.model.compute import set_up_compute
+from classifier.model.networks import count_parameters
+from classifier.model.precision import parameter_dtype
+from classifier.training.augmentations import Augmentations
+from classifier.training.batches import Batches
+from classifier.training.world import World, joined
 
 Returned = TypeVar("Returned")
 

@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from benchmarks.record import ROOT, circumstances, page_head
 from benchmarks.train import IMAGES_PER_STEP, NUM_EPOCH_IMAGES, TUTORIAL_RECIPE
 from benchmarks.train_slices import Slices
-from classifier.files import write_json, write_text
+from classifier.common.files import write_json, write_text
 from classifier.params.base import read_yaml, validate
 from classifier.params.train import TrainParams
 from tools.experiments.listed import EXPERIMENTS_FILE, read_experiments

@@ -24,12 +24,12 @@ import pandas as pd
 
 from benchmarks.record import ROOT, circumstances, page_head, spread
 from classifier.blocks import Block
-from classifier.files import write_json, write_text
-from classifier.idx import read_idx
+from classifier.common.files import write_json, write_text
+from classifier.conversion.idx import read_idx
+from classifier.conversion.table_writer import write_table
 from classifier.schema import RawDescription
-from classifier.table import column_names
-from classifier.table_reader import read_table
-from classifier.table_writer import write_table
+from classifier.table.layout import column_names
+from classifier.table.reader import read_table
 
 SIDE = 28
 NUM_PIXELS = SIDE * SIDE

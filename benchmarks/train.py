@@ -21,8 +21,8 @@ from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
 from benchmarks.train_slices import Slices
 from benchmarks.tutorial import write_for_torchvision
 from classifier.arrays import load_split, write_split
-from classifier.figure_style import BLUE, GREEN, GREY, VERMILION, save_png, styled
-from classifier.files import write_json, write_text
+from classifier.common.files import write_json, write_text
+from classifier.figures.style import BLUE, GREEN, GREY, VERMILION, save_png, styled
 from classifier.params.base import read_yaml, validate
 from classifier.params.train import TrainParams, resolve_augment
 
@@ -205,8 +205,9 @@ def _page(record: dict[str, Any]) -> str:
         "  at every step;",
         "- **torchvision + workers**: torchvision's data set and two loading processes, after PyTorch's MNIST example;",
         "- **tensors + DataLoader**: all images normalised in memory, then a DataLoader;",
-        "- **ours**: `classifier/training.py` with `precision: auto`; the default network with the recipe of `params.yaml`,",
-        "  where the other systems have Adam. In colour it has images of the shape of CIFAR-10's, which are random.",
+        "- **ours**: `classifier/training/loop.py` with `precision: auto`; the default network with the recipe of",
+        "  `params.yaml`, where the other systems have Adam. In colour it has images of the shape of CIFAR-10's, which are",
+        "  random.",
     ]
     for network, figures in record["networks"].items():
         lines += ["", f"## {network}, {figures['batch_size']} images a step, {figures['MFLOP_per_image']} MFLOP an image", ""]

@@ -25,14 +25,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.ceiling import rates
 from benchmarks.record import ROOT
 from classifier.arrays import load_split
-from classifier.compute import set_up_compute
-from classifier.dataset import ImageDataset
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
+from classifier.model.compute import set_up_compute
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.model.precision import resolve_precision
+from classifier.model.whitening import MOST_IMAGES, fit_first_layer, rows_to_fit
 from classifier.params.train import TrainParams
-from classifier.precision import resolve_precision
-from classifier.training import Trainee, fit
-from classifier.whitening import MOST_IMAGES, fit_first_layer, rows_to_fit
+from classifier.training.loop import Trainee, fit
 
 MEAN, STD = 0.286, 0.353
 NUM_CLASSES = 10

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 
 SECONDS_BETWEEN_LOOKS = 0.01
 KINDS = {"anonymous": "RssAnon", "mapped": "RssFile"}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.blocks import Block, Images, Labels, row_slices
-from classifier.errors import UserError, told
+from classifier.common.errors import UserError, told
 
 IMAGES_FILE = "images.npy"
 LABELS_FILE = "labels.npy"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from classifier.errors import MOST_SHOWN, UserError, shown
+from classifier.common.errors import MOST_SHOWN, UserError, shown
 from classifier.own_data import OWN
 from classifier.params.base import read_yaml
 from classifier.schema import ClassNames, PlainName, PublishedFormat, refuse_other_roles

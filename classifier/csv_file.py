@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from classifier.errors import MOST_SHOWN, UserError, shown, told
-from classifier.files import write_text
+from classifier.common.errors import MOST_SHOWN, UserError, shown, told
+from classifier.common.files import write_text
 
 TEXT_COLUMNS = {"class", "actual", "predicted"}
 """Class names; all other columns hold numbers."""

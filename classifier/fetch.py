@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.transfer import Patience, SourceError, copy, download, length
 
 MIRROR_VARIABLE = "DATASET_MIRROR"

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from classifier.errors import UserError, shown, told
+from classifier.common.errors import UserError, shown, told
 from classifier.schema import LONGEST_NAME, TableSplit, is_printable
 
 LABELS_FILE = "labels.csv"

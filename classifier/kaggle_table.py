@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 from classifier.schema import LONGEST_NAME, MOST_PIXELS, TableSplit, is_printable
 
 MOST_LINE_BYTES = 2**25

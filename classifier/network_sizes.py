@@ -3,7 +3,7 @@
 import difflib
 from dataclasses import dataclass
 
-from classifier.errors import shown
+from classifier.common.errors import shown
 
 SMALLEST_IMAGE = {"softmax": 1, "mlp": 1, "cnn": 16, "mnist_cnn": 4, "cifar_cnn": 8, "pyramid": 8, "half_pyramid": 8}
 """Our own networks, and the smallest height and width, in pixels, that leaves at least one value after their last pooling."""

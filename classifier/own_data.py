@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 
 FOLDER = "folder"
 CSV = "csv"

@@ -12,8 +12,8 @@ from typing import get_args
 
 from tqdm import tqdm
 
-from classifier.errors import UserError, shown, told
-from classifier.files import naming
+from classifier.common.errors import UserError, shown, told
+from classifier.common.files import naming
 from classifier.schema import TableSplit
 
 CONTENTS_FILE = "pictures.bin"

@@ -14,8 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 from torchvision.models import get_model_weights
 
-from classifier.errors import UserError, told
-from classifier.files import replacing
+from classifier.common.errors import UserError, told
+from classifier.common.files import replacing
 from classifier.torchvision_plain import head_name, plain_network
 
 NUM_CLASSES = 1000

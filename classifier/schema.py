@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from classifier.errors import MOST_SHOWN, shown
+from classifier.common.errors import MOST_SHOWN, shown
 
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Part of how words are written in Persian and in the scripts of India; Python does not count them as printable."""
@@ -64,7 +64,7 @@ ROLES: dict[Format, list[str]] = {
     "csv": ["train", "test"],
     "pictures": ["contents", "list"],
 }
-"""The files that each format consists of. Another format is another line here, and a reader in `classifier.raw_images`."""
+"""The files of each format. Another format is another line here, and a reader in `classifier.conversion.raw_images`."""
 MAY_LACK: dict[Format, set[str]] = {"csv": {"test"}}
 
 

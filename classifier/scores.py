@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from classifier.inference import Outcomes
+from classifier.model.inference import Outcomes
 
 
 def summary_metrics(outcomes: Outcomes) -> dict[str, float]:

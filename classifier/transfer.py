@@ -12,7 +12,7 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from classifier.files import naming
+from classifier.common.files import naming
 
 BLOCK_BYTES = 64 * 1024
 

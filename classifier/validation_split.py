@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.blocks import Labels
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 
 Rows = NDArray[np.intp]
 

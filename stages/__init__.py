@@ -15,6 +15,6 @@ if sys.argv[:1] == ["-m"]:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
-        from classifier.lifeline import end_with_caller
+        from classifier.common.lifeline import end_with_caller
 
         end_with_caller()

@@ -9,14 +9,14 @@ import numpy as np
 from classifier.arrays import load_split, take_rows, write_split
 from classifier.blocks import Images, Labels
 from classifier.channel_statistics import channel_statistics
+from classifier.common.errors import UserError
+from classifier.common.files import read_json, replacing_folder, write_json, write_text
 from classifier.data_report import class_table, data_report, remarks
-from classifier.errors import UserError
-from classifier.files import read_json, replacing_folder, write_json, write_text
-from classifier.packed_pixels import read_packed
 from classifier.params.build import BuildParams
 from classifier.schema import DatasetInfo, DatasetSplit, TableSchema, TableSplit
-from classifier.table_reader import read_table
-from classifier.unreadable import read_unreadable
+from classifier.table.packed_pixels import read_packed
+from classifier.table.reader import read_table
+from classifier.table.unreadable import read_unreadable
 from classifier.validation_split import Rows, split_rows
 from stages.runner import run_stage
 

@@ -4,16 +4,16 @@ import math
 import sys
 from pathlib import Path
 
-from classifier.colour import CHANNELS, coloured
-from classifier.errors import UserError, shown
-from classifier.files import read_json, replacing_folder, write_json
-from classifier.packed_pixels import MOST_COLUMNS, write_packed
+from classifier.common.errors import UserError, shown
+from classifier.common.files import read_json, replacing_folder, write_json
+from classifier.conversion.colour import CHANNELS, coloured
+from classifier.conversion.raw_images import read_raw
+from classifier.conversion.resize import resized
+from classifier.conversion.table_writer import write_table
 from classifier.params.convert import ConvertParams
-from classifier.raw_images import read_raw
-from classifier.resize import resized
 from classifier.schema import RawDescription, TableSchema
-from classifier.table_writer import write_table
-from classifier.unreadable import UNREADABLE_FILE, write_unreadable
+from classifier.table.packed_pixels import MOST_COLUMNS, write_packed
+from classifier.table.unreadable import UNREADABLE_FILE, write_unreadable
 from stages.runner import run_stage
 
 MOST_TOLD = 20

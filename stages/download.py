@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from classifier.catalogue import CataloguedDataset, load_dataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.common.files import replacing_folder, write_json
 from classifier.fetch import MIRROR_VARIABLE, fetch_all
-from classifier.files import replacing_folder, write_json
 from classifier.image_folder import list_pictures
 from classifier.kaggle_table import classes_of, find_tables, has_labels, labels_of
 from classifier.own_data import CSV, FOLDER, MIRRORED, refuse_mismatch

@@ -3,15 +3,15 @@
 import math
 from pathlib import Path
 
-from classifier.compute import set_up_compute
+from classifier.common.errors import UserError
+from classifier.common.files import write_json
 from classifier.csv_file import write_table
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
-from classifier.files import write_json
-from classifier.inference import outcomes
-from classifier.model_file import load_model
+from classifier.model.compute import set_up_compute
+from classifier.model.dataset import ImageDataset
+from classifier.model.file import load_model
+from classifier.model.inference import outcomes
+from classifier.model.precision import resolve_precision
 from classifier.params.evaluate import EvaluateParams, resolve_flip_tta
-from classifier.precision import resolve_precision
 from classifier.scores import classes_table, predictions_table, summary_metrics
 from stages.runner import run_stage
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from classifier.errors import UserError, shown, told
-from classifier.place import PEER_LOST
+from classifier.common.errors import UserError, shown, told
+from classifier.common.place import PEER_LOST
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from classifier.arrays import load_split
+from classifier.common.errors import UserError, shown
+from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from classifier.errors import UserError, shown
-from classifier.figure_style import save_png, styled
-from classifier.figures import class_bars, confusion_matrix, learning_curves
-from classifier.files import read_json
-from classifier.galleries import mistake_gallery, sample_grid
+from classifier.figures.charts import class_bars, confusion_matrix, learning_curves
+from classifier.figures.galleries import mistake_gallery, sample_grid
+from classifier.figures.style import save_png, styled
 from classifier.params.plot import PlotParams
 from classifier.schema import KeptEpoch
 from stages.runner import run_stage

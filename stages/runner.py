@@ -14,11 +14,12 @@ from typing import Any, NoReturn
 import yaml
 from filelock import FileLock, Timeout
 
-from classifier.errors import PeerLostError, UserError, shown
-from classifier.fingerprint import changed_file, combined_digest, fingerprints
+from classifier.common.errors import PeerLostError, UserError, shown
+from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
+from classifier.common.modules import with_modules
+from classifier.common.pins import differing_versions
+from classifier.common.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
-from classifier.pins import differing_versions
-from classifier.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
 from stages import STARTED_NS
 
 PARAMS_FILE = Path("params.yaml")
@@ -75,14 +76,14 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     if speaks and REQUIREMENTS_FILE in dependencies:
         _tell_differing_versions()
     _refuse_late_edits(name, dependencies)
-    before = fingerprints(dependencies)
+    before = fingerprints(with_modules(dependencies))
     if resumable:
         states = state_folder(Path()) / "resume"
         digest = combined_digest(before, params.model_dump())
         main(params, resume=states / f"{name}-{digest[:32]}")
     else:
         main(params)
-    _refuse_changes(name, params, changed_file(before, dependencies))
+    _refuse_changes(name, params, changed_file(before, with_modules(dependencies)))
 
 
 def _checked_params(values: dict[str, Any], model: type[AnyParams]) -> AnyParams:
@@ -104,7 +105,7 @@ def _refuse_late_edits(name: str, dependencies: list[Path]) -> None:
 
     A date in the future, from a clock that was wrong, is not that of an edit just now.
     """
-    for file in dependencies:
+    for file in with_modules(dependencies):
         if file.suffix == ".py" and file.is_file() and STARTED_NS < file.stat().st_mtime_ns <= time.time_ns():
             raise UserError(
                 f"{file} changed while {name} was starting, which may have read the old one; run the same command again"

@@ -5,29 +5,29 @@ from pathlib import Path
 
 import torch
 
-from classifier.compute import compute_facts, processes_fact, set_up_compute
+from classifier.common.errors import UserError
+from classifier.common.files import read_json, write_json
 from classifier.csv_file import write_table
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
-from classifier.files import read_json, write_json
-from classifier.global_batch_norm import with_global_batch_norms
-from classifier.history import epoch_line, history_table, steps_table, train_metrics
-from classifier.losses import class_weights
-from classifier.model import ImageClassifier
-from classifier.model_file import ModelDescription, save_model
-from classifier.networks import build_network, count_parameters
-from classifier.normalisation import normalisation
+from classifier.model.compute import compute_facts, processes_fact, set_up_compute
+from classifier.model.dataset import ImageDataset
+from classifier.model.file import ModelDescription, save_model
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network, count_parameters
+from classifier.model.precision import resolve_precision
+from classifier.model.whitening import fit_first_layer, rows_to_fit
 from classifier.params.compute import Precision
 from classifier.params.train import TrainParams, resolve_augment
-from classifier.precision import resolve_precision
-from classifier.pretrained import load_pretrained
-from classifier.progress import Result
-from classifier.resume import ResumePoint
 from classifier.schema import DatasetInfo
-from classifier.steps import num_epochs
-from classifier.training import Trainee, fit, measured_again
-from classifier.whitening import fit_first_layer, rows_to_fit
-from classifier.world import World, joined
+from classifier.training.global_batch_norm import with_global_batch_norms
+from classifier.training.history import epoch_line, history_table, steps_table, train_metrics
+from classifier.training.loop import Trainee, fit, measured_again
+from classifier.training.losses import class_weights
+from classifier.training.normalisation import normalisation
+from classifier.training.pretrained import load_pretrained
+from classifier.training.progress import Result
+from classifier.training.resume import ResumePoint
+from classifier.training.steps import num_epochs
+from classifier.training.world import World, joined
 from stages.runner import run_stage
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors import serialize
 
-from classifier.files import replacing
+from classifier.common.files import replacing
 from classifier.params.weights import WeightsParams
 from stages.runner import run_stage, state_folder
 

@@ -24,7 +24,7 @@ from dvc.utils.serialize import parse_yaml
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from stages.runner import one_line
 
 MOST_SECONDS = 20

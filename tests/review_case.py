@@ -11,8 +11,8 @@ import yaml
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
+from classifier.common.files import write_json
 from classifier.csv_file import write_table
-from classifier.files import write_json
 
 CLASSES = ["cat", "dog", "emu"]
 TEST_HASH = "0123456789abcdef0123456789abcdef.dir"

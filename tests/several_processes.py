@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from classifier.errors import UserError
-from classifier.global_batch_norm import with_global_batch_norms
-from classifier.training import Trainee, fit, measured_again
-from classifier.whitening import fit_first_layer
-from classifier.world import ALONE, World, joined
+from classifier.common.errors import UserError
+from classifier.model.whitening import fit_first_layer
+from classifier.training.global_batch_norm import with_global_batch_norms
+from classifier.training.loop import Trainee, fit, measured_again
+from classifier.training.world import ALONE, World, joined
 from tests.test_training import CPU, model_for, params, random_set
 
 SIDE = 16

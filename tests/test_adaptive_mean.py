@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifier.adaptive_mean import AdaptiveMean
+from classifier.model.adaptive_mean import AdaptiveMean
 
 
 @pytest.mark.parametrize("side", [6, 7])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifier.arrays import load_split, take_rows, write_split
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 
 IMAGES_NCHW = np.random.default_rng(0).integers(0, 256, (10, 3, 4, 5), dtype=np.uint8)
 LABELS_N = np.arange(10, dtype=np.int64)

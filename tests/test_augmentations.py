@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.augmentations import NUM_DRAWS, Augmentations, crop, cutout, flip, shift
+from classifier.training.augmentations import NUM_DRAWS, Augmentations, crop, cutout, flip, shift
 
 CPU = torch.device("cpu")
 IMAGES_NCHW = torch.randint(1, 256, (40, 3, 12, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ import tests.test_bad_input_data
 import tests.test_bad_input_model
 import tests.test_bad_input_own
 import tests.test_bad_input_params
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tests.bad_input import CASES, Hang, Sandbox, sandbox
 from tests.test_bad_input_model import Touch
 

@@ -26,7 +26,7 @@ from PIL import Image
 from classifier.params.evaluate import EvaluateParams
 from classifier.params.plot import PlotParams
 from classifier.params.train import TrainParams
-from classifier.resume import ResumePoint
+from classifier.training.resume import ResumePoint
 from stages import evaluate, plot, train
 from tests.bad_input import (
     Sandbox,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torchvision import models
 from torchvision.models import list_models
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import Params, read_yaml, unknown_keys, validate
 from stages.runner import used_keys
 from tests.bad_input import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from stages.build import main
 from tests.data_params import build_params
 

@@ -10,7 +10,7 @@ import yaml
 from torchvision import datasets
 
 from classifier.catalogue import load_catalogue, load_dataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 
 CATALOGUE = Path(__file__).parents[1] / "catalogue.yaml"
 IDX = ["train_images", "train_labels", "test_images", "test_labels"]

@@ -66,9 +66,21 @@ def test_all_problems_of_the_params_come_at_once(copy: Path) -> None:
         ),
         (
             "dvc.yaml",
-            "      - classifier/networks.py\n",
+            "      - classifier/training\n",
             "",
-            r"stage train: its code uses but dvc\.yaml does not list the dependency classifier/networks\.py",
+            r"stage train: its code uses but dvc\.yaml does not list the dependency classifier/training/loop\.py",
+        ),
+        (
+            "dvc.yaml",
+            "      - classifier/schema.py\n",
+            "",
+            r"stage download: its code uses but dvc\.yaml does not list the dependency classifier/schema\.py",
+        ),
+        (
+            "dvc.yaml",
+            "      - classifier/training\n",
+            "      - classifier/trainings\n      - classifier/training\n",
+            r"stage train: dvc\.yaml lists but its code does not use the dependency classifier/trainings",
         ),
         ("dvc.yaml", "stages:", "stagez:", r"dvc\.yaml: needs a mapping `stages:`"),
         ("dvc.yaml", "stages:\n", "stages: 3\nothers:\n", r"dvc\.yaml: needs a mapping below `stages:` for each stage, got 3"),
@@ -79,6 +91,25 @@ def test_each_problem_is_named(copy: Path, file: str, old: str, new: str, messag
     edit(copy / file, old, new)
     found = problems(copy)
     assert any(re.search(message, line) for line in found), found
+
+
+def test_a_module_that_a_stage_does_not_import_in_a_folder_that_it_lists(copy: Path) -> None:
+    for name in ("notes.txt", ".DS_Store", "loop.py~", "__pycache__/spare.cpython-311.pyc"):
+        (copy / "classifier/training" / name).parent.mkdir(exist_ok=True)
+        (copy / "classifier/training" / name).touch()
+    assert problems(copy) == []
+    (copy / "classifier/training/spare.py").touch()
+    assert problems(copy) == [
+        f"{copy}/dvc.yaml: stage train: dvc.yaml lists classifier/training, but its code does not use "
+        "classifier/training/spare.py; move that out of the folder, or list those of the folder's files that the stage uses"
+    ]
+    edit(copy / "dvc.yaml", "      - classifier/training\n", files_of(copy, "classifier/training", but="spare.py"))
+    assert problems(copy) == []
+
+
+def files_of(root: Path, folder: str, but: str) -> str:
+    names = sorted(path.name for path in (root / folder).glob("*.py") if path.name != but)
+    return "".join(f"      - {folder}/{name}\n" for name in names)
 
 
 def test_what_a_killed_dvc_left_comes_first_and_hides_nothing(copy: Path) -> None:

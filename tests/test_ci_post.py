@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tests.github_server import BOT, MOST_CHARACTERS, TOKEN, GitHub, github_server
 from tools.ci.post import main, post, shortened
 from tools.review.markdown import MARK

@@ -10,8 +10,8 @@ import pytest
 from torchvision.datasets import CIFAR10
 
 from classifier.catalogue import load_dataset
-from classifier.cifar import FOLDER, read_cifar
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.conversion.cifar import FOLDER, read_cifar
 
 CLASSES = load_dataset(Path(__file__).parents[1] / "catalogue.yaml", "cifar10").classes
 # The order of the official archive, which is not that of the batches.
@@ -151,7 +151,7 @@ def test_damage_anywhere_is_one_line(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("classifier.cifar.MOST_BYTES", 2**22)
+    monkeypatch.setattr("classifier.conversion.cifar.MOST_BYTES", 2**22)
     info = tarfile.TarInfo(f"{FOLDER}/readme.html")
     info.size = 2**33
     header = info.tobuf(tarfile.GNU_FORMAT)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.colour import coloured
+from classifier.conversion.colour import coloured
 
 RNG = np.random.default_rng(0)
 LABELS_N = np.arange(5)

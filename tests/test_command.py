@@ -15,7 +15,7 @@ def running(body: str, folder: Path, options: str = "") -> "subprocess.Popen[byt
     """A process whose tool is `body`, in the folder `folder`; its standard output takes ASCII alone but for `run_command`."""
     lines = [
         "import sys, time",
-        "from classifier.errors import UserError",
+        "from classifier.common.errors import UserError",
         "from tools.command import run_command",
         "def main():",
         *(f"    {line}" for line in body.splitlines()),

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FORWARD = """
 import torch
-from classifier.compiled import compiled
-from classifier.errors import UserError
+from classifier.training.compiled import compiled
+from classifier.common.errors import UserError
 try:
     compiled(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()))(torch.ones(2, 3))
 except UserError as error:
@@ -21,7 +21,7 @@ TRAIN = """
 import hashlib, sys
 from pathlib import Path
 from safetensors.torch import save
-from classifier.resume import ResumePoint
+from classifier.training.resume import ResumePoint
 from tests.test_resume import BrokenOffError, params, run
 settings = params(network="pyramid", compile=True, epochs=3, batch_size=16)
 point = ResumePoint(Path(sys.argv[1]) / "state.safetensors") if sys.argv[1] else None

@@ -15,7 +15,7 @@ import sklearn.datasets
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from stages.convert import main
 from tests.data_params import convert_params
 

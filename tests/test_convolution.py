@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from classifier import convolution
-from classifier.convolution import WIDEST_ROW, PaddedConvolution, side_by_side
+from classifier.model import convolution
+from classifier.model.convolution import WIDEST_ROW, PaddedConvolution, side_by_side
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from classifier.common.errors import UserError
 from classifier.csv_file import read_table, write_table
-from classifier.errors import UserError
 
 
 def test_class_names_stay_text_whatever_they_look_like(tmp_path: Path) -> None:

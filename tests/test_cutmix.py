@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.batches import Batches
-from classifier.cutmix import MIXED_SHARE, CutMix, Mixture
-from classifier.dataset import ImageDataset
-from classifier.losses import half_squared_error
-from classifier.randomness import generator
-from classifier.training import Trainee, fit
+from classifier.model.dataset import ImageDataset
+from classifier.model.randomness import generator
+from classifier.training.batches import Batches
+from classifier.training.cutmix import MIXED_SHARE, CutMix, Mixture
+from classifier.training.loop import Trainee, fit
+from classifier.training.losses import half_squared_error
 from tests.test_training import CPU, model_for, params, random_set
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (60, 3, 12, 16), dtype=np.uint8)

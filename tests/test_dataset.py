@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from classifier.arrays import write_split
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.model.dataset import ImageDataset
 
 NUM_IMAGES = 23
 IMAGES_NCHW = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 3, 4, 5), dtype=np.uint8)

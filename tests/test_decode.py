@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.decode import UnreadableError, decoded, quiet_pillow
+from classifier.conversion.decode import UnreadableError, decoded, quiet_pillow
 
 RNG = np.random.default_rng(0)
 COLOUR_HWC = RNG.integers(0, 256, (12, 12, 3), dtype=np.uint8)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from classifier.digits import is_test_row, read_digits
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.conversion.digits import is_test_row, read_digits
 
 SHIPPED = Path(sklearn.datasets.__file__).parent / "data/digits.csv.gz"
 LINE = ",".join(["16"] * 64) + ",9\n"

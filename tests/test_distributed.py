@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifier.compute import processes_fact
-from classifier.errors import UserError
-from classifier.place import Place
-from classifier.steps import refuse_uneven_batches
-from classifier.tally import Sums
-from classifier.world import ALONE, World, joined
+from classifier.common.errors import UserError
+from classifier.common.place import Place
+from classifier.model.compute import processes_fact
+from classifier.training.steps import refuse_uneven_batches
+from classifier.training.tally import Sums
+from classifier.training.world import ALONE, World, joined
 from tests.several_processes import CASES, VALUES, found
 from tests.test_training import CPU, compute
 from tools.clean_room.reason import _processes_here
@@ -196,10 +196,10 @@ def test_a_device_for_one_process_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 COMPILED = """
 import torch
-from classifier.global_batch_norm import with_global_batch_norms
-from classifier.training import Trainee, fit
-from classifier.whitening import fit_first_layer
-from classifier.world import joined
+from classifier.training.global_batch_norm import with_global_batch_norms
+from classifier.training.loop import Trainee, fit
+from classifier.model.whitening import fit_first_layer
+from classifier.training.world import joined
 from tests.test_training import CPU, model_for, params, random_set
 
 torch.set_num_threads(1)

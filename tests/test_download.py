@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from classifier.catalogue import load_dataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.download import DownloadParams
 from classifier.schema import RawDescription
 from stages.download import main

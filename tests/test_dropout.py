@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binom, chisquare
 from torch import Tensor, nn
 
-from classifier.dropout import Dropout, DropoutKeys, StochasticDepth, split_mix
+from classifier.model.dropout import Dropout, DropoutKeys, StochasticDepth, split_mix
 
 CPU = torch.device("cpu")
 

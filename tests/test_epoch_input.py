@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from classifier import epoch_input
-from classifier.batches import Batches
-from classifier.dataset import ImageDataset
-from classifier.epoch_input import EpochInput, StepInput
+from classifier.model.dataset import ImageDataset
+from classifier.training import epoch_input
+from classifier.training.batches import Batches
+from classifier.training.epoch_input import EpochInput, StepInput
 from tests.test_training import CPU, params
 
 NUM_IMAGES, IMAGE_BYTES = 60, 3 * 8 * 8

@@ -27,7 +27,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.calibration import Scenario, simulated_pair
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 from classifier.params.build import BuildParams
 from classifier.params.evaluate import EvaluateParams
@@ -92,7 +92,7 @@ class Project(Repository):
         keys = list(read_yaml(root / "params.yaml"))
         train = {
             "cmd": "python stage.py train",
-            "deps": ["stage.py"],
+            "deps": ["stage.py", "classifier/training"],
             "params": keys,
             "outs": ["models/model.json"],
             "metrics": uncached("metrics/train.json"),
@@ -224,6 +224,28 @@ def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.Capture
     assert re.search(r"the one begun from \w{7} stays, but is another \(stage.py was another\)", capfd.readouterr().out)
     names = project.git("for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps").split()
     assert names.count("good-seed0") == 2
+    code_in_a_folder(project, capfd)
+
+
+def code_in_a_folder(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is no module in it is not part of an experiment, committed or not."""
+    project.write("classifier/training/notes.txt", "nothing that counts")
+    assert main(["run"]) == 0
+    told = capfd.readouterr().out
+    assert "has its result already" in told
+    assert "classifier" not in told
+    project.git("add", "classifier")
+    project.git("commit", "--quiet", "--message", "notes beside the code")
+    assert main(["run"]) == 0
+    assert "has its result already" in capfd.readouterr().out
+    project.write("classifier/training/new.py", "")
+    assert main(["run"]) == 0
+    assert "not part of it, since not committed: classifier/training/new.py, params.yaml" in capfd.readouterr().out
+    project.git("add", "classifier")
+    project.git("commit", "--quiet", "--message", "a new module")
+    assert main(["run"]) == 0
+    told = capfd.readouterr().out
+    assert re.search(r"the one begun from \w{7} stays, but is another \(classifier/training was another\)", told)
 
 
 def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: pytest.CaptureFixture[str]) -> None:

@@ -25,8 +25,8 @@ from scipy.stats import bootstrap
 from sklearn.metrics import f1_score
 from statsmodels.stats.proportion import proportion_confint
 
-from classifier.errors import UserError
-from classifier.model_file import load_model
+from classifier.common.errors import UserError
+from classifier.model.file import load_model
 from tests.pipeline import Repository
 from tools.export import __main__ as export
 from tools.export import provenance

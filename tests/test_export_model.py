@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from classifier.dataset import ImageDataset
-from classifier.decode import decoded, quiet_pillow
-from classifier.errors import UserError
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
+from classifier.common.errors import UserError
+from classifier.conversion.decode import decoded, quiet_pillow
+from classifier.conversion.resize import Fit
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.model.precision import parameter_dtype
 from classifier.params.compute import Precision
-from classifier.precision import parameter_dtype
-from classifier.resize import Fit
 from classifier.schema import Described
 from tools.export.agreement import compare, refuse_differing
 from tools.export.onnx_file import write_onnx

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from classifier.catalogue import RemoteFile, load_dataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.fetch import UnreachableError, fetch_all
 from classifier.transfer import Patience
 from tests.file_server import BLOCK_BYTES, FileServer, file_server
@@ -313,7 +313,7 @@ def test_the_digits_come_from_the_package_and_not_from_the_mirror(store: Path, t
     [
         ("package:no_such_package/file.gz", "the package no_such_package is not installed"),
         ("package:classifier/none.gz", "no such file"),
-        ("package:classifier/errors.py", r"has \d+ bytes, 1000000 needed"),
+        ("package:classifier/common/errors.py", r"has \d+ bytes, 1000000 needed"),
     ],
 )
 def test_a_package_without_the_right_file(store: Path, url: str, reason: str) -> None:

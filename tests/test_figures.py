@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from classifier.figure_style import isolated, save_png, styled
-from classifier.figures import class_bars, confusion_matrix, learning_curves
-from classifier.galleries import mistake_gallery, sample_grid
+from classifier.figures.charts import class_bars, confusion_matrix, learning_curves
+from classifier.figures.galleries import mistake_gallery, sample_grid
+from classifier.figures.style import isolated, save_png, styled
 
 HISTORY = pd.DataFrame(
     {

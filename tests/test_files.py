@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from classifier.errors import UserError
-from classifier.files import read_json, replacing, replacing_folder, write_json, write_text
+from classifier.common.errors import UserError
+from classifier.common.files import read_json, replacing, replacing_folder, write_json, write_text
 
 
 class Point(BaseModel):

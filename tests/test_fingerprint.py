@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.fingerprint import changed_file, combined_digest, fingerprints
+from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from classifier.figure_style import save_png, styled
-from classifier.fonts import FIRST, fonts_for
+from classifier.figures.fonts import FIRST, fonts_for
+from classifier.figures.style import save_png, styled
 
 OWN = Path(matplotlib.get_data_path()) / "fonts/ttf"
 STIX, LETTER = "STIXGeneral.ttf", "\u2312"

@@ -1,5 +1,6 @@
 """`python -m tools.fresh`: every way in which dvc.lock can be about something else than what git holds, in words."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.meta import Meta
+from dvc_data.hashfile.tree import Tree
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tests.review_case import CODE, OUTS, PARAMS, Case
 from tools.fresh import main, stale_lines
 from tools.review.revisions import find_revision
@@ -142,6 +146,39 @@ def test_half_of_dvc_lock_from_another_branch(case: Case) -> None:
     dep["md5"] = "a" * 32
     case.write("dvc.lock", yaml.safe_dump(locked))
     assert found() == ["dvc.lock is stale: stage evaluate, plots/history.csv of another run"]
+
+
+def test_a_folder_of_code_is_compared_by_what_its_modules_hold(case: Case) -> None:
+    """As DVC records it, in a subfolder of the repository too; tests/test_pipeline.py compares with a dvc.lock of DVC."""
+    for name in ("__init__.py", "loop.py", "deep/z.py", "deep/a.py"):
+        case.write(f"classifier/training/{name}", name)
+    write_graph(case, GRAPH | {"train": GRAPH["train"] | {"deps": [CODE, "classifier/training"]}})
+    dep = f"- path: classifier/training\n      md5: {dvc_hash(case.root / 'classifier/training')}\n    - path: {CODE}"
+    edit(case, "dvc.lock", f"- path: {CODE}", dep)
+    case.write("classifier/training/notes.txt", "nothing that counts")
+    case.write("classifier/training/__pycache__/loop.pyc", "nothing that counts")
+    case.commit()
+    assert found() == found("HEAD") == []
+    stale = ["dvc.lock is stale: stage train, classifier/training"]
+    case.write("classifier/training/deep/a.py", "edited")
+    assert found() == stale
+    case.git("checkout", "--quiet", ".")
+    case.write("classifier/training/new.py", "")
+    assert found() == stale
+    case.commit()
+    assert (found("HEAD"), found("HEAD^")) == (stale, [])
+    shutil.rmtree(case.root / "classifier")
+    assert found() == stale
+
+
+def dvc_hash(folder: Path) -> str:
+    """Of the modules in it, by DVC's own function."""
+    tree = Tree()
+    for path in folder.rglob("*.py"):
+        md5 = hashlib.md5(path.read_bytes()).hexdigest()
+        tree.add(path.relative_to(folder).parts, Meta(), HashInfo("md5", md5))
+    tree.digest()
+    return str(tree.hash_info and tree.hash_info.value)
 
 
 def test_ones_own_images_are_not_looked_for_in_git(case: Case) -> None:

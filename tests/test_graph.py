@@ -1,18 +1,20 @@
 """dvc.yaml says of each stage exactly what its code reads, and the layers of the code point one way."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 import yaml
 
+from classifier.common.modules import is_code, with_modules
 from tools.check import COMMAND_PARAMS, STAGE_PARAMS
-from tools.import_closure import import_closure
+from tools.import_closure import declared_code, import_closure
 
 REPOSITORY = Path(__file__).parent.parent
 GRAPH = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = GRAPH["stages"]
 VERSIONS = ["constraints.txt", "requirements.txt"]
+FOLDERS = [path.parent.relative_to(REPOSITORY) for path in sorted((REPOSITORY / "classifier").glob("*/__init__.py"))]
 CODE = [
     path for folder in ("stages", "classifier", "tools", "benchmarks") for path in sorted((REPOSITORY / folder).rglob("*.py"))
 ]
@@ -54,9 +56,28 @@ def test_the_readme_has_a_line_for_each_param() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_code_dependencies_are_the_import_closure(stage: str) -> None:
-    listed = [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")]
     modules = [f"stages.{stage}", *(["stages.launch"] if stage == "train" else [])]
-    assert listed == sorted({path.as_posix() for module in modules for path in import_closure(module, REPOSITORY)})
+    imported = sorted({path.as_posix() for module in modules for path in import_closure(module, REPOSITORY)})
+    assert sorted(code_of(stage)) == imported
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_code_dependencies_come_last_and_in_order_and_none_lies_in_another(stage: str) -> None:
+    code = [dep for dep in STAGES[stage]["deps"] if is_code(PurePath(dep))]
+    assert STAGES[stage]["deps"][-len(code) :] == sorted(code)
+    assert not [dep for dep in code if set(code) & {str(parent) for parent in PurePath(dep).parents}]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_folder_of_which_a_stage_imports_all_is_one_dependency(stage: str) -> None:
+    """DVC takes time for each, and a new module needs no entry then."""
+    code = code_of(stage)
+    whole = [folder for folder in FOLDERS if {file.as_posix() for file in with_modules([folder], REPOSITORY)} <= code.keys()]
+    assert {str(folder) for folder in whole} == {listed for file, listed in code.items() if listed != file}
+
+
+def code_of(stage: str) -> dict[str, str]:
+    return declared_code(STAGES[stage]["deps"], REPOSITORY)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -77,7 +98,7 @@ def test_every_data_dependency_is_made_by_an_earlier_stage() -> None:
     made = {"${source}", *VERSIONS}
     for stage in STAGES:
         for dep in STAGES[stage]["deps"]:
-            assert dep.endswith(".py") or any(dep == out or dep.startswith(f"{out}/") for out in made), (stage, dep)
+            assert is_code(PurePath(dep)) or any(dep == out or dep.startswith(f"{out}/") for out in made), (stage, dep)
         made.update(outputs(stage))
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifier.errors import UserError
-from classifier.idx import read_idx
+from classifier.common.errors import UserError
+from classifier.conversion.idx import read_idx
 
 IMAGES = bytes.fromhex("00000803 00000002 00000002 00000003") + bytes([0, 1, 2, 3, 4, 255, 6, 7, 8, 9, 10, 11])
 LABELS = bytes.fromhex("00000801 00000002") + bytes([2, 0])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.image_folder import Listing, list_pictures
 
 

@@ -235,9 +235,9 @@ def test_the_same_experiment_twice_at_once_completes_twice(
 SAVING = """
 import copy, sys
 from pathlib import Path
-from classifier.resume import ResumePoint
-from classifier.progress import Epoch, Result
-from classifier.training import Trainee
+from classifier.training.resume import ResumePoint
+from classifier.training.progress import Epoch, Result
+from classifier.training.loop import Trainee
 from tests.test_training import CPU, model_for, params
 
 model = model_for("mlp")
@@ -348,7 +348,7 @@ def test_a_disk_that_fills_up_in_training_costs_no_finished_epoch(
         "model": f"save = t.save_model\ndef limited(*all):\n  {limit}\n  save(*all)\nt.save_model = limited",
     }[full]
     run = "t.run_stage('train', t.main, t.TrainParams, resumable=True)"
-    program = f"import classifier.resume as r, stages.train as t\n{before}\n{run}"
+    program = f"import classifier.training.resume as r, stages.train as t\n{before}\n{run}"
     done = run_limited(repository.root, "", None, [sys.executable, "-c", program])
     assert done.returncode == 1
     named = {"state": r"\.dvc/tmp/resume/train-[-0-9a-f]+\.safetensors", "model": r"models/model\.safetensors"}[full]

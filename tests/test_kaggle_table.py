@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.kaggle_table import classes_of, find_tables, has_labels, image_shape, labels_of, read_header
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from classifier.lifeline import SHELLS
+from classifier.common.lifeline import SHELLS
 
 ROOT = Path(__file__).parent.parent
-PROGRAM = "from classifier.lifeline import _caller; print(_caller().pid)"
+PROGRAM = "from classifier.common.lifeline import _caller; print(_caller().pid)"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process is named after the link it was started by")

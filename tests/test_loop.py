@@ -14,14 +14,14 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 
 from classifier.arrays import write_split
-from classifier.batches import Batches
-from classifier.dataset import ImageDataset
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
 from classifier.params.train import TrainParams
-from classifier.progress import Result
-from classifier.tally import STEPS_BETWEEN_READINGS
-from classifier.training import Trainee, fit
+from classifier.training.batches import Batches
+from classifier.training.loop import Trainee, fit
+from classifier.training.progress import Result
+from classifier.training.tally import STEPS_BETWEEN_READINGS
 from tests.test_training import CPU, compute
 from tests.test_training import params as plain_params
 
@@ -134,11 +134,11 @@ def test_the_order_is_the_one_of_a_data_loader_with_the_same_indices() -> None:
 MEASURED_EPOCH = """
 import sys
 from pathlib import Path
-from classifier.compute import set_up_compute
-from classifier.dataset import ImageDataset
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
-from classifier.training import Trainee, fit
+from classifier.model.compute import set_up_compute
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.training.loop import Trainee, fit
 from tests.test_loop import CPU, params
 
 def held(kind):

@@ -8,10 +8,10 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from classifier.errors import UserError
-from classifier.losses import build_loss, class_weights, half_squared_error
-from classifier.randomness import generator
-from classifier.training import Trainee, fit
+from classifier.common.errors import UserError
+from classifier.model.randomness import generator
+from classifier.training.loop import Trainee, fit
+from classifier.training.losses import build_loss, class_weights, half_squared_error
 from tests.test_training import CPU, model_for, params, random_set
 
 LOGITS_NK = torch.tensor([[0.0, 0.0], [np.log(3), 0.0], [50.0, -50.0]], dtype=torch.float64)

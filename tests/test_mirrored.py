@@ -11,14 +11,14 @@ import pytest
 import torch
 import yaml
 
-from classifier.augmentations import Augmentations
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import Params, read_yaml, validate
 from classifier.params.build import BuildParams
 from classifier.params.convert import ConvertParams
 from classifier.params.download import DownloadParams
 from classifier.params.evaluate import EvaluateParams, resolve_flip_tta
 from classifier.params.train import TrainParams, resolve_augment
+from classifier.training.augmentations import Augmentations
 from stages import build, convert, download, evaluate, train
 from tests.pipeline import LIGHT, SOURCE
 from tests.test_pipeline import idx, toy_arrays

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from classifier.catalogue import load_dataset
-from classifier.errors import UserError
-from classifier.table_reader import read_table
+from classifier.common.errors import UserError
+from classifier.table.reader import read_table
 
 
 def test_the_catalogue(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from classifier.errors import UserError
-from classifier.model import ImageClassifier
-from classifier.model_file import ModelDescription, load_model, save_model
-from classifier.networks import build_network
+from classifier.common.errors import UserError
+from classifier.model.file import ModelDescription, load_model, save_model
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
 
 DESCRIPTION = ModelDescription(
     dataset="toy",

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.model.networks import build_network, count_parameters
 from classifier.network_sizes import SMALLEST_IMAGE
-from classifier.networks import build_network, count_parameters
 
 
 @pytest.mark.parametrize(

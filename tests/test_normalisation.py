@@ -10,13 +10,13 @@ from torchvision.models import VGG16_Weights
 
 from classifier.arrays import write_split
 from classifier.channel_statistics import channel_statistics
-from classifier.errors import UserError
-from classifier.files import write_json
-from classifier.model import ImageClassifier
-from classifier.model_file import load_model
-from classifier.normalisation import normalisation
+from classifier.common.errors import UserError
+from classifier.common.files import write_json
+from classifier.model.file import load_model
+from classifier.model.image_classifier import ImageClassifier
 from classifier.params.train import Normalisation
 from classifier.schema import DatasetInfo
+from classifier.training.normalisation import normalisation
 from stages import train
 from tests.test_training import params
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classifier.networks import build_network
-from classifier.optimizers import Adam, Muon, Optimizer, Sgd, build_optimizers
-from classifier.orthogonal import orthogonalised
+from classifier.model.networks import build_network
+from classifier.training.optimizers import Adam, Muon, Optimizer, Sgd, build_optimizers
+from classifier.training.orthogonal import orthogonalised
 from tests.test_training import params
 
 SETTINGS = params(network="pyramid", optimizer="muon", momentum=None, lr=0.01, weight_decay=0.1)

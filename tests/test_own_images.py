@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import validate
 from classifier.params.build import BuildParams
 from classifier.params.convert import ConvertParams
@@ -115,7 +115,7 @@ def test_the_same_bytes_whatever_the_order_of_listing(tmp_path: Path, monkeypatc
             pass
 
     monkeypatch.setattr("classifier.image_folder.os.scandir", Reversed)
-    monkeypatch.setattr("classifier.picture_reader._num_cores", lambda: 7)
+    monkeypatch.setattr("classifier.conversion.picture_reader._num_cores", lambda: 7)
     run(tmp_path / "two", "folder", tmp_path / "copy")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert len(list((tmp_path / "one/data/raw").iterdir())) == 3

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.errors import UserError
-from classifier.packed_pixels import read_packed, write_packed
+from classifier.common.errors import UserError
+from classifier.table.packed_pixels import read_packed, write_packed
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 6), dtype=np.uint8)
 LABELS = np.array([0, 2, 1, 2, 0])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from dvc.utils.serialize import parse_yaml
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml, refusals, unknown_keys, validate
 from classifier.params.build import BuildParams
 from classifier.params.train import TrainParams

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.colour import Colour
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.conversion.colour import Colour
+from classifier.conversion.picture_reader import DecodedPictures, decode_pack, in_order
 from classifier.picture_pack import CONTENTS_FILE, LIST_FILE, count_pictures, read_contents, read_list, write_pack
-from classifier.picture_reader import DecodedPictures, decode_pack, in_order
 from classifier.schema import TableSplit
-from classifier.unreadable import Unreadable, read_unreadable, write_unreadable
+from classifier.table.unreadable import Unreadable, read_unreadable, write_unreadable
 
 SIZE = 8
 

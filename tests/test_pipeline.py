@@ -8,7 +8,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from safetensors.numpy import load_file
 
 from classifier.params.base import read_yaml
 from tests.pipeline import LIGHT, SOURCE, Repository, stages_run
+from tools.fresh import stale_lines
+from tools.review.revisions import find_revision
 
 ALL = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
 TRAIN_ON = ["train", "evaluate", "plot"]
@@ -87,6 +89,12 @@ def first_run(repository: Repository) -> list[str]:
     return ran
 
 
+def directly_changed(repository: Repository) -> dict[str, list[object]]:
+    """By stage, in the order of ALL, what `dvc status` finds changed of what it declares."""
+    status: dict[str, list[object]] = json.loads(repository.dvc("status", "--json"))
+    return {stage: status[stage] for stage in ALL if stage in status}
+
+
 @pytest.mark.usefixtures("first_run")
 class TestOnDigits:
     """On one repository; each test leaves it as it found it."""
@@ -151,6 +159,50 @@ class TestOnDigits:
         repository.set_params(**back)
         assert stages_run(repository.dvc("repro")) == []
         assert repository.git("status", "--porcelain") == ""
+
+    @pytest.mark.parametrize(
+        ("file", "stages"),
+        [
+            ("common/files.py", ALL),
+            ("conversion/decode.py", ["convert"]),
+            ("figures/style.py", ["plot"]),
+            ("model/networks.py", ["train", "evaluate"]),
+            ("table/cells.py", ["convert", "build"]),
+            ("training/loop.py", ["train"]),
+        ],
+    )
+    def test_an_edit_in_a_folder_of_code_concerns_the_stages_that_import_it(
+        self, repository: Repository, monkeypatch: pytest.MonkeyPatch, file: str, stages: list[str]
+    ) -> None:
+        """For DVC, and for `tools.fresh`, which reads what git holds."""
+        monkeypatch.chdir(repository.root)
+        assert stale_lines(find_revision("HEAD")) == stale_lines(find_revision("workspace")) == []
+        path = repository.root / "classifier" / file
+        path.write_text(path.read_text(encoding="utf-8") + "# an edit\n", encoding="utf-8")
+        try:
+            folder = f"classifier/{PurePath(file).parent}"
+            changed = {stage: [{"changed deps": {folder: "modified"}}] for stage in stages}
+            assert directly_changed(repository) == changed
+            stale = [line.partition(";")[0] for line in stale_lines(find_revision("workspace"))]
+            assert stale == [f"dvc.lock is stale: stage {stage}, {folder}" for stage in stages]
+            if stages == ["plot"]:
+                assert stages_run(repository.dvc("repro")) == stages
+        finally:
+            repository.git("checkout", "--quiet", ".")
+        assert stages_run(repository.dvc("repro")) == []
+
+    def test_what_is_no_module_beside_the_code_reruns_nothing(self, repository: Repository) -> None:
+        folders = [repository.root / name for name in ("classifier", "classifier/training", "classifier/common", "stages")]
+        junk = [folder / name for folder in folders for name in ("notes.txt", ".DS_Store", "loop.py~", ".loop.py.swp")]
+        for path in junk:
+            path.touch()
+        assert (repository.root / "classifier/common/__pycache__").is_dir()
+        try:
+            assert directly_changed(repository) == {}
+            assert stages_run(repository.dvc("repro")) == []
+        finally:
+            for path in junk:
+                path.unlink()
 
     def test_an_experiment_is_compared_with_what_is_committed_and_applied(self, repository: Repository) -> None:
         output = repository.dvc("exp", "run", "--name", "slow", "--set-param", "lr=1e-4")

@@ -5,13 +5,13 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from classifier import precision
-from classifier.compute import compute_facts
-from classifier.errors import UserError
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
+from classifier.common.errors import UserError
+from classifier.model import precision
+from classifier.model.compute import compute_facts
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.model.precision import resolve_precision
 from classifier.params.compute import Precision
-from classifier.precision import resolve_precision
 
 CPU = torch.device("cpu")
 IMAGES_NCHW = torch.randint(0, 256, (8, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from classifier.errors import UserError
-from classifier.model_file import ModelDescription, save_model
+from classifier.common.errors import UserError
+from classifier.model.file import ModelDescription, save_model
 from classifier.params.base import read_yaml, validate
 from classifier.params.build import BuildParams
 from classifier.params.convert import ConvertParams

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from classifier.errors import UserError
-from classifier.model import ImageClassifier
-from classifier.networks import build_network, count_parameters
-from classifier.pretrained import load_pretrained
-from classifier.torchvision_networks import TorchvisionNetwork
+from classifier.common.errors import UserError
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network, count_parameters
+from classifier.model.torchvision_networks import TorchvisionNetwork
 from classifier.torchvision_plain import head_name, plain_network
-from classifier.training import Trainee, fit
+from classifier.training.loop import Trainee, fit
+from classifier.training.pretrained import load_pretrained
 from tests.test_training import CPU, compute, params, random_set
 
 __all__ = ["compute"]

@@ -18,7 +18,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tests.file_server import FileServer, file_server
 from tools.quickstart import where_to_look, with_fallback, without_fallback
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from classifier.blocks import Block
-from classifier.resize import Fit, resized
+from classifier.conversion.resize import Fit, resized
 
 
 def block_of(shape_NCHW: tuple[int, int, int, int]) -> Block:

@@ -10,13 +10,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from classifier import resume
-from classifier.dataset import ImageDataset
-from classifier.model import ImageClassifier
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
 from classifier.params.train import TrainParams
-from classifier.progress import Result
-from classifier.resume import ResumePoint
-from classifier.training import Trainee, fit
+from classifier.training import resume
+from classifier.training.loop import Trainee, fit
+from classifier.training.progress import Result
+from classifier.training.resume import ResumePoint
 from tests.test_training import CPU, compute, model_for, params, random_set
 
 __all__ = ["compute"]

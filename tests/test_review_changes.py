@@ -1,12 +1,15 @@
 """What changed between two dvc.lock files, which stages that touches, and which results are stale."""
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.review_case import CODE, Case
-from tools.review.changes import ABSENT, Change, Touched, find_changes, touched_stages
+from tools.review.changes import ABSENT, Change, Touched, by_module, find_changes, touched_stages
+from tools.review.code_hashes import code_hashes
 from tools.review.lock_file import Lock
 from tools.review.results import read_results
 from tools.review.revisions import find_revision
@@ -17,12 +20,13 @@ A, B = "a" * 32, "b" * 32
 
 def lock(**changed: Any) -> Lock:
     """Two stages: `make` makes data/set for `use`, from code that both import."""
-    values = {"code": A, "notes": A, "data": A, "result": A, "cmd": "use it", "lr": 0.1, **changed}
+    values = {"code": A, "folder": A, "notes": A, "data": A, "result": A, "cmd": "use it", "lr": 0.1, **changed}
     shared = [{"path": "lib.py", "md5": values["code"]}]
     make = {"cmd": "make it", "deps": shared, "outs": [{"path": "data/set", "md5": values["data"]}]}
+    own = [{"path": "classifier/lib", "md5": f"{values['folder']}.dir"}, {"path": "notes.txt", "md5": values["notes"]}]
     use = {
         "cmd": values["cmd"],
-        "deps": [*shared, {"path": "data/set/test", "md5": values["data"]}, {"path": "notes.txt", "md5": values["notes"]}],
+        "deps": [*shared, {"path": "data/set/test", "md5": values["data"]}, *own],
         "params": {"params.yaml": {"lr": values["lr"]}},
         "outs": [{"path": "model", "md5": values["result"]}],
     }
@@ -36,6 +40,7 @@ def lock(**changed: Any) -> Lock:
         ({"lr": None}, Change("param", "lr", "0.1", "null", ["use"]), Touched(["use"], [], [])),
         ({"lr": True}, Change("param", "lr", "0.1", "true", ["use"]), Touched(["use"], [], [])),
         ({"code": B}, Change("code", "lib.py", "aaaaaaa", "bbbbbbb", ["make", "use"]), Touched(["make", "use"], [], [])),
+        ({"folder": B}, Change("code", "classifier/lib", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [])),
         ({"notes": B}, Change("file", "notes.txt", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [])),
         ({"cmd": "x"}, Change("command", "use", "use it", "x", ["use"]), Touched(["use"], [], [])),
         ({"data": B}, Change("data", "data/set/test", "aaaaaaa", "bbbbbbb", ["use"]), Touched([], ["use"], ["make"])),
@@ -44,6 +49,29 @@ def lock(**changed: Any) -> Lock:
 def test_each_kind_of_change_with_its_stages(changed: dict[str, Any], change: Change, touched: Touched) -> None:
     assert find_changes(lock(), lock(**changed)) == [change]
     assert touched_stages(lock(), lock(**changed)) == touched
+
+
+def test_of_a_folder_of_code_the_modules_that_differ_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a revision does not hold what its dvc.lock is about."""
+    case = Case(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    locks = []
+    for number, files in enumerate([{"same": "", "loop": "1", "gone": ""}, {"same": "", "loop": "2", "new": ""}]):
+        shutil.rmtree(tmp_path / "classifier", ignore_errors=True)
+        for name, text in files.items():
+            case.write(f"classifier/lib/{name}.py", text)
+        case.commit(str(number))
+        locks.append(lock(folder=code_hashes(find_revision("HEAD"), ["classifier/lib"])["classifier/lib"].removesuffix(".dir")))
+    (change,) = find_changes(*locks)
+    assert (change.kind, change.name, change.stages) == ("code", "classifier/lib", ["use"])
+    short = {text: hashlib.md5(text.encode()).hexdigest()[:7] for text in ("", "1", "2")}
+    modules = [("gone", short[""], ABSENT), ("loop", short["1"], short["2"]), ("new", ABSENT, short[""])]
+    told = [Change("code", f"classifier/lib/{name}.py", was, now, ["use"]) for name, was, now in modules]
+    assert by_module(change, find_revision("HEAD^"), find_revision("HEAD")) == told
+    assert by_module(change, find_revision("HEAD^"), find_revision("workspace")) == told
+    assert by_module(change, find_revision("HEAD"), find_revision("HEAD")) == [change]
+    param = Change("param", "lr", "0.1", "0.2", ["use"])
+    assert by_module(param, find_revision("HEAD^"), find_revision("HEAD")) == [param]
 
 
 def test_results_that_differ_for_no_reason_on_record() -> None:

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from classifier.arrays import write_split
-from classifier.errors import UserError
-from classifier.figure_style import isolated, save_png, styled
+from classifier.common.errors import UserError
+from classifier.figures.style import isolated, save_png, styled
 from tests.review_case import Case
 from tools.clean_room.content import md5
 from tools.review.__main__ import main

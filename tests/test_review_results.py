@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tests.review_case import TEST_HASH, Case
 from tools.review.__main__ import main
 from tools.review.results import Results, read_results

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier import row_requests
 from classifier.arrays import load_array, write_split
-from classifier.dataset import ImageDataset
-from classifier.row_requests import RowRequests, memory_bytes, page_spans
+from classifier.model import row_requests
+from classifier.model.dataset import ImageDataset
+from classifier.model.row_requests import RowRequests, memory_bytes, page_spans
 
 SHAPE_CHW = (1, 28, 28)
 IMAGES_NCHW = np.random.default_rng(0).integers(0, 256, (200, *SHAPE_CHW), dtype=np.uint8)

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from classifier.params.base import Params
+from stages import runner
 from tests.test_kill import ended
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +36,12 @@ runner.SECONDS_FOR_ANOTHER_RUN_TO_END = 0.5
 runner.run_stage("toy", main, ToyParams)
 """
 WAIT_FOR_GO = 'while not Path("go").exists(): time.sleep(0.02)'
+
+
+class ToyParams(Params):
+    """Of the stage that runs in the process of the tests."""
+
+    lr: float
 
 
 @pytest.fixture
@@ -102,6 +110,70 @@ def test_an_input_that_changes_meanwhile_fails_the_stage_with_its_name(
     (folder / name).write_text(content)
     line = f"error: {named} changed while toy was running, which had read the old one; run the same command again\n"
     assert finish(process, folder) == (1, line)
+
+
+JUNK = ["notes.txt", ".DS_Store", "module.py~", "__pycache__/module.cpython-311.pyc"]
+
+
+def add_code(folder: Path) -> Path:
+    """A folder of code among what the stage declares."""
+    code = folder / "classifier/training"
+    code.mkdir(parents=True)
+    (code / "module.py").write_text("old\n")
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text().replace("folder]", "folder, classifier/training]"))
+    return code
+
+
+def test_of_a_folder_of_code_only_modules_are_inputs(folder: Path) -> None:
+    """As for DVC, by .dvcignore; in a folder of data each file is one."""
+    code = add_code(folder)
+    process = start(folder)
+    wait_for(folder / "began")
+    for name in JUNK:
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).touch()
+    assert finish(process, folder) == (0, "")
+    for name in JUNK:
+        (folder / "began").unlink(missing_ok=True)
+        (folder / "go").unlink()
+        process = start(folder)
+        wait_for(folder / "began")
+        (folder / "folder" / name).parent.mkdir(exist_ok=True)
+        (folder / "folder" / name).touch()
+        line = f"error: folder/{name} changed while toy was running, which had read the old one; run the same command again\n"
+        assert finish(process, folder) == (1, line)
+
+
+@pytest.mark.parametrize("name", ["module.py", "new.py"])
+def test_a_module_that_changes_meanwhile_fails_the_stage_with_its_name(folder: Path, name: str) -> None:
+    code = add_code(folder)
+    process = start(folder)
+    wait_for(folder / "began")
+    (code / name).write_text("new\n")
+    line = f"error: {code.relative_to(folder)}/{name} changed while toy was running, which had read the old one; "
+    assert finish(process, folder) == (1, line + "run the same command again\n")
+
+
+def test_junk_beside_the_code_leaves_the_name_of_the_state_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By that name a broken-off training is found again."""
+    code = add_code(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(runner, "STARTED_NS", time.time_ns() + 10**12)  # nothing is edited late here
+    names = [state_name()]
+    for name in JUNK:
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).touch()
+    names.append(state_name())
+    assert names[0] == names[1]
+    (code / "new.py").touch()
+    assert state_name() not in names
+
+
+def state_name() -> str:
+    """Of the state of a resumable stage `toy` in the current folder."""
+    names: list[str] = []
+    runner.run_stage("toy", lambda params, resume: names.append(resume.name), ToyParams, resumable=True)
+    return names[0]
 
 
 def test_code_that_is_edited_while_the_stage_still_imports_fails_it(folder: Path) -> None:

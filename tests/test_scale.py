@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from classifier.arrays import write_split
-from classifier.batches import Batches, moved
-from classifier.dataset import ImageDataset
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
-from classifier.training import Trainee, fit
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.training.batches import Batches, moved
+from classifier.training.loop import Trainee, fit
 from tests.test_training import CPU, compute, params
 
 __all__ = ["compute"]
@@ -25,7 +25,7 @@ SHAPE_CHW = (1, 64, 64)
 NUM_IMAGES, BATCH_SIZE = 4096, 256
 BATCH_BYTES = BATCH_SIZE * 64 * 64
 HELD_BATCHES = 2
-"""What classifier/batches.py promises."""
+"""What classifier/training/batches.py promises."""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA counts private memory on Linux only")

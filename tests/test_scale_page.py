@@ -11,8 +11,8 @@ import pytest
 from benchmarks.scale_data import blocks, labels_of, write_folder, write_idx
 from benchmarks.scale_page import batch_cost, bytes_more, hours_of_a_billion, microseconds, pandas_rate, paragraph, times_first
 from benchmarks.watched import held, watched
-from classifier.errors import UserError
-from classifier.idx import read_idx
+from classifier.common.errors import UserError
+from classifier.conversion.idx import read_idx
 
 
 def row(images: int, seconds: float, anonymous_MiB: float) -> dict[str, Any]:

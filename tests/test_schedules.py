@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from classifier.schedules import lr_factor
+from classifier.training.schedules import lr_factor
 
 
 def curve(schedule: str, num_steps: int, warmup_fraction: float) -> list[float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, f1_score, log_loss
 
-from classifier.inference import Outcomes
+from classifier.model.inference import Outcomes
 from classifier.scores import classes_table, predictions_table, summary_metrics
 
 

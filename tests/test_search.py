@@ -16,7 +16,7 @@ import yaml
 from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 from tests.pipeline import Repository
 from tools.experiments.__main__ import main

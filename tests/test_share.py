@@ -15,7 +15,7 @@ from threading import Thread
 import boto3
 import pytest
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tests.pipeline import SOURCE, Clone, Committed, Repository, stages_run
 from tests.sftp_server import USER
 from tools.share import __main__ as share_tool

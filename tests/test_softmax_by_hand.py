@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from classifier.arrays import write_split
+from classifier.common.files import write_json
 from classifier.csv_file import read_table
-from classifier.files import write_json
-from classifier.networks import build_network
+from classifier.model.networks import build_network
+from classifier.model.randomness import generator
 from classifier.params.base import read_yaml
 from classifier.params.train import TrainParams
-from classifier.randomness import generator
 from stages import train
 from tools.experiments.listed import read_experiments
 from tools.experiments.settings import with_overrides

@@ -9,18 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from classifier import steps
 from classifier.arrays import write_split
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
-from classifier.files import write_json
-from classifier.history import history_table, steps_table
-from classifier.inference import outcomes
-from classifier.model_file import load_model
-from classifier.progress import Epoch, Result, StepRow
-from classifier.resume import ResumePoint
-from classifier.steps import num_epochs, order_of_epoch, steps_of_epoch
-from classifier.training import Trainee, fit
+from classifier.common.errors import UserError
+from classifier.common.files import write_json
+from classifier.model.dataset import ImageDataset
+from classifier.model.file import load_model
+from classifier.model.inference import outcomes
+from classifier.training import steps
+from classifier.training.history import history_table, steps_table
+from classifier.training.loop import Trainee, fit
+from classifier.training.progress import Epoch, Result, StepRow
+from classifier.training.resume import ResumePoint
+from classifier.training.steps import num_epochs, order_of_epoch, steps_of_epoch
 from stages.train import main
 from tests.test_training import CPU, model_for, params, random_set, train
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from statsmodels.stats.proportion import proportion_confint
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 from tests.pipeline import Repository
 from tools.experiments.__main__ import main

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from classifier.blocks import BLOCK_BYTES, Block
-from classifier.errors import UserError
-from classifier.table import column_names
-from classifier.table_cells import label_texts, parse_lines
-from classifier.table_reader import _parse_fast, read_table
-from classifier.table_writer import write_table
+from classifier.common.errors import UserError
+from classifier.conversion.table_writer import write_table
+from classifier.table.cells import label_texts, parse_lines
+from classifier.table.layout import column_names
+from classifier.table.reader import _parse_fast, read_table
 
 per_example = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -16,10 +16,10 @@ from PIL import Image
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from classifier.errors import UserError
-from classifier.model_file import ModelDescription, save_model
+from classifier.common.errors import UserError
+from classifier.model.file import ModelDescription, save_model
+from classifier.model.networks import build_network
 from classifier.network_sizes import SMALLEST_IMAGE
-from classifier.networks import build_network
 from tests.pipeline import Committed, Repository
 from tools.check import problems
 from tools.review.revisions import Revision
@@ -145,7 +145,7 @@ class TestWhatIsShown:
         import torch
         from torch.utils.tensorboard import SummaryWriter
 
-        from classifier.model import ImageClassifier
+        from classifier.model.image_classifier import ImageClassifier
 
         for name, smallest in SMALLEST_IMAGE.items():
             shape_CHW = (1, smallest, smallest)

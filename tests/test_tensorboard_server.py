@@ -16,8 +16,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from classifier.errors import UserError
-from classifier.files import write_text
+from classifier.common.errors import UserError
+from classifier.common.files import write_text
 from tools.tensorboard import server
 from tools.tensorboard.__main__ import main
 from tools.tensorboard.folders import replacing_run

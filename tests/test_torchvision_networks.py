@@ -8,11 +8,11 @@ from torch import nn
 from torchvision import models
 from torchvision.ops import StochasticDepth as DrawnDepth
 
-from classifier.dropout import DropoutKeys
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.model.dropout import DropoutKeys
+from classifier.model.networks import build_network, count_parameters
+from classifier.model.torchvision_networks import ADAPTIVE, TorchvisionNetwork
 from classifier.network_sizes import TORCHVISION, unfit_images
-from classifier.networks import build_network, count_parameters
-from classifier.torchvision_networks import ADAPTIVE, TorchvisionNetwork
 from classifier.torchvision_plain import head_name, plain_network
 from tests.test_training import CPU, compute
 
@@ -166,7 +166,7 @@ def test_the_seed_decides_the_first_weights() -> None:
 
 @pytest.mark.parametrize("name", ["mnasnet0_5", "regnet_x_400mf", "swin_t"])
 def test_weights_without_versions_fill_a_network_that_was_made_without_memory(name: str) -> None:
-    """As classifier.model_file does it; MNASNet asks for a version, RegNet computes at once, Swin has tables."""
+    """As classifier.model.file does it; MNASNet asks for a version, RegNet computes at once, Swin has tables."""
     side = TORCHVISION[name].smallest + 3
     made = build_network(name, (3, side, side), 4, seed=0).eval()
     with torch.device("meta"):

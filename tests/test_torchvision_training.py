@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
-from classifier.optimizers import build_optimizers
-from classifier.resume import ResumePoint
-from classifier.training import Result
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.training.loop import Result
+from classifier.training.optimizers import build_optimizers
+from classifier.training.resume import ResumePoint
 from tests.test_resume import BrokenOffError, trained
 from tests.test_training import compute, params, random_set
 

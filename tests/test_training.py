@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from classifier.compute import set_up_compute
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
-from classifier.history import epoch_line, history_table, train_metrics
-from classifier.inference import outcomes
-from classifier.model import ImageClassifier
-from classifier.networks import build_network
+from classifier.common.errors import UserError
+from classifier.model.compute import set_up_compute
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.inference import outcomes
+from classifier.model.networks import build_network
+from classifier.model.randomness import generator
 from classifier.params.train import TrainParams
-from classifier.progress import Epoch, Result
-from classifier.randomness import generator
-from classifier.training import Trainee, fit
+from classifier.training.history import epoch_line, history_table, train_metrics
+from classifier.training.loop import Trainee, fit
+from classifier.training.progress import Epoch, Result
 
 CPU = torch.device("cpu")
 

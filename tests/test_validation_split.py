@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.validation_split import split_rows
 
 LABELS_N = np.repeat(np.arange(4), [100, 200, 50, 50])[np.random.default_rng(0).permutation(400)]

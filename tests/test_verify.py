@@ -332,14 +332,18 @@ class TestWhereTheWorkspaceIsNotAsRecorded:
     def test_recorded_content_comes_from_the_cache_and_the_last_commit(self, planted: Planted, verified: Any) -> None:
         (planted.root / "data/csv/schema.json").write_text("{}")
         shutil.rmtree(planted.root / "data/dataset")
-        planted.edit("classifier/table.py", '"""', '"""Changed. ')
+        (planted.root / "classifier/table/notes.txt").write_text("no module, so not a part of the recorded folder")
+        planted.git("add", "classifier")
+        planted.git("commit", "--quiet", "--message", "notes")
+        planted.edit("classifier/table/layout.py", '"""', '"""Changed. ')
         planted.set_params(seed=5)
-        (planted.root / ".dvcignore").write_text("data/raw/*.tmp\n")
+        with (planted.root / ".dvcignore").open("a") as patterns:
+            patterns.write("data/raw/*.tmp\n")
         (planted.root / "data/raw/ignored.tmp").write_text("")
         verdicts = verified("convert", "build", "plot")
         assert [cells(verdict) for verdict in verdicts.values()] == ["ok ok BREACH", "ok ok ok", "ok ok ok"]
         assert [line.split()[0] for line in lines(verdicts["convert"], "bytes")] == ["data/csv"]
-        table = "classifier/table.py is not here as dvc.lock records it; checked with what is recorded, from the last commit"
+        table = "classifier/table is not here as dvc.lock records it; checked with what is recorded, from the last commit"
         assert verdicts["convert"]["notes"] == [table]
         assert sorted(verdicts["build"]["notes"]) == [
             table,

@@ -20,9 +20,9 @@ from torchvision import models
 
 from classifier import published_weights
 from classifier.arrays import write_split
-from classifier.errors import UserError
-from classifier.files import write_json
-from classifier.model_file import load_model
+from classifier.common.errors import UserError
+from classifier.common.files import write_json
+from classifier.model.file import load_model
 from classifier.network_sizes import TORCHVISION
 from classifier.params.weights import WeightsParams
 from classifier.published_weights import published_file

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from classifier import whitening
-from classifier.whitening import WhitenedPatches, fit_first_layer, rows_to_fit
+from classifier.model import whitening
+from classifier.model.whitening import WhitenedPatches, fit_first_layer, rows_to_fit
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.catalogue import load_dataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.network_sizes import unfit_images
 from classifier.own_data import OWN, refuse_mismatch
 from classifier.params.base import Params, read_yaml, refusals, unknown_keys
@@ -25,7 +25,7 @@ from classifier.params.weights import WeightsParams
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
 from tools.committed_secrets import committed_secrets
 from tools.dvc_locks import damaged_tables
-from tools.import_closure import import_closure
+from tools.import_closure import declared_code, import_closure
 from tools.interrupted import interrupted_experiment
 from tools.lock_file import lock_file_problem
 
@@ -100,7 +100,7 @@ def _image_size_problems(path: Path, network: str, image_size: int) -> Iterator[
 
 
 def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Where dvc.yaml and the code differ: a stage's params must be its code's fields, its .py deps what its code imports.
+    """Where dvc.yaml and the code differ: a stage's params must be its code's fields, its code deps what its code imports.
 
     Its code is the modules that its command runs, as `python -m stages.launch ${launcher} -m stages.train` runs two.
     """
@@ -108,11 +108,23 @@ def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[st
         declared = graph.get(name, {})
         for verb, odd in _differences(set(declared.get("params", [])), set(model.model_fields)):
             yield f"{root / GRAPH_FILE}: stage {name}: {verb} the param {odd}"
-        listed = {dep for dep in declared.get("deps", []) if dep.endswith(".py")}
         modules = {f"stages.{name}", *re.findall(r"-m (stages\.\w+)", str(declared.get("cmd", "")))}
         imported = {file.as_posix() for module in modules for file in import_closure(module, root)}
-        for verb, odd in _differences(listed, imported):
-            yield f"{root / GRAPH_FILE}: stage {name}: {verb} the dependency {odd}"
+        for problem in _code_problems(declared_code(declared.get("deps", []), root), imported):
+            yield f"{root / GRAPH_FILE}: stage {name}: {problem}"
+
+
+def _code_problems(declared: dict[str, str], imported: set[str]) -> Iterator[str]:
+    """`declared` is what `declared_code` gives."""
+    for verb, odd in _differences(set(declared), imported):
+        listed = declared.get(odd, odd)
+        if listed == odd:
+            yield f"{verb} the dependency {odd}"
+        else:
+            yield (
+                f"dvc.yaml lists {listed}, but its code does not use {odd}; move that out of the folder, or list those of the "
+                f"folder's files that the stage uses"
+            )
 
 
 def _differences(declared: set[str], used: set[str]) -> Iterator[tuple[str, str]]:

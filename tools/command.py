@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from stages.runner import one_line
 from tools.visible import visible
 

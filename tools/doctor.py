@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from classifier.pins import differing_versions
+from classifier.common.pins import differing_versions
 from tools.dvc_locks import living_processes
 from tools.half_installed import half_installed
 
@@ -28,7 +28,7 @@ DATA_BYTES = 2 * 10**9
 """Disk space for data, cache and some experiments."""
 VENV_BYTES = 10 * 10**9 if platform.system() == "Linux" else 2 * 10**9
 """Disk space for .venv and pip's cache: the torch for Linux brings CUDA with it."""
-NOT_INSTALLED = "none"  # the word of classifier.pins
+NOT_INSTALLED = "none"  # the word of classifier.common.pins
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "constraints.txt")
 REINSTALL = "run `rm -f .venv/.installed-*` and `make setup`"
 
@@ -208,7 +208,7 @@ def _wanted() -> tuple[str, list[str]]:
     """The data set of params.yaml and the names of its files that a mirror may hold; none where that cannot be told."""
     try:
         from classifier.catalogue import load_dataset
-        from classifier.errors import UserError
+        from classifier.common.errors import UserError
         from classifier.params.base import read_yaml
     except ImportError:
         return "", []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, load_graph
 from tools.command import run_command

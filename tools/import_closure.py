@@ -1,8 +1,20 @@
-"""Which of the repository's own files a module imports, directly or through others. DVC does not see imports; this does."""
+"""Which of the repository's own files a module imports, directly or through others, and which ones a stage declares.
+
+DVC does not see imports; this does.
+"""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from classifier.common.modules import is_code, with_modules
+
+
+def declared_code(deps: Iterable[str], root: Path) -> dict[str, str]:
+    """Each file of code under `root` that `deps`, of a stage, stand for, and the one that does: the file or a folder of it."""
+    paths = {dep: Path(dep) for dep in deps}
+    code = {dep: path for dep, path in paths.items() if is_code(path) or path.suffix == ".py"}
+    return {file.as_posix(): dep for dep, path in code.items() for file in with_modules([path], root)}
 
 
 def import_closure(module: str, root: Path) -> set[Path]:

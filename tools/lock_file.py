@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 
 LOCK_FILE = Path("dvc.lock")

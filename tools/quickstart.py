@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from classifier.catalogue import load_dataset
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.common.files import replacing
 from classifier.fetch import UnreachableError
-from classifier.files import replacing
 from classifier.own_data import OWN
 from classifier.params.base import read_yaml, validate
 from classifier.params.download import DownloadParams

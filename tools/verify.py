@@ -16,7 +16,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from stages.runner import GRAPH_FILE, one_line
 from tools.clean_room.verdict import COLUMNS, Verdict, verify_stage
 from tools.command import run_command

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from classifier.errors import UserError, shown, told
+from classifier.common.errors import UserError, shown, told
 
 
 class Params(BaseModel):

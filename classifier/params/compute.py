@@ -12,7 +12,7 @@ Precision = Literal["float32", "bfloat16", "float64"]
 class ComputeParams(Params):
     """`device` "auto" is CUDA, then MPS, then the CPU. `threads` changes float sums, so it is never automatic.
 
-    `precision` "auto" comes from a table (classifier.precision), never from timing.
+    `precision` "auto" comes from a table (classifier.model.precision), never from timing.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"]

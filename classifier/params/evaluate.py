@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from classifier.errors import shown
+from classifier.common.errors import shown
 from classifier.params.compute import ComputeParams
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from classifier.errors import shown
+from classifier.common.errors import shown
 from classifier.params.base import Params
 
 

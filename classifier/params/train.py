@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from classifier.errors import shown
+from classifier.common.errors import shown
 from classifier.network_sizes import WITHOUT_CONVOLUTIONS
 from classifier.params.compute import ComputeParams
 from classifier.params.network import NetworkParams

@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from classifier.errors import UserError, shown, told
+from classifier.common.errors import UserError, shown, told
 from tools.command import run_command
 from tools.review.markdown import MARK
 

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from dvc.fs.git import GitFileSystem
@@ -15,6 +15,8 @@ from dvc_objects.errors import ObjectFormatError
 from dvc_objects.fs.generic import transfer
 from dvc_objects.fs.local import localfs
 from scmrepo.exceptions import SCMError
+
+from classifier.common.modules import counts, is_code
 
 WORKSPACE = "the workspace"
 
@@ -118,10 +120,22 @@ def _if_as_recorded(item: Any, fs: Any, path: str, ignore: Any = None) -> tuple[
     if not fs.exists(path):
         return None
     hashed = _hashed(path, fs, ignore)
+    if isinstance(hashed, Tree) and is_code(PurePath(item.def_path)):
+        hashed = _of_modules(hashed)
     if hashed.hash_info.value != item.hash_info.value:
         return None
     keys = [key for key, _, _ in hashed] if isinstance(hashed, Tree) else [()]
     return fs, {key: fs.join(path, *key) for key in keys}
+
+
+def _of_modules(files: Any) -> Any:
+    """What .dvcignore leaves of a folder of code. DVC heeds it in the workspace only."""
+    modules = type(files)()
+    for key, meta, info in files:
+        if counts(PurePath(*key)):
+            modules.add(key, meta, info)
+    modules.digest()
+    return modules
 
 
 def _in_cache(repo: Any, item: Any) -> tuple[Any, dict[Key, str]] | None:

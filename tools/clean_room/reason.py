@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from classifier.pins import differing_versions
+from classifier.common.pins import differing_versions
 from stages.runner import REQUIREMENTS_FILE
 from tools.clean_room.room import Room, recorded_copy
 
@@ -37,15 +37,15 @@ def _facts(repo: Any, stage: Any, room: Room) -> list[tuple[str, Any, Any]]:
 
 
 def _processes_here(there: dict[str, Any]) -> dict[str, Any]:
-    """The command that is run again starts as many as it did, the last of several numbers: see classifier.compute."""
+    """The command that is run again starts as many as it did, the last of several numbers: see classifier.model.compute."""
     return {"processes": int(str(there["processes"]).rpartition(", ")[2])} if "processes" in there else {}
 
 
 def _facts_here(stage: Any, network: str) -> dict[str, Any]:
     """What a model that is made here would say, with the stage's recorded params."""
     # These take seconds, for torch, and are needed only after a breach.
-    from classifier.compute import compute_facts, set_up_compute
-    from classifier.precision import resolve_precision
+    from classifier.model.compute import compute_facts, set_up_compute
+    from classifier.model.precision import resolve_precision
 
     values = {name: value for dep in stage.params for name, value in dep.hash_info.value.items()}
     device = set_up_compute(values["device"], values["threads"])

@@ -18,7 +18,7 @@ from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable
 from dvc.utils.flatten import unflatten
 from dvc.utils.serialize import dump_yaml
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.fetch import MIRROR_VARIABLE
 from stages.runner import GRAPH_FILE, PARAMS_FILE
 from tools.clean_room import hooks

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from stages.runner import one_line
 from tools.clean_room import failure, opened
 from tools.clean_room.content import md5, md5_of_files

@@ -8,7 +8,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.command import run_command
 
 MOST_SEEDS = 1000

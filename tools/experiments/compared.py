@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 from classifier.params.base import unknown_keys
 from stages.runner import GRAPH_FILE, PARAMS_FILE, used_keys
 from tools.check import STAGE_PARAMS, value_problems

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.experiments.queue import State, Task, living_workers, start_workers, stop_workers, tasks
 from tools.experiments.telling import say
 from tools.left_experiments import WORKERS

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from classifier.errors import UserError, told
+from classifier.common.errors import UserError, told
 
 
 def git(*arguments: str, folder: Path = Path()) -> str:

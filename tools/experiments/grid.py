@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 
 LONGEST_NAME = 120
 _PART = re.compile(r"""\[[^\]]*\]|"(?:\\.|[^"\\])*"|'(?:''|[^'])*'|[^,]""")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.common.modules import counts, is_code
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph
 from tools.experiments.dvc import dvc_exp_run
@@ -83,7 +84,8 @@ def uncommitted(sources: Iterable[str] = ()) -> list[str]:
     """
     paths = [f":(literal){path}" for path in (*files_read(sources), str(PARAMS_FILE))]
     changed = git("diff", "--name-only", "--relative", "HEAD", "--", *paths).splitlines()
-    return sorted({*changed, *git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()})
+    changed += git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()
+    return sorted({path for path in changed if counts(PurePosixPath(path)) or not is_code(PurePosixPath(path))})
 
 
 def files_read(sources: Iterable[str] = ()) -> list[str]:

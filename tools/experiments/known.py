@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.experiments.recorded import difference
 from tools.experiments.telling import say
 from tools.review.revisions import Held, held_experiments

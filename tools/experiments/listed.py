@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from classifier.errors import MOST_SHOWN, UserError, shown
+from classifier.common.errors import MOST_SHOWN, UserError, shown
 from classifier.params.base import read_yaml
 
 EXPERIMENTS_FILE = Path("experiments.yaml")

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from classifier.figure_style import BLUE, save_png, styled
+from classifier.figures.style import BLUE, save_png, styled
 from tools.experiments.results_file import Run
 
 

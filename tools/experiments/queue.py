@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 from dvc.repo import Repo
 
-from classifier.errors import MOST_TOLD, UserError, told
+from classifier.common.errors import MOST_TOLD, UserError, told
 from tools.experiments.dvc import environment
 from tools.left_experiments import WORKERS, read_note
 

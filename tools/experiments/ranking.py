@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.experiments.listed import SEED
 from tools.experiments.shown import Shown, shown_experiments
 from tools.review.results import Results, read_results

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 from dvc.repo import Repo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from classifier.common.errors import UserError, told
+from classifier.common.files import read_json
+from classifier.common.modules import is_code
 from classifier.csv_file import read_table
-from classifier.errors import UserError, told
-from classifier.files import read_json
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE
 from tools.clean_room.content import md5
+from tools.review.code_hashes import code_hashes
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
 from tools.review.lock_file import Recorded as Output
 from tools.review.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
@@ -100,6 +102,8 @@ def _hash(path: str, now: Revision, committed: dict[str, bytes]) -> str | None:
         return hashlib.md5(committed[path], usedforsecurity=False).hexdigest()
     if _pointer(path) in committed:
         return _added(_pointer(path), now)
+    if is_code(PurePosixPath(path)):
+        return code_hashes(now, [path]).get(path)
     return md5(Path(path)) if Path(path).exists() else None
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from classifier.errors import UserError
-from classifier.files import read_json, write_json
+from classifier.common.errors import UserError
+from classifier.common.files import read_json, write_json
 from tools.experiments.listed import SEED
 from tools.experiments.recorded import read_model, read_recorded
 from tools.processor import processor_name

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from classifier.errors import UserError
-from classifier.figure_style import BLUE, GREY, save_png, styled
-from classifier.galleries import shortened
+from classifier.common.errors import UserError
+from classifier.figures.galleries import shortened
+from classifier.figures.style import BLUE, GREY, save_png, styled
 from tools.experiments.costs import WHY_UNKNOWN, Cost, costs
 from tools.experiments.ranking import Comparison, Ranked
 from tools.experiments.telling import count

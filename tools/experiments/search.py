@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from classifier.errors import UserError, told
+from classifier.common.errors import UserError, told
 from classifier.params.base import read_yaml
 from stages.runner import PARAMS_FILE
 from tools.command import INTERRUPTED

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 from scipy.stats import binomtest
 
+from classifier.common.errors import UserError
+from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from classifier.errors import UserError
-from classifier.files import read_json
 from tools.experiments.compared import METRICS
 from tools.experiments.grid import name_of
 from tools.experiments.listed import SEED

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.own_data import OWN
 from tools.check import params_problems, source_problems
 from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment

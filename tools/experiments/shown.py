@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from classifier.errors import UserError, shown, told
+from classifier.common.errors import UserError, shown, told
 from stages.runner import PARAMS_FILE
 from tools.experiments.git import head_commit
 from tools.review.revisions import held_experiments

@@ -14,8 +14,8 @@ from tempfile import mkdtemp
 from dvc.repo import Repo
 from filelock import FileLock, Timeout
 
-from classifier.errors import UserError
-from classifier.files import write_text
+from classifier.common.errors import UserError
+from classifier.common.files import write_text
 from tools.experiments.git import git
 from tools.interrupted import interrupted_experiment
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 from tools.check import STAGE_PARAMS
 from tools.experiments.grid import assignments, parse_value, word
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 from stages.runner import PARAMS_FILE
 from tools.command import INTERRUPTED

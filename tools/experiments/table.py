@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from classifier.errors import UserError
-from classifier.files import write_text
+from classifier.common.errors import UserError
+from classifier.common.files import write_text
 from classifier.params.base import read_yaml
 from stages.runner import PARAMS_FILE
 from tools.experiments.listed import EXPERIMENTS_FILE, Experiment, Reported, read_experiments

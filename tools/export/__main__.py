@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from classifier.compute import set_up_compute
-from classifier.errors import UserError
-from classifier.files import replacing_folder
+from classifier.common.errors import UserError
+from classifier.common.files import replacing_folder
+from classifier.model.compute import set_up_compute
 from tools.command import run_command
 from tools.export.agreement import compare
 from tools.export.card import Export, model_card

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
-from classifier.inference import batch_size
+from classifier.common.errors import UserError
+from classifier.model.dataset import ImageDataset
+from classifier.model.inference import batch_size
 from tools.export.onnx_file import INPUT, OUTPUT
 from tools.export.probabilities import Probabilities
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from classifier.schema import Described
 from tools.export.probabilities import Probabilities
 

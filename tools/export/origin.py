@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 from pydantic import ConfigDict, RootModel
 
+from classifier.common.errors import UserError
+from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
-from classifier.files import read_json
-from classifier.model import ImageClassifier
-from classifier.model_file import DESCRIPTION, WEIGHTS, ModelDescription, load_model
+from classifier.model.dataset import ImageDataset
+from classifier.model.file import DESCRIPTION, WEIGHTS, ModelDescription, load_model
+from classifier.model.image_classifier import ImageClassifier
 from classifier.params.evaluate import resolve_flip_tta
 from tools.review.lock_file import LOCK_FILE, Lock
 from tools.review.results import EVALUATE, TEST_SPLIT, Results, read_results

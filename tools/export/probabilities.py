@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from classifier.model import ImageClassifier
+from classifier.model.image_classifier import ImageClassifier
 
 
 class Probabilities(nn.Module):

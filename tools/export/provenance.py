@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from classifier.errors import UserError
-from classifier.pins import differing_versions
+from classifier.common.errors import UserError
+from classifier.common.pins import differing_versions
 from tools.experiments.git import git
 
 REQUIREMENTS = Path("requirements-export.txt")

@@ -1,6 +1,6 @@
 """The program on the card, which needs onnxruntime and Pillow alone. It prepares a picture as stage `convert` does."""
 
-from classifier.resize import Fit
+from classifier.conversion.resize import Fit
 
 _PROGRAM = '''\
 import json

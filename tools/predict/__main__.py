@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.command import run_command
 from tools.predict.picture_files import find_pictures, shown_path
 
@@ -49,7 +49,7 @@ def _predict(options: argparse.Namespace, paths: list[Path], root: Path) -> int:
 
 
 def _draw(path: Path, report: "Report") -> None:
-    from classifier.figure_style import save_png, styled  # matplotlib takes half a second to import
+    from classifier.figures.style import save_png, styled  # matplotlib takes half a second to import
     from tools.predict.grid import answer_grid
 
     names = [name for answer in report.kept for name in (answer.picture.path.name, answer.top[0][0])]

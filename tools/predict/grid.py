@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from classifier.figure_style import isolated
-from classifier.galleries import shortened
+from classifier.figures.galleries import shortened
+from classifier.figures.style import isolated
 from tools.predict.predictor import Answer
 from tools.predict.wording import percent
 
@@ -18,7 +18,7 @@ def answer_grid(answered: Sequence[Answer]) -> Figure:
     """One picture at least, in their order: file, class and probability above each.
 
     Grey images are shown light on dark as they are, so that one sees what was inverted. Draw it within
-    `classifier.figure_style.styled`.
+    `classifier.figures.style.styled`.
     """
     num_columns = min(len(answered), PER_ROW)
     num_rows = math.ceil(len(answered) / num_columns)

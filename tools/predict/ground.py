@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from classifier.errors import UserError
-from classifier.files import read_json
-from classifier.resize import fitted
+from classifier.common.errors import UserError
+from classifier.common.files import read_json
+from classifier.conversion.resize import fitted
 from classifier.schema import DatasetInfo, Standardised
 
 Invert = Literal["auto", "yes", "no"]

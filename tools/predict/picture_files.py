@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 from classifier.image_folder import LEFT_BY_SYSTEMS, SUFFIXES
 
 

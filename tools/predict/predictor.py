@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from classifier.compute import set_up_compute
-from classifier.decode import quiet_pillow
-from classifier.errors import UserError
-from classifier.inference import class_logits
-from classifier.model import ImageClassifier
-from classifier.model_file import WEIGHTS, ModelDescription, load_model
-from classifier.picture_reader import in_order
-from classifier.unreadable import Unreadable
+from classifier.common.errors import UserError
+from classifier.conversion.decode import quiet_pillow
+from classifier.conversion.picture_reader import in_order
+from classifier.model.compute import set_up_compute
+from classifier.model.file import WEIGHTS, ModelDescription, load_model
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.inference import class_logits
+from classifier.table.unreadable import Unreadable
 from tools.predict.ground import Invert
 from tools.predict.preparation import Preparation, Prepared
 from tools.predict.settings import Settings, read_settings

@@ -8,12 +8,12 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from classifier.blocks import Images
-from classifier.decode import FORMATS, UnreadableError, as_array, upright
-from classifier.errors import UserError
+from classifier.common.errors import UserError
+from classifier.conversion.decode import FORMATS, UnreadableError, as_array, upright
+from classifier.conversion.resize import Fit, fitted
 from classifier.picture_pack import LARGEST_PICTURE
-from classifier.resize import Fit, fitted
 from classifier.schema import Standardised
-from classifier.unreadable import Unreadable
+from classifier.table.unreadable import Unreadable
 from tools.predict.ground import Ground, Invert, training_ground, wants_inverting
 
 ORIENTATION = 0x112
@@ -58,7 +58,7 @@ class Preparation:
         return cls(height, channels == 1, fit, invert, training_ground(root, described))
 
     def prepare(self, path: Path) -> Prepared | Unreadable:
-        """Read and bring one picture to the model's shape. Call it within `classifier.decode.quiet_pillow`."""
+        """Read and bring one picture to the model's shape. Call it within `classifier.conversion.decode.quiet_pillow`."""
         try:
             content = _read(path)
             image = upright(content, self.grey)

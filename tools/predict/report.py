@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from classifier.unreadable import Unreadable
+from classifier.table.unreadable import Unreadable
 from tools.predict.predictor import Answer, Predictor
 from tools.predict.text_picture import as_text
 from tools.predict.wording import answer_entry, answer_lines, model_entry, model_line, unreadable_line

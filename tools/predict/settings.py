@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from classifier.model_file import ModelDescription
+from classifier.conversion.resize import Fit
+from classifier.model.file import ModelDescription
 from classifier.params.base import read_yaml, validate
 from classifier.params.evaluate import EvaluateParams, resolve_flip_tta
-from classifier.resize import Fit
 from stages.runner import PARAMS_FILE
 from tools.review.lock_file import LOCK_FILE, read_lock
 

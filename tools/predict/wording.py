@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from classifier.errors import shown
-from classifier.model_file import ModelDescription
-from classifier.unreadable import Unreadable
+from classifier.common.errors import shown
+from classifier.model.file import ModelDescription
+from classifier.table.unreadable import Unreadable
 from tools.predict.picture_files import shown_path
 from tools.predict.predictor import Answer
 from tools.predict.settings import Settings

@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from classifier.errors import UserError
-from classifier.files import write_text
+from classifier.common.errors import UserError
+from classifier.common.files import write_text
 from tools.command import run_command
 from tools.report.page import as_page
 from tools.report.run import read_run

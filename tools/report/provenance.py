@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.review.lock_file import LOCK_FILE
 from tools.review.revisions import find_revision, uncommitted_changes
 

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from classifier.blocks import Images
+from classifier.common.errors import UserError
+from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from classifier.errors import UserError
-from classifier.files import read_json
 from classifier.schema import DatasetSplit
 from tools.report.provenance import Provenance, read_provenance
 from tools.review.images import load_test_images

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from classifier.errors import UserError
-from classifier.files import write_text
+from classifier.common.errors import UserError
+from classifier.common.files import write_text
 from tools.command import run_command
 from tools.review.document import as_json
 from tools.review.markdown import as_markdown

@@ -1,9 +1,13 @@
 """What differs between two dvc.lock files, and which stages that touches."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from classifier.common.modules import is_code
+from tools.review.code_hashes import folder_hash, module_hashes
 from tools.review.lock_file import Lock, LockedStage
+from tools.review.revisions import Revision
 
 DATA = "data/"
 """Where the stages put data sets. Models, metrics and plots are results: that they differ is no reason, but the outcome."""
@@ -52,6 +56,21 @@ def find_changes(before: Lock, after: Lock) -> list[Change]:
     return sorted(changes, key=lambda change: (_ORDER.index(change.kind), change.name))
 
 
+def by_module(change: Change, before: Revision, after: Revision) -> list[Change]:
+    """In place of a folder of code, those of its modules that differ, if both revisions hold what their dvc.lock is about."""
+    if change.kind != "code":
+        return [change]
+    old, new = (module_hashes(revision, [change.name]).get(change.name, {}) for revision in (before, after))
+    if [_short("code", folder_hash(change.name, modules)) for modules in (old, new)] != [change.before, change.after]:
+        return [change]
+    values = {name: (old.get(name, ABSENT), new.get(name, ABSENT)) for name in sorted(old | new)}
+    return [
+        Change("code", name, _short("code", was), _short("code", now), change.stages)
+        for name, (was, now) in values.items()
+        if was != now
+    ]
+
+
 def touched_stages(before: Lock, after: Lock) -> Touched:
     """Sort the stages that differ by why they do."""
     touched = Touched([], [], [])
@@ -84,7 +103,7 @@ def _inputs(lock: Lock, name: str) -> dict[tuple[Kind, str], str]:
 def _kind(lock: Lock, path: str) -> Kind:
     if lock.makes(path):
         return "data"
-    return "code" if path.endswith(".py") else "file"
+    return "code" if path.endswith(".py") or is_code(PurePosixPath(path)) else "file"
 
 
 def _command(stage: LockedStage) -> str:

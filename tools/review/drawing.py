@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from classifier.figure_style import save_png, styled
+from classifier.figures.style import save_png, styled
 from tools.review.images import load_test_images
 from tools.review.pictures import confusion_change, flip_gallery, overlaid_curves
 from tools.review.review import Review

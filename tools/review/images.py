@@ -4,7 +4,7 @@ from pathlib import Path
 
 from classifier.arrays import load_split
 from classifier.blocks import Images
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.review.results import TEST_SPLIT, Results
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from classifier.errors import UserError, shown
+from classifier.common.errors import UserError, shown
 from classifier.params.base import read_yaml
 
 LOCK_FILE = "dvc.lock"

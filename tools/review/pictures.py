@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from classifier.blocks import Images
-from classifier.figure_style import BLUE, VERMILION, isolated
-from classifier.figures import MOST_ANNOTATED_CLASSES
-from classifier.galleries import shortened, show_image
+from classifier.figures.charts import MOST_ANNOTATED_CLASSES
+from classifier.figures.galleries import shortened, show_image
+from classifier.figures.style import BLUE, VERMILION, isolated
 from tools.review.flips import Flips, surest_first
 from tools.review.results import Results
 

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, RootModel, ValidatorFunctionWrapHandler, WrapValidator
 
+from classifier.common.errors import UserError, shown
+from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from classifier.errors import UserError, shown
-from classifier.files import read_json
 from tools.lock_file import CONFLICTS, has_conflicts
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
 from tools.review.revisions import Revision

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tools.review.changes import Change, Touched, find_changes, touched_stages
+from tools.review.changes import Change, Touched, by_module, find_changes, touched_stages
 from tools.review.flips import Flips, find_flips
 from tools.review.results import Results, read_results
 from tools.review.revisions import Revision
@@ -65,7 +65,7 @@ def review(base: Revision, head: Revision) -> Review:
     return Review(
         before,
         after,
-        find_changes(before.lock, after.lock),
+        [one for change in find_changes(before.lock, after.lock) for one in by_module(change, base, head)],
         touched_stages(before.lock, after.lock),
         {name: stages for name, stages in stale.items() if stages},
         refusal,

@@ -3,12 +3,13 @@
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from classifier.errors import UserError, shown, told
+from classifier.common.errors import UserError, shown, told
+from classifier.common.modules import counts, with_modules
 
 WORKSPACE = "workspace"
 _EXPERIMENTS = "refs/exps"
@@ -32,6 +33,13 @@ class Revision:
     def files(self, paths: list[str]) -> dict[str, bytes]:
         """Content of those of `paths`, relative to the project's folder, that are files here."""
         return _committed(self.commit, paths) if self.commit else _of_workspace(paths)
+
+    def modules(self, folders: Iterable[str]) -> dict[str, list[str]]:
+        """By each of `folders`, which hold code, the paths of its modules; one that has none here is left out."""
+        asked = list(folders)
+        names = _committed_names(self.commit, asked) if self.commit else _names_of_workspace(asked)
+        found = {folder: [name for name in names if name.startswith(f"{folder}/")] for folder in asked}
+        return {folder: inside for folder, inside in found.items() if inside}
 
     @contextmanager
     def unpacked(self, paths: list[str]) -> Iterator[Path]:
@@ -133,6 +141,16 @@ def _committed(commit: str, paths: list[str]) -> dict[str, bytes]:
             found[path] = answer[position : position + size]
         position += size + 1
     return found
+
+
+def _committed_names(commit: str, folders: list[str]) -> list[str]:
+    listed = _git("ls-tree", "-r", "-z", "--name-only", commit, "--", *folders) if folders else b""
+    names = (name.decode(errors="surrogateescape") for name in listed.split(b"\0"))
+    return [name for name in names if counts(PurePosixPath(name))]
+
+
+def _names_of_workspace(folders: list[str]) -> list[str]:
+    return [path.as_posix() for path in with_modules(map(Path, folders))]
 
 
 def _of_workspace(paths: list[str]) -> dict[str, bytes]:

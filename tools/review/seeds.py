@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import t
 
-from classifier.files import read_json
+from classifier.common.files import read_json
 from tools.review.lock_file import Lock
 from tools.review.revisions import Revision
 from tools.review.statistics import LEVEL

@@ -1,10 +1,11 @@
 """Whether a revision's dvc.lock is about the params and files that the same revision holds."""
 
-import hashlib
 from pathlib import PurePosixPath
 from typing import Any
 
+from classifier.common.modules import is_code
 from classifier.params.base import read_yaml
+from tools.review.code_hashes import code_hashes, md5
 from tools.review.lock_file import PARAMS_FILE, Lock
 from tools.review.revisions import Revision
 
@@ -14,19 +15,21 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
 
     Raises UserError for a params.yaml that cannot be read. A revision without that file has no params to compare.
     """
-    paths = {
-        path
+    deps = {
+        (path, recorded)
         for stage in lock.stages.values()
-        for path, md5 in stage.dep_hashes.items()
-        if _is_ours(lock, path) and _is_file(md5)
+        for path, recorded in stage.dep_hashes.items()
+        if _is_ours(lock, path)
     }
-    files = revision.files(sorted({*paths, PARAMS_FILE}))
-    hashes = {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in files.items()}
+    folders = {path for path, recorded in deps if _is_folder(recorded) and is_code(PurePosixPath(path))}
+    paths = folders | {path for path, recorded in deps if not _is_folder(recorded)}
+    files = revision.files(sorted({*paths - folders, PARAMS_FILE}))
+    hashes = {path: md5(content) for path, content in files.items()} | code_hashes(revision, folders)
     params = _params(revision) if PARAMS_FILE in files else None
     found = {}
     for name, stage in lock.stages.items():
         differing = [key for key, value in stage.param_values.items() if params is not None and _differs(params, key, value)]
-        differing += [path for path, md5 in stage.dep_hashes.items() if path in paths and hashes.get(path) != md5]
+        differing += [path for path, recorded in stage.dep_hashes.items() if path in paths and hashes.get(path) != recorded]
         if differing:
             found[name] = differing
     return found
@@ -38,9 +41,9 @@ def _is_ours(lock: Lock, path: str) -> bool:
     return not lock.makes(path) and not pure.is_absolute() and ".." not in pure.parts
 
 
-def _is_file(md5: str) -> bool:
-    """A folder, as one's own images are, has a hash that git cannot tell."""
-    return not md5.endswith(".dir")
+def _is_folder(recorded: str) -> bool:
+    """Git cannot tell the hash of one that it does not hold, as one's own images."""
+    return recorded.endswith(".dir")
 
 
 def _params(revision: Revision) -> dict[str, Any]:

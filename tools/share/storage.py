@@ -18,7 +18,7 @@ from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import find_tree_by_obj_id
 
-from classifier.errors import UserError, told
+from classifier.common.errors import UserError, told
 
 NO_REMOTE = "DVC has no default remote; `dvc remote add --default storage /path/to/folder` sets one (docs/sharing.md)"
 NO_FOLDER = "no such folder; mount the disk, correct the address, or make the folder (docs/sharing.md)"

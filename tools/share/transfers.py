@@ -4,7 +4,7 @@ from collections.abc import Sized
 
 from dvc.exceptions import DvcException
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.share.storage import Storage, one_line_for, reason_of
 
 MAKE_THEM = "`make push` where the results were made brings them, or `make repro` makes them here"

@@ -10,7 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from tools.command import run_command
 from tools.review.results import HISTORY
 from tools.review.revisions import WORKSPACE, Revision, find_revision

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
+from classifier.common.errors import UserError
+from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from classifier.dataset import ImageDataset
-from classifier.errors import UserError
-from classifier.files import read_json
-from classifier.model_file import load_model
+from classifier.model.dataset import ImageDataset
+from classifier.model.file import load_model
 from classifier.schema import DatasetInfo, KeptEpoch
 from tools.review.results import HISTORY, PREDICTIONS, TRAIN_METRICS
 from tools.tensorboard.run import DATASET, MODEL, STEPS, Run

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from classifier.errors import UserError
-from classifier.files import naming
+from classifier.common.errors import UserError
+from classifier.common.files import naming
 
 RUNS = Path("runs")
 STATE = Path(".dvc/tmp")

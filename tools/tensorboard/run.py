@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import UserError
-from classifier.model_file import DESCRIPTION, WEIGHTS
+from classifier.common.errors import UserError
+from classifier.model.file import DESCRIPTION, WEIGHTS
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
 from tools.review.results import EVALUATE, HISTORY, PREDICTIONS, TRAIN_METRICS
 from tools.review.revisions import Revision

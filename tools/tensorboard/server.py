@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 
 HOST = "localhost"
 SECONDS_TO_END = 10

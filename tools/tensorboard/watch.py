@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from classifier.errors import UserError
+from classifier.common.errors import UserError
 from stages.runner import one_line
 from tools.review.results import HISTORY
 from tools.tensorboard.folders import remove_run

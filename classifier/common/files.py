@@ -1,0 +1,97 @@
+"""Files that are either whole or not there: written under a temporary name, flushed to disk, then renamed."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from classifier.common.errors import MOST_SHOWN, UserError, shown
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _flush(path: Path) -> None:
+    """Ask the system to bring `path` (a file or a folder) to the disk, so that a power cut after the rename loses nothing."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put `path` into a system error that names no file, as that of a write to a full disk does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure."""
+    partial = _partial(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with naming(path):
+            yield partial
+            _flush(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; it becomes `path` on success and is deleted on failure.
+
+    What a killed run left under the temporary name is deleted first. An earlier `path` is replaced whole.
+    """
+    partial = _partial(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        with naming(path):
+            yield partial
+            for file in partial.rglob("*"):
+                _flush(file)
+        if path.exists():
+            shutil.rmtree(path)
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with `\\n` line ends, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write indented JSON in the order of `value`, ending in a newline; NaN and infinity are our bug."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, model: type[Model]) -> Model:
+    """Read and validate JSON. Raises UserError with the file, the first wrong field and what came."""
+    try:
+        return model.model_validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part)[:MOST_SHOWN] for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {field}: {first['msg']}, got {shown(first['input'])}") from None

@@ -1,0 +1,52 @@
+"""Files that may be gzip-compressed."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from classifier.common.errors import UserError
+
+GZIP_MAGIC = b"\x1f\x8b"
+PIECE_BYTES = 2**20
+
+
+class ByteReader:
+    """Reads a file front to back, plain or gzip-compressed. `num_read` is how many bytes came so far."""
+
+    def __init__(self, path: Path, stream: BufferedReader | gzip.GzipFile) -> None:
+        self._path = path
+        self._stream = stream
+        self.num_read = 0
+
+    def read_up_to(self, num_bytes: int) -> bytes:
+        """The next bytes, fewer where the file ends; gzip data are compared with their checksum there.
+
+        In small pieces: memory follows what comes, not what was asked for. Raises UserError for gzip data that are damaged or
+        end early.
+        """
+        pieces = []
+        num_missing = num_bytes
+        try:
+            while num_missing and (piece := self._stream.read1(min(num_missing, PIECE_BYTES))):
+                pieces.append(piece)
+                num_missing -= len(piece)
+                self.num_read += len(piece)
+        except EOFError:
+            raise UserError(f"{self._path}: the gzip data end early, after {self.num_read} bytes") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(f"{self._path}: damaged gzip data: {error}") from None
+        return b"".join(pieces)
+
+
+@contextmanager
+def open_gzip(path: Path) -> Iterator[ByteReader]:
+    """Open `path` for reading, decompressed when it starts as gzip does, whatever its name."""
+    with path.open("rb") as file:
+        if file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
+            with gzip.GzipFile(fileobj=file) as stream:
+                yield ByteReader(path, stream)
+        else:
+            yield ByteReader(path, file)

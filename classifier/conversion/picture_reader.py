@@ -1,0 +1,131 @@
+"""The packed pictures of a person, decoded by all cores, in the order of their list."""
+
+import os
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from classifier.blocks import Block, Images, Labels, row_slices
+from classifier.common.errors import MOST_SHOWN, UserError, shown
+from classifier.conversion.colour import CHANNELS, Colour
+from classifier.conversion.decode import UnreadableError, decoded, quiet_pillow
+from classifier.conversion.resize import Fit
+from classifier.picture_pack import PackedPicture, count_pictures, read_contents, read_list
+from classifier.schema import TableSplit
+from classifier.table.unreadable import Unreadable
+
+AHEAD_PER_CORE = 64
+"""Pictures that may wait to be taken, so that a large one does not hold up the other cores."""
+MOST_NAMED = 3
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class DecodedPictures:
+    """The readable pictures of the list: `pixels_path` holds all their images_NCHW of uint8, one after the other."""
+
+    pixels_path: Path
+    labels_N: Labels
+    is_test_N: NDArray[np.bool_]
+    unreadable: list[Unreadable]
+    size: int
+    stored_channels: int
+    channels: int
+    """1 where grey was asked for, or `auto` was and no picture has a colour; a grey picture of three equal channels is grey."""
+
+    def blocks(self, split: TableSplit) -> Iterator[Block]:
+        """The pictures of `split`, in the order of the list."""
+        if not len(self.labels_N):
+            return
+        shape_NCHW = (len(self.labels_N), self.stored_channels, self.size, self.size)
+        images_NCHW = np.memmap(self.pixels_path, dtype=np.uint8, mode="r", shape=shape_NCHW)
+        rows_N = np.flatnonzero(self.is_test_N == (split == "test"))
+        for part in row_slices(len(rows_N), images_NCHW[0].size):
+            yield images_NCHW[rows_N[part], : self.channels], self.labels_N[rows_N[part]]
+
+
+def decode_pack(
+    pack: Path, num_classes: int, size: int, fit: Fit, colour: Colour, most_unreadable: float, pixels_path: Path
+) -> DecodedPictures:
+    """Decode the pictures of the folder `pack` to `size`×`size` pixels, into the new file `pixels_path`.
+
+    Raises UserError, naming the first few, when a larger share than `most_unreadable` cannot be read, or all of a split.
+    """
+    num_pictures = count_pictures(pack, num_classes)
+    stored_channels = CHANNELS.get(colour, 3)
+    has_colour = False
+    labels, is_test = array("q"), bytearray()  # nine bytes for each picture, where objects would take hundreds
+    unreadable: list[Unreadable] = []
+    splits_of_unreadable: set[TableSplit] = set()
+
+    def decode(item: tuple[PackedPicture, bytes]) -> tuple[PackedPicture, Images | UnreadableError]:
+        picture, content = item
+        try:
+            return picture, decoded(content, size, fit, grey=colour == "grey")
+        except UnreadableError as error:
+            return picture, error
+
+    bar = tqdm(total=num_pictures, desc="decoding", unit=" pictures", disable=None, leave=False)
+    with quiet_pillow(), bar, pixels_path.open("wb") as file:
+        for picture, result in in_order(decode, read_contents(pack, read_list(pack, num_classes))):
+            bar.update()
+            if isinstance(result, UnreadableError):
+                unreadable.append(Unreadable(picture.path, str(result)))
+                splits_of_unreadable.add(picture.split)
+            else:
+                labels.append(picture.label)
+                is_test.append(picture.split == "test")
+                file.write(result.data)
+                has_colour = has_colour or (colour == "auto" and bool((result != result[:1]).any()))
+    labels_N, is_test_N = np.frombuffer(labels, dtype=np.int64), np.frombuffer(is_test, dtype=np.bool_)
+    lost = {split for split in splits_of_unreadable if not np.any(is_test_N == (split == "test"))}
+    _refuse_too_many(pack, num_pictures, unreadable, lost, most_unreadable)
+    channels = 1 if colour == "auto" and not has_colour else stored_channels
+    return DecodedPictures(pixels_path, labels_N, is_test_N, unreadable, size, stored_channels, channels)
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `function(item)` of all items in their order, computed by as many threads as there are cores.
+
+    Pillow works without Python's lock, so threads do: they need no copies, and none outlives a process that is killed.
+    """
+    num_cores = _num_cores()
+    with ThreadPoolExecutor(num_cores) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= AHEAD_PER_CORE * num_cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _num_cores() -> int:
+    """Cores that this process may use, where the system says."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _refuse_too_many(
+    pack: Path, num_pictures: int, unreadable: Sequence[Unreadable], lost: set[TableSplit], most: float
+) -> None:
+    """Also when the splits `lost` are left without any, or they would pass for ones that never were."""
+    if lost or len(unreadable) > most * num_pictures:
+        named = "; ".join(f"{shown(one.path)}: {one.reason[:MOST_SHOWN]}" for one in unreadable[:MOST_NAMED])
+        more = f"; and {len(unreadable) - MOST_NAMED} more" if len(unreadable) > MOST_NAMED else ""
+        raise UserError(
+            f"{pack}: {len(unreadable)} of {num_pictures} pictures cannot be read ({named}{more}); mend or remove them"
+            + (f", as they are all of {' and '.join(sorted(lost))}" if lost else f", or raise max_unreadable, now {most}")
+        )

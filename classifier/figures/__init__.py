@@ -1,0 +1,1 @@
+"""Pictures of results and of images. Only the stage `plot` imports it."""

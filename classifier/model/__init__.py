@@ -1,0 +1,1 @@
+"""The model: networks and their layers, the images it is given, and what makes its numbers repeatable."""

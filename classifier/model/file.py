@@ -1,0 +1,91 @@
+"""The trained model as two files: model.safetensors (weights, no pickle) and model.json (all else that is needed to use it)."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from classifier.common.errors import UserError, shown, told
+from classifier.common.files import read_json, replacing, write_json
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.networks import build_network
+from classifier.model.precision import parameter_dtype
+from classifier.params.compute import Precision
+from classifier.schema import Standardised
+
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "model.json"
+
+
+class ModelDescription(Standardised):
+    """How to rebuild the model and what it was made with; its mean and standard deviation are those to normalise by."""
+
+    format_version: Literal[1] = 1
+    network: str
+    precision: Precision
+    num_parameters: Annotated[int, Field(ge=0)]
+    kept_epoch: Annotated[int, Field(ge=1)]
+    computed_with: dict[str, str | int]
+
+
+def save_model(folder: Path, weights: dict[str, Tensor], description: ModelDescription) -> None:
+    """Write both files, each whole or not at all."""
+    with replacing(folder / WEIGHTS) as partial:
+        partial.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}))
+    write_json(folder / DESCRIPTION, description.model_dump())
+
+
+def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
+    """Rebuild the saved model on the CPU, in evaluation mode.
+
+    Raises UserError when a file is missing, damaged, or does not belong to the other.
+    """
+    description = _read_description(folder / DESCRIPTION)
+    network = _empty_network(folder / DESCRIPTION, description)
+    weights = _load_weights(folder / WEIGHTS)
+    needed = {name: _kind(tensor) for name, tensor in network.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in weights.items()}
+    if needed != found:
+        odd = sorted(name for name in needed.keys() | found.keys() if needed.get(name) != found.get(name))[0]
+        raise UserError(
+            f"{folder / WEIGHTS}: tensor {shown(odd)} must be {needed.get(odd, 'absent')} by {DESCRIPTION}, "
+            f"found {found.get(odd, 'none')}; make both files anew with `dvc repro`"
+        )
+    network.load_state_dict(weights, assign=True)
+    return ImageClassifier(network, description.mean, description.std, description.precision).eval(), description
+
+
+def _read_description(path: Path) -> ModelDescription:
+    try:
+        return read_json(path, ModelDescription)
+    except UserError as error:
+        if not path.exists():
+            raise
+        raise UserError(f"{error}; damaged, or made by another version: `dvc repro` makes it anew") from None
+
+
+def _empty_network(path: Path, description: ModelDescription) -> nn.Module:
+    """The network without memory for its weights: what a damaged description asks for need not fit into this machine."""
+    try:
+        with torch.device("meta"):
+            network = build_network(description.network, description.shape_CHW, len(description.classes), seed=0)
+            return network.to(parameter_dtype(description.precision))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}".removeprefix("torch.")
+
+
+def _load_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run `dvc repro` to make it")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a whole safetensors file ({told(error)}); make it anew with `dvc repro`") from None

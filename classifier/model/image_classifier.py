@@ -1,0 +1,42 @@
+"""A network with its normalisation and its precision: uint8 images in, logits out."""
+
+import torch
+from torch import Tensor, nn
+
+from classifier.model.precision import autocast, parameter_dtype
+from classifier.params.compute import Precision
+
+
+class ImageClassifier(nn.Module):
+    """Normalises each channel, then applies `network` in `precision`.
+
+    `mean` and `std` are one figure a channel, in units of 1/255. They are not among the weights: they stand in model.json.
+    Convolutions run on channels-last memory. The logits are float32, of precision "float64" float64.
+    """
+
+    mean_C11: Tensor
+    inverse_std_C11: Tensor
+
+    def __init__(self, network: nn.Module, mean: list[float], std: list[float], precision: Precision = "float32") -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean_C11", torch.tensor(mean, dtype=torch.float64).reshape(-1, 1, 1) * 255, persistent=False)
+        std_C11 = torch.tensor(std, dtype=torch.float64).reshape(-1, 1, 1) * 255
+        self.register_buffer("inverse_std_C11", 1 / std_C11, persistent=False)
+        self.set_precision(precision)
+
+    def set_precision(self, precision: Precision) -> None:
+        """Compute in `precision` from now on: "float32", "bfloat16" (of float32 weights) or "float64"."""
+        self.precision = precision
+        self.to(dtype=parameter_dtype(precision)).to(memory_format=torch.channels_last)
+
+    def normalised(self, images_NCHW: Tensor) -> Tensor:
+        """What the network sees of uint8 images (N, C, H, W): less the mean, by the standard deviation."""
+        normalised = (images_NCHW.to(self.mean_C11.dtype) - self.mean_C11) * self.inverse_std_C11
+        return normalised.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Logits (N, K) of uint8 images (N, C, H, W)."""
+        with autocast(self.precision, images_NCHW.device):
+            logits_NK: Tensor = self.network(self.normalised(images_NCHW))
+        return logits_NK.to(self.mean_C11.dtype)

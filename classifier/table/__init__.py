@@ -1,0 +1,1 @@
+"""Tables of images: their layout, their reader, and what is beside them."""

@@ -1,0 +1,193 @@
+"""The training loop: seeded, in memory, a batch at a time. Legend: N images of a batch, K classes."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from tqdm import tqdm
+
+from classifier.common.errors import UserError
+from classifier.model.dataset import ImageDataset
+from classifier.model.dropout import DropoutKeys
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.precision import parameter_dtype
+from classifier.params.train import TrainParams
+from classifier.training.batches import Batches
+from classifier.training.compiled import compiled
+from classifier.training.epoch_input import EpochInput
+from classifier.training.gradients import Gradients
+from classifier.training.losses import build_loss
+from classifier.training.measured import Measured, measured
+from classifier.training.optimizers import build_optimizers
+from classifier.training.progress import Epoch, Result, StepHistory, begun
+from classifier.training.schedules import lr_factor
+from classifier.training.steps import order_of_epoch, refuse_bad_steps, refuse_uneven_batches, steps_of_epoch
+from classifier.training.tally import Sums, Tally
+from classifier.training.world import ALONE, World
+
+
+class Trainee:
+    """What a training run changes: `model`, the state of its `optimizers`, and the running average of the model, if asked for.
+
+    `model` must be on its device already.
+    """
+
+    def __init__(self, model: ImageClassifier, params: TrainParams) -> None:
+        self.model = model
+        self.optimizers = build_optimizers(model.network, params)
+        self.peak_lr = params.lr
+        self.clip_norm, self.ema_decay = params.clip_norm, params.ema_decay
+        self.average = None if params.ema_decay is None else copy.deepcopy(model)
+
+    @property
+    def judged(self) -> ImageClassifier:
+        """What is validated and kept: the average where there is one."""
+        return self.average or self.model
+
+    def step(self, number: int, factor: float) -> None:
+        """Take the step `number` of the run, counted from 0: move the weights by their gradients, and the average after them.
+
+        The learning rate is `factor` times its peak. The gradients' joint norm is first brought to `clip_norm` at most. The
+        average is short in the first steps, so that the first weights fade: its decay is (1 + number) / (10 + number) at most.
+        """
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step(self.peak_lr * factor)
+            optimizer.zero_grad()
+        if self.average and self.ema_decay:
+            decay = min(self.ema_decay, (1 + number) / (10 + number))
+            _move_average(self.average.network.state_dict(), self.model.network.state_dict(), decay)
+
+
+def _move_average(average: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
+    """average = decay · average + (1 - decay) · weights, of the statistics of batch normalisation too; counts are copied."""
+    for name, mean in average.items():
+        if mean.is_floating_point():
+            mean.lerp_(weights[name], 1 - decay)
+        else:
+            mean.copy_(weights[name])
+
+
+def fit(
+    trainee: Trainee,
+    train_set: ImageDataset,
+    val_set: ImageDataset,
+    params: TrainParams,
+    device: torch.device,
+    after_epoch: Callable[[Result], None],
+    so_far: Result | None = None,
+    class_weights: list[float] | None = None,
+    world: World = ALONE,
+) -> Result:
+    """Minimise the loss on `train_set`; call `after_epoch` after each epoch; return the history and the kept weights.
+
+    `so_far` is what a run that was broken off had reached, with `trainee` as it was then. An empty `val_set` means no
+    validation. `class_weights` are those of the cross-entropy, one a class. The processes of `world` begin with the same
+    trainee, share each batch, and return the same. Raises UserError when a figure stops being finite.
+    """
+    refuse_bad_steps(len(train_set), params)
+    refuse_uneven_batches(params.batch_size, world.size)
+    _refuse_lone_images(trainee.model, len(train_set), params)
+    batches = Batches(train_set, device)
+    forward = compiled(trainee.model) if params.compile else trainee.model
+    weights_K = _placed_weights(class_weights, trainee.model, device)
+    loss = build_loss(params, weights_K, "mean" if world.size == 1 else "sum")
+    backward = Gradients(loss, weights_K, trainee.model.parameters(), world)
+
+    def validate() -> Measured | None:
+        return measured(trainee.judged, val_set, device, world) if len(val_set) else None
+
+    steps = StepHistory(params.eval_every, validate, so_far)
+    result = so_far
+    for number in range(len(result.history) + 1 if result else 1, params.epochs + 1):
+        train_loss, train_accuracy = _train_epoch(trainee, forward, backward, batches, params, number, steps).means()
+        validated = validate()
+        epoch = Epoch(
+            epoch=number,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            val_loss=validated.loss if validated else None,
+            val_accuracy=validated.accuracy if validated else None,
+        )
+        epoch.refuse_divergence(f"epoch {number}")
+        result = result.extended(epoch, trainee.judged) if result else begun(epoch, trainee.judged)
+        result = replace(result, steps=tuple(steps.rows), since_row=steps.since_row).computed_by(world.size)
+        after_epoch(result)
+    assert result, "TrainParams has epochs >= 1"
+    return result
+
+
+def measured_again(
+    trainee: Trainee, result: Result, train_set: ImageDataset, device: torch.device, world: World = ALONE
+) -> Measured:
+    """What the kept weights, put back into `trainee`, say of the images to train on, as they are: without augmentation.
+
+    Raises UserError when their loss is not finite.
+    """
+    trainee.judged.network.load_state_dict(result.weights)
+    again = measured(trainee.judged, train_set, device, world)
+    if not math.isfinite(again.loss):
+        raise UserError(f"training diverged in epoch {result.kept.epoch}: kept_train_loss is {again.loss}; try a lower `lr`")
+    return again
+
+
+def _train_epoch(
+    trainee: Trainee,
+    forward: Callable[[Tensor], Tensor],
+    backward: Gradients,
+    batches: Batches,
+    params: TrainParams,
+    number: int,
+    history: StepHistory,
+) -> Sums:
+    """One pass; return the sums over its images."""
+    world = backward.world
+    trainee.model.train()
+    num_images = len(batches.dataset)
+    batches_N = steps_of_epoch(batches.placed(order_of_epoch(num_images, params, number)), params)
+    steps = [world.share(batch_N) for batch_N in batches_N]
+    dropout = DropoutKeys(trainee.model, num_images, params.seed, number, batches.device)
+    inputs = EpochInput(batches, params, number).of_steps(steps)
+    tally, sums = Tally(batches.device), Sums()
+    num_steps = len(steps) * params.epochs
+    title = f"epoch {number}/{params.epochs}"
+    with tqdm(inputs, title, len(steps), unit="step", leave=False, disable=None if world.is_first else True) as bar:
+        for step, (rows_N, images_NCHW, labels_N, mixture) in enumerate(bar, start=len(steps) * (number - 1)):
+            dropout.choose(rows_N)
+            logits_NK = forward(images_NCHW)
+            backward(logits_NK, mixture.targets(labels_N, logits_NK) if mixture else labels_N)
+            trainee.step(step, lr_factor(params.schedule, step, num_steps, params.warmup_fraction))
+            if tally.add(logits_NK.detach(), labels_N) and not bar.disable:
+                mean, accuracy = tally.read().means()  # of this process's share
+                bar.set_postfix(loss=f"{mean:.4f}", accuracy=f"{accuracy:.4f}")
+            if history.is_due(step + 1):
+                taken = world.total(tally.take())
+                sums += taken
+                history.add_row(step + 1, taken)
+                trainee.model.train()
+    taken = world.total(tally.take())
+    history.carry_over(taken)
+    return sums + taken
+
+
+def _placed_weights(class_weights: list[float] | None, model: ImageClassifier, device: torch.device) -> Tensor | None:
+    if class_weights is None:
+        return None
+    return torch.tensor(class_weights, dtype=parameter_dtype(model.precision), device=device)
+
+
+def _refuse_lone_images(model: nn.Module, num_images: int, params: TrainParams) -> None:
+    """Raise UserError when a batch of one image would be normalised over itself alone."""
+    sizes = {params.batch_size} if params.drop_last else {min(num_images, params.batch_size), num_images % params.batch_size}
+    if 1 in sizes and any(isinstance(layer, _BatchNorm) and layer.training for layer in model.train().modules()):
+        if num_images == 1:
+            raise UserError(f"network {params.network!r} needs two training images or more, found 1; add some")
+        raise UserError(
+            f"batch_size: network {params.network!r} needs batches of two images or more, but {num_images} training images in "
+            f"batches of {params.batch_size} leave one alone; choose another batch_size"
+        )
