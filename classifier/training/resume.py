@@ -49,15 +49,21 @@ class ResumePoint:
 
     def _read(self, trainee: Trainee) -> State | None:
         _make_room(self.path)
-        try:
-            return read_state(self.path, trainee)
-        except DamagedStateError as error:
-            aside = self.path.with_suffix(".damaged")
-            # There may be none, or another run of the same experiment may have removed it just now.
-            with suppress(FileNotFoundError):
-                self.path.replace(aside)
-                print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
-            return None
+        while True:
+            before = _figures(self.path)
+            try:
+                return read_state(self.path, trainee)
+            except DamagedStateError as error:
+                if _figures(self.path) == before:
+                    self._set_aside(error)
+                    return None
+                # Another run of the same experiment replaced or removed it while it was read.
+
+    def _set_aside(self, error: DamagedStateError) -> None:
+        aside = self.path.with_suffix(".damaged")
+        with suppress(FileNotFoundError):  # there is none where a run begins
+            self.path.replace(aside)
+            print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
 
     def save(self, trainee: Trainee, result: Result) -> None:
         """Replace the state, whole or not at all."""
@@ -66,6 +72,15 @@ class ResumePoint:
     def discard(self) -> None:
         """Remove the state: the run is complete."""
         self.path.unlink(missing_ok=True)
+
+
+def _figures(path: Path) -> tuple[int, int] | None:
+    """They differ after each save; None where there is no file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _make_room(path: Path) -> None:
