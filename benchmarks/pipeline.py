@@ -195,7 +195,7 @@ def copy_project(repository: Timed, **params: Any) -> None:
 
 
 def _write_trivial(repository: Timed) -> None:
-    """Six stages that copy a file of one line, run once."""
+    """As many stages as ours, which copy a file of one line, run once."""
     stages = "".join(TRIVIAL_STAGE.format(number=number, next=number + 1) for number in range(len(STAGES)))
     (repository.root / "dvc.yaml").write_text(f"stages:\n{stages}", encoding="utf-8")
     (repository.root / "file0").write_text("one line\n", encoding="utf-8")
