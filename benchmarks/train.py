@@ -4,10 +4,12 @@
 
 Each system trains in a process of its own; they take turns, a slice of steps each, for several rounds. With data/dataset, which
 `dvc repro` makes, the images are its; without it they are random, of the same number and size: no time here depends on
-what they show. Rewrites benchmarks/train.json, benchmarks/train.md and benchmarks/train.png.
+what they show. Rewrites benchmarks/train.json, .md and .png; networks that were not asked for stay there
+as they are, if they come from the same machine and versions.
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 from contextlib import ExitStack
@@ -69,24 +71,41 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=40, help="steps of 256 images in a slice, or as many images in other steps"
     )
+    parser.add_argument("--networks", nargs="+", help="of those in the record: all that are not given")
     arguments = parser.parse_args()
     params = validate(ROOT / "params.yaml", read_yaml(ROOT / "params.yaml"), TrainParams)
     with tempfile.TemporaryDirectory() as folder:
         data = _prepare_data(Path(folder))
-        figures = _measure(Path(folder), _cases(params), arguments.rounds, arguments.steps)
+        cases = _cases(params)
+        asked = {name: cases[name] for name in arguments.networks or cases}
+        figures = _measure(Path(folder), asked, arguments.rounds, arguments.steps)
+    now = circumstances(PACKAGES)
+    measured = {name: {"commit": now["commit"], **of} for name, of in figures["networks"].items()}
+    networks = _kept(now) | measured
+    figures["networks"] = {name: networks[name] for name in cases if name in networks}
+    options = f" --networks {' '.join(arguments.networks)}" if arguments.networks else ""
     record = {
-        "command": f"python -m benchmarks.train --rounds {arguments.rounds} --steps {arguments.steps}",
+        "command": f"python -m benchmarks.train --rounds {arguments.rounds} --steps {arguments.steps}{options}",
         "data": data,
         "rounds": arguments.rounds,
         "images_per_slice": arguments.steps * IMAGES_PER_STEP,
         "threads": params.threads,
-        **circumstances(PACKAGES),
+        **now,
         **figures,
     }
     write_json(ROOT / "benchmarks/train.json", record)
     write_text(ROOT / "benchmarks/train.md", _page(record))
     _plot(record, ROOT / "benchmarks/train.png")
     print(_page(record))
+
+
+def _kept(now: dict[str, Any]) -> dict[str, Any]:
+    """Networks of the record so far, if they were measured on this machine and with these versions."""
+    file = ROOT / "benchmarks/train.json"
+    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if any(before.get(fact) != value for fact, value in now.items() if fact != "commit"):
+        return {}
+    return {name: {"commit": before["commit"], **of} for name, of in before["networks"].items()}
 
 
 def _prepare_data(folder: Path) -> str:
@@ -190,8 +209,9 @@ def _ratios(theirs: list[float], ours: list[float]) -> list[float]:
 def _page(record: dict[str, Any]) -> str:
     """The record as Markdown."""
     facts = [
+        "the command and the commit are those of the networks measured last",
         f"images: {record['data']}; {record['images_per_slice']:,} in a slice, n = {record['rounds']} rounds in turn, "
-        f"{record['threads']} threads"
+        f"{record['threads']} threads",
     ]
     lines = [
         *page_head("Speed of the training loop", "train", record, facts),
@@ -211,7 +231,7 @@ def _page(record: dict[str, Any]) -> str:
     ]
     for network, figures in record["networks"].items():
         lines += ["", f"## {network}, {figures['batch_size']} images a step, {figures['MFLOP_per_image']} MFLOP an image", ""]
-        lines += _network_table(figures)
+        lines += [*_network_table(figures), "", f"Commit {figures['commit']}."]
     wanted = ", ".join(f"{times} on `{network}`" for network, times in record["wanted_times_faster_than_tutorial"].items())
     lines += [
         "",

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from classifier.common.errors import PeerLostError, UserError, shown
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
-from classifier.common.modules import with_modules
+from classifier.common.modules import is_code, with_modules
 from classifier.common.pins import differing_versions
 from classifier.common.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
@@ -103,13 +103,24 @@ def _tell_differing_versions() -> None:
 def _refuse_late_edits(name: str, dependencies: list[Path]) -> None:
     """Raise UserError if code was edited since the stage began to import it, which takes seconds: the old code may run.
 
-    A date in the future, from a clock that was wrong, is not that of an edit just now.
+    A date in the future, from a clock that was wrong, is not that of an edit just now. A module may also be gone since.
     """
+    for file in _imported_code():
+        if not file.exists():
+            raise UserError(f"{file} was removed while {name} was starting, which read it; put it back and run it again")
     for file in with_modules(dependencies):
         if file.suffix == ".py" and file.is_file() and STARTED_NS < file.stat().st_mtime_ns <= time.time_ns():
             raise UserError(
                 f"{file} changed while {name} was starting, which may have read the old one; run the same command again"
             )
+
+
+def _imported_code() -> list[Path]:
+    """The project's own modules that this process has imported, relative to its folder."""
+    here = Path.cwd()
+    files = [Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
+    inside = [file.relative_to(here) for file in files if file.is_relative_to(here)]
+    return sorted(file for file in inside if is_code(file))
 
 
 def _refuse_changes(name: str, params: AnyParams, file: Path | None) -> None:

@@ -1,7 +1,6 @@
 """Bad input: params.yaml. What DVC reads of it is the reference; the rules are those that its comments give."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,10 +191,6 @@ def test_params_at_their_limits(change: tuple[str, Any]) -> None:
         expect(loaded(box, json.dumps(values).encode()), values)
 
 
-HALF_A_CHARACTER = re.compile(r"\\U0000d[89a-f]")
-"""A surrogate alone, which libyaml refuses to read."""
-
-
 @cases(300)
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.one_of(NUMBERS, WORDS, VALUES), max_size=2))
 @example({"optimizer": "sgd", "momentum": 0.5})
@@ -204,7 +199,7 @@ def test_params_of_every_type_and_size(changes: dict[str, Any]) -> None:
     values = GOOD | changes
     with sandbox() as box:
         content = "\n".join(f"{key}: {as_yaml(value)}" for key, value in values.items())
-        expect(loaded(box, content.encode()), None if HALF_A_CHARACTER.search(content) else values)
+        expect(loaded(box, content.encode()), values)
 
 
 TOKENS = (

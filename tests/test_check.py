@@ -107,6 +107,32 @@ def test_a_module_that_a_stage_does_not_import_in_a_folder_that_it_lists(copy: P
     assert problems(copy) == []
 
 
+@pytest.mark.parametrize("name", ["a-b.py", "broken.py", "odd.py", "two\nlines.py"])
+def test_what_git_dvc_and_python_take_for_different_things(copy: Path, name: str) -> None:
+    path = copy / "classifier/training" / name
+    if name == "broken.py":
+        path.symlink_to("nowhere.py")
+    elif name == "odd.py":
+        path.mkdir()
+    else:
+        path.touch()
+    assert any("needs a plain file with a name that Python can import; rename or remove it" in line for line in problems(copy))
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("classifier/training/", "write classifier/training for the dependency classifier/training/"),
+        ("./classifier/training", "write classifier/training for the dependency ./classifier/training"),
+        ("classifier/empty", "the dependency classifier/empty needs a folder with modules in it"),
+    ],
+)
+def test_a_folder_of_code_is_written_in_one_way_and_has_modules(copy: Path, written: str, message: str) -> None:
+    (copy / "classifier/empty").mkdir()
+    edit(copy / "dvc.yaml", "      - classifier/training\n", f"      - {written}\n")
+    assert any(line.endswith(f"stage train: {message}") for line in problems(copy)), problems(copy)
+
+
 def files_of(root: Path, folder: str, but: str) -> str:
     names = sorted(path.name for path in (root / folder).glob("*.py") if path.name != but)
     return "".join(f"      - {folder}/{name}\n" for name in names)

@@ -57,3 +57,10 @@ def test_no_more_bytes_are_cut_at_once_than_allowed_but_for_one_batch(
     batches = CountedBatches()
     inputs(batches, 5, bytes_at_once, monkeypatch)
     assert batches.sizes == expected
+
+
+def test_the_share_of_a_process_may_be_empty() -> None:
+    """As where a data set of one image is trained on by two processes."""
+    nothing = torch.empty(0, dtype=torch.int64)
+    (seen,) = EpochInput(CountedBatches(), SETTINGS, 1).of_steps([nothing])
+    assert seen.images_NCHW.shape == (0, 3, 8, 8)

@@ -246,3 +246,18 @@ def test_a_bare_clone_is_judged_without_dvc_and_torch(case: Case, tmp_path: Path
     assert (status, out) == (1, "")
     assert re.fullmatch(r"error: nowhere: git knows no such revision .*\n", err)
     shutil.rmtree(bare)
+
+
+def test_a_commit_may_hold_names_and_yaml_that_nobody_means_well_with(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is not UTF-8, and brackets that end a parser in C (SIGSEGV)."""
+    graph = GRAPH | {"train": GRAPH["train"] | {"deps": ["classifier/lib"]}}
+    write_graph(case, graph)
+    case.write("classifier/lib/one.py", "1\n")
+    (case.root / os.fsdecode(b"classifier/lib/\xff.py")).write_text("2\n")
+    case.commit()
+    assert main(["HEAD"]) == 1
+    assert "stage train, classifier/lib" in capsys.readouterr().err
+    case.write("dvc.lock", "stages: " + "[" * 40_000 + "]" * 40_000)
+    case.commit()
+    with pytest.raises(UserError, match=r"^HEAD:dvc\.lock: not readable as YAML: RecursionError of its parser$"):
+        main(["HEAD"])

@@ -81,6 +81,14 @@ def code_of(stage: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_lists_a_file_of_a_folder_that_another_lists(stage: str) -> None:
+    """A folder holds what exactly the same stages import, or an edit in it would rerun stages that do not read it."""
+    folders = {dep for other in STAGES.values() for dep in other["deps"] if (REPOSITORY / dep / "__init__.py").is_file()}
+    assert len(folders) == 6
+    assert not [dep for dep in STAGES[stage]["deps"] if str(Path(dep).parent) in folders]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_params_of_a_stage_are_imported_by_no_other(stage: str) -> None:
     own = f"classifier/params/{stage}.py"
     assert own in STAGES[stage]["deps"]

@@ -25,11 +25,12 @@ def test_a_tree_made_by_hand(tmp_path: Path) -> None:
         "lib/deep/__init__.py": "from ..three import x\n",
         "lib/deep/late.py": "",
         "lib/three.py": "x = 1\n",
+        "lib/deep.py": "import lib.never  # Python takes the package",
     }
     for name, source in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(source)
-    expected = set(files) - {"app/unused.py", "lib/never.py"}
+    expected = set(files) - {"app/unused.py", "lib/never.py", "lib/deep.py"}
     assert {path.as_posix() for path in import_closure("app.start", tmp_path)} == expected
 
 

@@ -17,6 +17,7 @@ from classifier.training import resume
 from classifier.training.loop import Trainee, fit
 from classifier.training.progress import Result
 from classifier.training.resume import ResumePoint
+from classifier.training.state import DamagedStateError, State, read_state
 from tests.test_training import CPU, compute, model_for, params, random_set
 
 __all__ = ["compute"]
@@ -175,3 +176,52 @@ def test_the_state_of_another_run_under_this_runs_name_is_set_aside(tmp_path: Pa
     result, _ = run(settings, ResumePoint(tmp_path / "own.safetensors"))
     assert result.history == run(settings, None)[0].history
     assert "set aside, it belongs to another run; training starts from the beginning" in capsys.readouterr().err
+
+
+def test_the_state_of_another_optimizer_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its tensors are fewer than Adam's. Under the name of its own run, as where a digest did not tell them apart."""
+    point = ResumePoint(tmp_path / "own.safetensors")
+    with pytest.raises(BrokenOffError):
+        run(params(network="mlp", epochs=2), point, broken_off_after=1)
+    run(params(network="mlp", epochs=2, optimizer="adam", momentum=None), point)
+    assert "set aside, it belongs to another optimizer; training starts from the beginning" in capsys.readouterr().err
+
+
+def test_a_state_that_another_run_replaces_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point, settings = ResumePoint(tmp_path / "own.safetensors"), params(network="mlp", epochs=2)
+    with pytest.raises(BrokenOffError):
+        run(settings, point, broken_off_after=1)
+    reads = 0
+
+    def read_once_too_late(path: Path, trainee: Trainee) -> State:
+        nonlocal reads
+        reads += 1
+        if reads > 1:
+            return read_state(path, trainee)
+        (tmp_path / "new").write_bytes(path.read_bytes())
+        (tmp_path / "new").replace(path)
+        raise DamagedStateError("its file was gone")
+
+    monkeypatch.setattr(resume, "read_state", read_once_too_late)
+    assert point.restore(Trainee(model_for("mlp", side=SIDE), settings))
+    assert reads == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_state_that_another_run_saves_where_there_was_none_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point, settings = ResumePoint(tmp_path / "own.safetensors"), params(network="mlp", epochs=2)
+    trainee = Trainee(model_for("mlp", side=SIDE), settings)
+    looks = iter([None, None])
+
+    def not_there_yet(path: Path) -> None:
+        path.write_bytes(b"of another run, since that look")
+        return next(looks)
+
+    monkeypatch.setattr(resume, "_figures", not_there_yet)
+    assert point.restore(trainee) is None
+    assert point.path.read_bytes() == b"of another run, since that look"
+    assert capsys.readouterr().err == ""

@@ -74,6 +74,17 @@ def test_of_a_folder_of_code_the_modules_that_differ_are_told(tmp_path: Path, mo
     assert by_module(param, find_revision("HEAD^"), find_revision("HEAD")) == [param]
 
 
+@pytest.mark.parametrize("name", ["../shared.py", "/opt/lib/prep.py", ":(glob)x.py", "lib.py"])
+def test_code_that_is_no_folder_is_told_as_it_stands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git is not asked: it knows nothing of what lies outside."""
+    case = Case(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    case.write("lib.py", "")
+    case.commit()
+    change = Change("code", name, "aaaaaaa", "bbbbbbb", ["use"])
+    assert by_module(change, find_revision("HEAD"), find_revision("workspace")) == [change]
+
+
 def test_results_that_differ_for_no_reason_on_record() -> None:
     assert find_changes(lock(), lock(result=B)) == []
     assert touched_stages(lock(), lock(result=B)) == Touched([], [], ["use"])

@@ -243,10 +243,10 @@ def test_names_that_are_markup_stay_text(case: Case, capsys: pytest.CaptureFixtu
 
 
 def test_what_a_terminal_would_obey_is_written_out(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
-    """Colours and turned writing."""
-    case.results(ACTUAL, predictions(20), momentum="\x1b[31mred \u202e")
-    assert rows_of(printed(capsys, "--html", "page.html"), "what changed")[0][2] == r"\x1b[31mred \u202e"
-    assert r"<bdi>\x1b[31mred \u202e</bdi>" in (case.root / "page.html").read_text(encoding="utf-8")
+    r"""Colours, turned writing, and half a character, which YAML may have: `"\ud800"`."""
+    case.results(ACTUAL, predictions(20), momentum="\x1b[31mred \u202e \ud800")
+    assert rows_of(printed(capsys, "--html", "page.html"), "what changed")[0][2] == r"\x1b[31mred \u202e \ud800"
+    assert r"<bdi>\x1b[31mred \u202e \ud800</bdi>" in (case.root / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_page_in_place_of_a_folder_is_refused(case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,6 +193,21 @@ def test_code_that_is_edited_while_the_stage_still_imports_fails_it(folder: Path
     assert finish(process, folder) == (1, line)
 
 
+def test_a_module_that_is_removed_after_it_was_imported_fails_the_stage(folder: Path) -> None:
+    """DVC would record a folder of code without it, which cannot run."""
+    assert finish(start(folder), folder) == (0, "")
+    (folder / "classifier").mkdir()
+    (folder / "classifier/gone.py").write_text("from pathlib import Path\nPath(__file__).unlink()\n")
+    own_import = "import sys\nfrom importlib.machinery import SourceFileLoader\n"
+    own_import += "SourceFileLoader('gone', str(Path.cwd() / 'classifier/gone.py')).load_module()\nrunner.run_stage("
+    (folder / "toys/toy.py").write_text((folder / "toys/toy.py").read_text().replace("runner.run_stage(", own_import))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "toys.toy"]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    line = "error: classifier/gone.py was removed while toy was starting, which read it; put it back and run it again\n"
+    assert finish(process, folder) == (1, line)
+
+
 def test_only_the_training_asks_which_of_several_processes_it_is(folder: Path) -> None:
     """RANK may be anything in the environment of a person."""
     process = start(folder, RANK="first")

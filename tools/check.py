@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from classifier.catalogue import load_dataset
-from classifier.common.errors import UserError
+from classifier.common.errors import UserError, shown
+from classifier.common.modules import PACKAGES, is_code, with_modules
 from classifier.network_sizes import unfit_images
 from classifier.own_data import OWN, refuse_mismatch
 from classifier.params.base import Params, read_yaml, refusals, unknown_keys
@@ -104,14 +105,36 @@ def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[st
 
     Its code is the modules that its command runs, as `python -m stages.launch ${launcher} -m stages.train` runs two.
     """
+    yield from _odd_modules(root)
     for name, model in STAGE_PARAMS.items():
         declared = graph.get(name, {})
         for verb, odd in _differences(set(declared.get("params", [])), set(model.model_fields)):
             yield f"{root / GRAPH_FILE}: stage {name}: {verb} the param {odd}"
         modules = {f"stages.{name}", *re.findall(r"-m (stages\.\w+)", str(declared.get("cmd", "")))}
         imported = {file.as_posix() for module in modules for file in import_closure(module, root)}
-        for problem in _code_problems(declared_code(declared.get("deps", []), root), imported):
+        deps = declared.get("deps", [])
+        for problem in (*_odd_folders(deps, root), *_code_problems(declared_code(deps, root), imported)):
             yield f"{root / GRAPH_FILE}: stage {name}: {problem}"
+
+
+def _odd_modules(root: Path) -> Iterator[str]:
+    """What git, DVC and Python take for different things: links, folders, and names that cannot be imported."""
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            if path.is_symlink() or not path.is_file() or not path.stem.isidentifier():
+                yield f"{shown(str(path))}: needs a plain file with a name that Python can import; rename or remove it"
+
+
+def _odd_folders(deps: list[str], root: Path) -> Iterator[str]:
+    """Folders of code in a stage's `deps` that are not there as DVC and git both see them."""
+    for dep in deps:
+        path = Path(dep)
+        if not is_code(path) or path.suffix == ".py":
+            continue
+        if path.as_posix() != dep:
+            yield f"write {path.as_posix()} for the dependency {dep}"
+        elif (root / path).is_symlink() or not with_modules([path], root):
+            yield f"the dependency {dep} needs a folder with modules in it"
 
 
 def _code_problems(declared: dict[str, str], imported: set[str]) -> Iterator[str]:

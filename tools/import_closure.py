@@ -33,13 +33,12 @@ def import_closure(module: str, root: Path) -> set[Path]:
 
 
 def _files_of(module: str, root: Path) -> Iterator[Path]:
-    """The file of `module`, if it is ours, and those of the packages it lies in."""
+    """The file of `module`, if it is ours, and those of the packages it lies in. Python takes a package before a module."""
     parts = module.split(".")
     for depth in range(1, len(parts) + 1):
         folder = Path(*parts[:depth])
-        for file in (folder / "__init__.py", folder.with_suffix(".py")):
-            if (root / file).is_file():
-                yield file
+        candidates = (folder / "__init__.py", folder.with_suffix(".py"))
+        yield from [file for file in candidates if (root / file).is_file()][:1]
 
 
 def _imported_names(source: str, file: Path) -> Iterator[str]:

@@ -23,13 +23,14 @@ AnyParams = TypeVar("AnyParams", bound=Params)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a flat YAML mapping by the rules of DVC (YAML 1.2 through the same parser: `1e-05` is a number, `no` a string).
+    """Read a flat YAML mapping by the rules of DVC (YAML 1.2 through the same library: `1e-05` is a number, `no` a string).
 
+    In Python, where a thousand brackets are an error; the parser in C, which DVC takes, is ended by them (SIGSEGV).
     Raises UserError for a file that is missing, not UTF-8, not YAML, not a mapping, or has a key twice.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # of an anchor that stands there twice, which YAML allows
-            values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+            values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this in the folder that has it") from None
     except (YAMLError, UnicodeDecodeError, ValueError) as error:

@@ -55,13 +55,14 @@ class ResumePoint:
                 return read_state(self.path, trainee)
             except DamagedStateError as error:
                 if _figures(self.path) == before:
-                    self._set_aside(error)
+                    if before:
+                        self._set_aside(error)
                     return None
                 # Another run of the same experiment replaced or removed it while it was read.
 
     def _set_aside(self, error: DamagedStateError) -> None:
         aside = self.path.with_suffix(".damaged")
-        with suppress(FileNotFoundError):  # there is none where a run begins
+        with suppress(FileNotFoundError):  # another run may have removed it just now
             self.path.replace(aside)
             print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
 

@@ -65,10 +65,7 @@ def save_state(path: Path, trainee: Trainee, result: Result) -> None:
 
 
 def read_state(path: Path, trainee: Trainee) -> State:
-    """What was saved. Raises DamagedStateError unless it is whole, of the run that `path` names, and fits `trainee`.
-
-    A file that is removed meanwhile is a RuntimeError of torch.
-    """
+    """What was saved. Raises DamagedStateError unless it is there, whole, of the run that `path` names, and fits `trainee`."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

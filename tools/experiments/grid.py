@@ -52,7 +52,7 @@ def parse_value(name: str, text: str) -> Any:
     if not text:
         raise UserError(f"{name}: needs a value before and after each comma; an empty text is '' in quotes, an empty list []")
     try:
-        return YAML(typ="safe").load(text)
+        return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{name}: {shown(text)} is not readable as YAML; see params.yaml for how it is written there") from None
 

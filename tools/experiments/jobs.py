@@ -83,9 +83,9 @@ def uncommitted(sources: Iterable[str] = ()) -> list[str]:
     With `sources`, those that experiments have in place of the one in params.yaml.
     """
     paths = [f":(literal){path}" for path in (*files_read(sources), str(PARAMS_FILE))]
-    changed = git("diff", "--name-only", "--relative", "HEAD", "--", *paths).splitlines()
-    changed += git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()
-    return sorted({path for path in changed if counts(PurePosixPath(path)) or not is_code(PurePosixPath(path))})
+    changed = git("diff", "-z", "--name-only", "--relative", "HEAD", "--", *paths).split("\0")
+    changed += git("ls-files", "-z", "--others", "--exclude-standard", "--", *paths).split("\0")
+    return sorted({path for path in changed if path and (counts(PurePosixPath(path)) or not is_code(PurePosixPath(path)))})
 
 
 def files_read(sources: Iterable[str] = ()) -> list[str]:

@@ -58,7 +58,8 @@ def find_changes(before: Lock, after: Lock) -> list[Change]:
 
 def by_module(change: Change, before: Revision, after: Revision) -> list[Change]:
     """In place of a folder of code, those of its modules that differ, if both revisions hold what their dvc.lock is about."""
-    if change.kind != "code":
+    path = PurePosixPath(change.name)
+    if not is_code(path) or path.suffix == ".py":
         return [change]
     old, new = (module_hashes(revision, [change.name]).get(change.name, {}) for revision in (before, after))
     if [_short("code", folder_hash(change.name, modules)) for modules in (old, new)] != [change.before, change.after]:

@@ -128,7 +128,7 @@ def _committed(commit: str, paths: list[str]) -> dict[str, bytes]:
     """Read blobs from git in one go."""
     prefix = _git("rev-parse", "--show-prefix").decode().rstrip("\n")
     asked = [path for path in paths if "\n" not in path]
-    request = "".join(f"{commit}:{prefix}{path}\n" for path in asked).encode()
+    request = "".join(f"{commit}:{prefix}{path}\n" for path in asked).encode(errors="surrogateescape")
     answer = _git("cat-file", "--batch", request=request)
     found, position = {}, 0
     for path in asked:
