@@ -1,5 +1,6 @@
 """What a benchmark's record says beside its figures: the machine, the versions, the commit; and how repeats are summed up."""
 
+import json
 import os
 import platform
 import statistics
@@ -23,6 +24,13 @@ def circumstances(packages: Sequence[str]) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {package: version(package) for package in packages},
         "commit": _commit(),
     }
+
+
+def record_so_far(name: str, now: dict[str, Any]) -> dict[str, Any]:
+    """What benchmarks/`name`.json holds; empty unless it comes from the machine and versions of `now`, whatever the commit."""
+    file = ROOT / "benchmarks" / f"{name}.json"
+    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return before if all(before.get(fact) == value for fact, value in now.items() if fact != "commit") else {}
 
 
 def page_head(title: str, name: str, record: dict[str, Any], facts: Sequence[str] = ()) -> list[str]:

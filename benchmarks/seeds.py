@@ -19,7 +19,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.record import ROOT, circumstances, page_head
+from benchmarks.record import ROOT, circumstances, page_head, record_so_far
 from benchmarks.train import IMAGES_PER_STEP, NUM_EPOCH_IMAGES, TUTORIAL_RECIPE
 from benchmarks.train_slices import Slices
 from classifier.common.files import write_json, write_text
@@ -81,17 +81,10 @@ def _write(
         for name, changed in overrides.items()
     }
     command = f"python -m benchmarks.seeds --seeds {len(runs)} --experiments {' '.join(overrides)}"
-    record = {"command": command, **now, "experiments": _in_order(_kept(now) | measured, names)}
+    before = record_so_far("seeds", now).get("experiments", {})
+    record = {"command": command, **now, "experiments": _in_order(before | measured, names)}
     write_json(ROOT / "benchmarks/seeds.json", record)
     write_text(ROOT / "benchmarks/seeds.md", _page(record))
-
-
-def _kept(now: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the record so far, if they were measured on this machine and with these versions."""
-    file = ROOT / "benchmarks/seeds.json"
-    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    same = all(before.get(fact) == value for fact, value in now.items() if fact != "commit")
-    return dict(before["experiments"]) if same else {}
 
 
 def _in_order(experiments: dict[str, Any], names: list[str]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ as they are, if they come from the same machine and versions.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
+from benchmarks.record import ROOT, circumstances, page_head, ranged, record_so_far, spread
 from benchmarks.train_slices import Slices
 from benchmarks.tutorial import write_for_torchvision
 from classifier.arrays import load_split, write_split
@@ -80,14 +79,13 @@ def main() -> None:
         asked = {name: cases[name] for name in arguments.networks or cases}
         figures = _measure(Path(folder), asked, arguments.rounds, arguments.steps)
     now = circumstances(PACKAGES)
-    measured = {name: {"commit": now["commit"], **of} for name, of in figures["networks"].items()}
-    networks = _kept(now) | measured
+    measured = {name: {"commit": now["commit"], "rounds": arguments.rounds, **of} for name, of in figures["networks"].items()}
+    networks = record_so_far("train", now).get("networks", {}) | measured
     figures["networks"] = {name: networks[name] for name in cases if name in networks}
     options = f" --networks {' '.join(arguments.networks)}" if arguments.networks else ""
     record = {
         "command": f"python -m benchmarks.train --rounds {arguments.rounds} --steps {arguments.steps}{options}",
         "data": data,
-        "rounds": arguments.rounds,
         "images_per_slice": arguments.steps * IMAGES_PER_STEP,
         "threads": params.threads,
         **now,
@@ -97,15 +95,6 @@ def main() -> None:
     write_text(ROOT / "benchmarks/train.md", _page(record))
     _plot(record, ROOT / "benchmarks/train.png")
     print(_page(record))
-
-
-def _kept(now: dict[str, Any]) -> dict[str, Any]:
-    """Networks of the record so far, if they were measured on this machine and with these versions."""
-    file = ROOT / "benchmarks/train.json"
-    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if any(before.get(fact) != value for fact, value in now.items() if fact != "commit"):
-        return {}
-    return {name: {"commit": before["commit"], **of} for name, of in before["networks"].items()}
 
 
 def _prepare_data(folder: Path) -> str:
@@ -210,8 +199,7 @@ def _page(record: dict[str, Any]) -> str:
     """The record as Markdown."""
     facts = [
         "the command and the commit are those of the networks measured last",
-        f"images: {record['data']}; {record['images_per_slice']:,} in a slice, n = {record['rounds']} rounds in turn, "
-        f"{record['threads']} threads",
+        f"images: {record['data']}; {record['images_per_slice']:,} in a slice, {record['threads']} threads",
     ]
     lines = [
         *page_head("Speed of the training loop", "train", record, facts),
@@ -231,7 +219,7 @@ def _page(record: dict[str, Any]) -> str:
     ]
     for network, figures in record["networks"].items():
         lines += ["", f"## {network}, {figures['batch_size']} images a step, {figures['MFLOP_per_image']} MFLOP an image", ""]
-        lines += [*_network_table(figures), "", f"Commit {figures['commit']}."]
+        lines += [*_network_table(figures), "", f"n = {figures['rounds']} rounds in turn; commit {figures['commit']}."]
     wanted = ", ".join(f"{times} on `{network}`" for network, times in record["wanted_times_faster_than_tutorial"].items())
     lines += [
         "",
