@@ -56,15 +56,20 @@ def wipe(repository: Repository) -> None:
 
 
 def start(repository: Repository, *arguments: str) -> subprocess.Popen[bytes]:
-    """`dvc` as the leader of a process group, as a shell starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "dvc", *(arguments or ["repro"])],
-        cwd=repository.root,
-        env=repository.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    """`dvc` as the leader of a process group, as a shell starts it. What it says goes to a file beside the repository."""
+    with printed(repository).open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dvc", *(arguments or ["repro"])],
+            cwd=repository.root,
+            env=repository.environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def printed(repository: Repository) -> Path:
+    return repository.root.parent / "printed.log"
 
 
 def running_stage(dvc: subprocess.Popen[bytes]) -> psutil.Process | None:
@@ -205,7 +210,7 @@ def wait_for_epochs(repository: Repository, dvc: subprocess.Popen[bytes], epochs
     deadline = time.monotonic() + 60
     while not history.exists() or history.read_text().count("\n") <= epochs:
         assert time.monotonic() < deadline
-        assert dvc.poll() is None
+        assert dvc.poll() is None, printed(repository).read_text()
         time.sleep(0.02)
 
 
@@ -214,7 +219,7 @@ def wait_for_state(repository: Repository, dvc: subprocess.Popen[bytes]) -> None
     deadline = time.monotonic() + 300
     while not list((repository.root / ".dvc/tmp/resume").glob("*.safetensors")):
         assert time.monotonic() < deadline
-        assert dvc.poll() is None
+        assert dvc.poll() is None, printed(repository).read_text()
         time.sleep(0.02)
 
 
