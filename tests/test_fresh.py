@@ -195,6 +195,42 @@ def test_merge_conflicts_point_to_the_way_out(case: Case, name: str) -> None:
     assert (SOURCE / "docs/merging.md").is_file()
 
 
+def test_two_branches_that_changed_other_stages_conflict_in_dvc_lock(case: Case) -> None:
+    """Merged line by line, dvc.lock would be that of no run, and fresh: nothing could tell it from a true one."""
+    stages = ("download", "evaluate")
+    write_graph(case, GRAPH | {name: GRAPH[name] | {"deps": [f"{name}.py", *GRAPH[name].get("deps", [])]} for name in stages})
+    for name in stages:
+        run_with(case, name, "as it was")
+    case.commit()
+    case.git("branch", "other")
+    run_with(case, "evaluate", "edited here")
+    case.commit()
+    case.git("switch", "--quiet", "other")
+    run_with(case, "download", "edited there")
+    case.commit()
+    case.git("merge", "--quiet", "--no-edit", "main")
+    assert found() == [], "where git may merge lines"
+    case.git("reset", "--quiet", "--hard", "HEAD^")
+    shutil.copy(SOURCE / ".gitattributes", case.root)
+    with pytest.raises(subprocess.CalledProcessError):
+        case.git("merge", "--quiet", "--no-edit", "main")
+    with pytest.raises(UserError, match=r"^workspace:dvc\.lock: has merge conflicts; docs/merging\.md says how to end them$"):
+        found()
+    case.git("checkout", "--quiet", "HEAD", "--", "dvc.lock")
+    assert found() == ["dvc.lock is stale: stage evaluate, evaluate.py"]
+
+
+def run_with(case: Case, stage: str, code: str) -> None:
+    """Give `stage` a module of its own, and record that it ran with it, and that the results are the same."""
+    path = f"{stage}.py"
+    case.write(path, code)
+    locked = yaml.safe_load((case.root / "dvc.lock").read_text(encoding="utf-8"))
+    deps = [dep for dep in locked["stages"][stage].get("deps", []) if dep["path"] != path]
+    dep = {"path": path, "hash": "md5", "md5": hashlib.md5(code.encode()).hexdigest(), "size": len(code)}
+    locked["stages"][stage]["deps"] = [*deps, dep]
+    case.write("dvc.lock", yaml.safe_dump(locked, sort_keys=False))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

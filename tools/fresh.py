@@ -16,7 +16,6 @@ from classifier.common.errors import UserError, shown
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, load_graph
 from tools.command import run_command
-from tools.lock_file import CONFLICTS, has_conflicts
 from tools.review.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
 from tools.review.revisions import WORKSPACE, Revision, find_revision
 from tools.review.staleness import stale_inputs
@@ -43,10 +42,9 @@ def stale_lines(revision: Revision) -> list[str]:
 
 
 def _read(revision: Revision) -> tuple[Graph, Lock]:
-    with revision.unpacked([LOCK_FILE, PARAMS_FILE, str(GRAPH_FILE)]) as folder:
-        for path in sorted(folder.iterdir()):
-            if has_conflicts(path.read_bytes()):
-                raise UserError(f"{path}: {CONFLICTS}")
+    files = [LOCK_FILE, PARAMS_FILE, str(GRAPH_FILE)]
+    revision.refuse_conflicts(files)
+    with revision.unpacked(files) as folder:
         if not (folder / LOCK_FILE).is_file():
             raise UserError(f"{folder / LOCK_FILE}: no such file; {MEND}")
         params = read_yaml(folder / PARAMS_FILE)

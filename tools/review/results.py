@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field, RootModel, ValidatorFunctionWrapHandler,
 from classifier.common.errors import UserError, shown
 from classifier.common.files import read_json
 from classifier.csv_file import read_table
-from tools.lock_file import CONFLICTS, has_conflicts
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock
 from tools.review.revisions import Revision
 from tools.review.statistics import macro_f1
@@ -73,12 +72,12 @@ class Results:
 
 def read_results(revision: Revision) -> Results:
     """Raises UserError, which names the revision and the file, for what is missing, damaged, or not of one run."""
-    with revision.unpacked([LOCK_FILE, *RESULTS]) as folder:
-        for path in (LOCK_FILE, *RESULTS):
+    files = [LOCK_FILE, *RESULTS]
+    revision.refuse_conflicts(files)
+    with revision.unpacked(files) as folder:
+        for path in files:
             if not (folder / path).is_file():
                 raise UserError(f"{revision.name}: has no {path}; run `dvc repro` there and commit its results")
-            if has_conflicts((folder / path).read_bytes()):
-                raise UserError(f"{folder / path}: {CONFLICTS}")
         results = _read(revision, folder)
         _refuse_misfits(results, folder)
         _refuse_unrecorded(results.lock, folder)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from classifier.common.errors import UserError, shown, told
 from classifier.common.modules import counts, with_modules
+from tools.lock_file import CONFLICTS, has_conflicts
 
 WORKSPACE = "workspace"
 _EXPERIMENTS = "refs/exps"
@@ -33,6 +34,16 @@ class Revision:
     def files(self, paths: list[str]) -> dict[str, bytes]:
         """Content of those of `paths`, relative to the project's folder, that are files here."""
         return _committed(self.commit, paths) if self.commit else _of_workspace(paths)
+
+    def refuse_conflicts(self, paths: list[str]) -> None:
+        """Raise UserError for one of `paths` that git could not merge, be it with the lines of both sides in it or one's."""
+        marked = {path for path, content in self.files(paths).items() if has_conflicts(content)}
+        for path in sorted(marked | self._unmerged(paths)):
+            raise UserError(f"{self.name}:{path}: {CONFLICTS}")
+
+    def _unmerged(self, paths: list[str]) -> set[str]:
+        listed = b"" if self.commit else _git("ls-files", "--unmerged", "-z", "--", *paths)
+        return {entry.partition(b"\t")[2].decode(errors="surrogateescape") for entry in listed.split(b"\0") if entry}
 
     def modules(self, folders: Iterable[str]) -> dict[str, list[str]]:
         """By each of `folders`, which hold code, the paths of its modules; one that has none here is left out."""
