@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parent.parent
 def copy(tmp_path: Path) -> Path:
     for name in ("stages", "classifier"):
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", "dvc.yaml", "catalogue.yaml"):
+    for name in ("params.yaml", "dvc.yaml", "catalogue.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
     return tmp_path
 

@@ -6,6 +6,7 @@ One line a problem; exit status 1 if any.
 import re
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from classifier.params.weights import WeightsParams
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
 from tools.committed_secrets import committed_secrets
 from tools.dvc_locks import damaged_tables
+from tools.ignored import ignore_problems
 from tools.import_closure import declared_code, import_closure
 from tools.interrupted import interrupted_experiment
 from tools.lock_file import lock_file_problem
@@ -49,7 +51,8 @@ def problems(root: Path = Path()) -> list[str]:
     try:
         values = read_yaml(root / PARAMS_FILE)
         graph = load_graph(root / GRAPH_FILE)
-        return list(dict.fromkeys([*found, *params_problems(root, values, root / PARAMS_FILE), *_graph_problems(root, graph)]))
+        found += [*params_problems(root, values, root / PARAMS_FILE), *_graph_problems(root, graph)]
+        return list(dict.fromkeys([*found, *ignore_problems(root, _declared_paths(graph, values))]))
     except (UserError, OSError, SyntaxError) as error:
         return [*found, one_line(error)]
 
@@ -115,6 +118,14 @@ def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[st
         deps = declared.get("deps", [])
         for problem in (*_odd_folders(deps, root), *_code_problems(declared_code(deps, root), imported)):
             yield f"{root / GRAPH_FILE}: stage {name}: {problem}"
+
+
+def _declared_paths(graph: dict[str, dict[str, Any]], values: dict[str, Any]) -> Iterator[str]:
+    """All that stages read and write, with `${source}` filled in."""
+    for stage in graph.values():
+        for entry in chain.from_iterable(stage.get(key, []) for key in ("deps", "outs", "metrics", "plots")):
+            for path in entry if isinstance(entry, dict) else [entry]:
+                yield str(path).replace("${source}", str(values.get("source")))
 
 
 def _odd_modules(root: Path) -> Iterator[str]:
