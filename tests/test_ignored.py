@@ -1,18 +1,15 @@
-"""What `.dvcignore` may hide from DVC; what its rules mean is asked of DVC itself."""
+"""What `.dvcignore` may hide from DVC. What its rules for code mean to DVC itself is in test_modules.py."""
 
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pytest
-from dvc.ignore import DvcIgnorePatterns
 
-from classifier.common.modules import PACKAGES, counts
 from tests.pipeline import Repository
 from tools.check import problems
 from tools.ignored import CODE_RULES, IGNORE_FILE, ignore_problems
 
 SOURCE = Path(__file__).parents[1]
 DECLARED = ["pictures", "/elsewhere/pictures", "classifier/common", "stages/train.py", "data/csv", "metrics/test.json"]
-NAMES = ["a.py", "__init__.py", "__pycache__/a.pyc", "__pycache__/a.py", ".a.py", ".b/a.py", "a.json", "a.py.orig", "a"]
 
 
 @pytest.fixture
@@ -29,16 +26,6 @@ def add(root: Path, rule: str) -> None:
 
 def found(root: Path) -> list[str]:
     return [line.removeprefix(f"{root}/") for line in ignore_problems(root, DECLARED)]
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-@pytest.mark.parametrize("folder", ["", "common/", "common/deep/"])
-def test_the_rules_for_code_mean_to_dvc_what_counts_for_the_stages(package: str, folder: str) -> None:
-    rules = DvcIgnorePatterns(CODE_RULES, "/", "/")
-    names = [f"{package}/{folder}{name}" for name in NAMES]
-    hidden = [name for name in names if rules.matches("/", name)]
-    assert hidden == [name for name in names if not counts(PurePath(name))]
-    assert [name.removeprefix(f"{package}/{folder}") for name in names if name not in hidden] == ["a.py", "__init__.py"]
 
 
 def test_these_rules_hide_nothing_else(root: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_folder_of_code_stands_for_its_modules_and_all_else_for_itself(root: P
 @pytest.mark.parametrize("name", [*MODULES, *JUNK])
 def test_modules_count_and_junk_does_not(name: str) -> None:
     assert counts(PurePath("classifier/training", name)) == (name in MODULES)
+    assert counts(PurePath("data/classifier", name))
 
 
 def test_code_lies_in_the_packages_of_the_project() -> None:

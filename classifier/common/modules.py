@@ -12,8 +12,9 @@ def is_code(path: PurePath) -> bool:
 
 
 def counts(file: PurePath) -> bool:
-    """Whether a file of a package is a module: nothing compiled, no copy that an editor or a system left."""
-    return file.suffix == ".py" and not any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    """Whether a file of the project counts. Of a package only modules do: nothing compiled, no copy that an editor left."""
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    return not is_code(file) or (file.suffix == ".py" and not hidden)
 
 
 def with_modules(paths: Iterable[Path], root: Path = Path()) -> list[Path]:

@@ -23,7 +23,7 @@ from classifier.training.gradients import Gradients
 from classifier.training.losses import build_loss
 from classifier.training.measured import Measured, measured
 from classifier.training.optimizers import build_optimizers
-from classifier.training.progress import Epoch, Result, StepHistory, begun
+from classifier.training.progress import Epoch, Result, StepHistory, begun, row_figures
 from classifier.training.schedules import lr_factor
 from classifier.training.steps import order_of_epoch, refuse_bad_steps, refuse_uneven_batches, steps_of_epoch
 from classifier.training.tally import Sums, Tally
@@ -105,15 +105,8 @@ def fit(
     steps = StepHistory(params.eval_every, validate, so_far)
     result = so_far
     for number in range(len(result.history) + 1 if result else 1, params.epochs + 1):
-        train_loss, train_accuracy = _train_epoch(trainee, forward, backward, batches, params, number, steps).means()
-        validated = validate()
-        epoch = Epoch(
-            epoch=number,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            val_loss=validated.loss if validated else None,
-            val_accuracy=validated.accuracy if validated else None,
-        )
+        trained = _train_epoch(trainee, forward, backward, batches, params, number, steps)
+        epoch = Epoch(number, **row_figures(trained, validate()))
         epoch.refuse_divergence(f"epoch {number}")
         result = result.extended(epoch, trainee.judged) if result else begun(epoch, trainee.judged)
         result = replace(result, steps=tuple(steps.rows), since_row=steps.since_row).computed_by(world.size)

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -90,6 +91,17 @@ def _rank(epoch: Epoch) -> tuple[float, float, int]:
     return epoch.val_accuracy, -epoch.val_loss, -epoch.epoch
 
 
+def row_figures(trained: Sums, validated: Measured | None) -> dict[str, Any]:
+    """Those of an Epoch or a StepRow: what was summed while the weights moved, and what validation gave after it, if any."""
+    loss, accuracy = trained.means()
+    return {
+        "train_loss": loss,
+        "train_accuracy": accuracy,
+        "val_loss": validated.loss if validated else None,
+        "val_accuracy": validated.accuracy if validated else None,
+    }
+
+
 class StepHistory:
     """A row every `every` steps, None for none. `validate` gives the figures of that moment, None without validation."""
 
@@ -105,15 +117,7 @@ class StepHistory:
 
     def add_row(self, step: int, sums: Sums) -> None:
         """Validate, and make the row of the steps up to `step`, of which `sums` are those that were not carried over."""
-        loss, accuracy = (self.since_row + sums).means()
-        validated = self.validate()
-        row = StepRow(
-            step=step,
-            train_loss=loss,
-            train_accuracy=accuracy,
-            val_loss=validated.loss if validated else None,
-            val_accuracy=validated.accuracy if validated else None,
-        )
+        row = StepRow(step, **row_figures(self.since_row + sums, self.validate()))
         row.refuse_divergence(f"step {step}")
         self.rows.append(row)
         self.since_row = Sums()

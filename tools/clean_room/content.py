@@ -121,18 +121,18 @@ def _if_as_recorded(item: Any, fs: Any, path: str, ignore: Any = None) -> tuple[
         return None
     hashed = _hashed(path, fs, ignore)
     if isinstance(hashed, Tree) and is_code(PurePath(item.def_path)):
-        hashed = _of_modules(hashed)
+        hashed = _of_modules(hashed, PurePath(item.def_path))
     if hashed.hash_info.value != item.hash_info.value:
         return None
     keys = [key for key, _, _ in hashed] if isinstance(hashed, Tree) else [()]
     return fs, {key: fs.join(path, *key) for key in keys}
 
 
-def _of_modules(files: Any) -> Any:
+def _of_modules(files: Any, folder: PurePath) -> Any:
     """What .dvcignore leaves of a folder of code. DVC heeds it in the workspace only."""
     modules = type(files)()
     for key, meta, info in files:
-        if counts(PurePath(*key)):
+        if counts(folder.joinpath(*key)):
             modules.add(key, meta, info)
     modules.digest()
     return modules

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from classifier.common.errors import UserError
-from classifier.common.modules import counts, is_code
+from classifier.common.modules import counts
 from classifier.params.base import read_yaml
 from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph
 from tools.experiments.dvc import dvc_exp_run
@@ -85,7 +85,7 @@ def uncommitted(sources: Iterable[str] = ()) -> list[str]:
     paths = [f":(literal){path}" for path in (*files_read(sources), str(PARAMS_FILE))]
     changed = git("diff", "-z", "--name-only", "--relative", "HEAD", "--", *paths).split("\0")
     changed += git("ls-files", "-z", "--others", "--exclude-standard", "--", *paths).split("\0")
-    return sorted({path for path in changed if path and (counts(PurePosixPath(path)) or not is_code(PurePosixPath(path)))})
+    return sorted({path for path in changed if path and counts(PurePosixPath(path))})
 
 
 def files_read(sources: Iterable[str] = ()) -> list[str]:
