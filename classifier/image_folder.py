@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from classifier.common.errors import UserError, shown, told
+from classifier.common.ignore_rules import inside
 from classifier.schema import LONGEST_NAME, TableSplit, is_printable
 
 LABELS_FILE = "labels.csv"
@@ -31,6 +32,8 @@ SPLIT_NAMES = {
 }
 """Names of a split's folder, in small or capital letters."""
 LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini"}
+HIDING = {".dvc", ".dvcignore"}
+"""For DVC, a folder with one of them is another project, or has rules of its own."""
 NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
 
 
@@ -103,9 +106,11 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, bool]]:
     """Every path below `folder`, and whether it is a folder. Refuses what DVC would not see, or what would be no file."""
     with os.scandir(folder) as entries:
         for entry in entries:
+            where = f"{folder}: {shown(prefix + entry.name)}"
+            if entry.name in HIDING and inside(Path(), entry.path).parts:
+                raise UserError(f"{where}: with it there DVC would not see all pictures; remove it")
             if entry.name.startswith(".") or entry.name.lower() in LEFT_BY_SYSTEMS:
                 continue
-            where = f"{folder}: {shown(prefix + entry.name)}"
             if not entry.name.isascii() and not _is_unicode(entry.name):
                 raise UserError(f"{where}: the name is not UTF-8; rename it")
             if entry.is_dir(follow_symlinks=False):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -11,11 +10,12 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from filelock import FileLock, Timeout
 
-from classifier.common.errors import PeerLostError, UserError, shown
+from classifier.common.errors import PeerLostError, UserError
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
+from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, used_keys
+from classifier.common.ignore_rules import refuse_hidden
 from classifier.common.modules import is_code, with_modules
 from classifier.common.pins import differing_versions
 from classifier.common.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
@@ -23,7 +23,6 @@ from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
 from stages import STARTED_NS
 
 PARAMS_FILE = Path("params.yaml")
-GRAPH_FILE = Path("dvc.yaml")
 REQUIREMENTS_FILE = Path("requirements.txt")
 SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 
@@ -72,7 +71,9 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     """Run the stage between two looks at what it declares to read: what DVC records after it must be what it read."""
     values = read_yaml(PARAMS_FILE)
     params = _checked_params(values, model)
-    dependencies = declared_dependencies(name, values)
+    stage = _stage(name)
+    refuse_hidden(Path(), declared_paths(stage, values))
+    dependencies = [Path(path) for path in declared_paths(stage, values, kinds=["deps"])]
     if speaks and REQUIREMENTS_FILE in dependencies:
         _tell_differing_versions()
     _refuse_late_edits(name, dependencies)
@@ -84,6 +85,13 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     else:
         main(params)
     _refuse_changes(name, params, changed_file(before, with_modules(dependencies)))
+
+
+def _stage(name: str) -> dict[str, Any]:
+    stages = load_graph(GRAPH_FILE)
+    if name not in stages:
+        raise UserError(f"{GRAPH_FILE}: needs a stage {name!r}, has {', '.join(stages)}")
+    return stages[name]
 
 
 def _checked_params(values: dict[str, Any], model: type[AnyParams]) -> AnyParams:
@@ -153,35 +161,6 @@ def _alone(name: str) -> Iterator[None]:
 def state_folder(root: Path) -> Path:
     """Where stages keep what outlives a run: $DVC_ROOT is the repository also when an experiment runs in a copy of it."""
     return Path(os.environ.get("DVC_ROOT") or root) / ".dvc/tmp"
-
-
-def declared_dependencies(name: str, values: dict[str, Any]) -> list[Path]:
-    """The `deps` of a stage in dvc.yaml, with `${key}` replaced by the key's value. Raises UserError without such a stage."""
-    stages = load_graph(GRAPH_FILE)
-    if name not in stages:
-        raise UserError(f"{GRAPH_FILE}: needs a stage {name!r}, has {', '.join(stages)}")
-    return [
-        Path(re.sub(r"\$\{\s*(\w+)\s*\}", lambda key: str(values.get(key[1])), dep)) for dep in stages[name].get("deps", [])
-    ]
-
-
-def used_keys(graph_file: Path) -> set[str]:
-    """Names of params.yaml that some stage of `graph_file` declares or that the file interpolates as `${name}`."""
-    declared = {name for stage in load_graph(graph_file).values() for name in stage.get("params", [])}
-    return declared | set(re.findall(r"\$\{\s*(\w+)", graph_file.read_text(encoding="utf-8")))
-
-
-def load_graph(graph_file: Path) -> dict[str, dict[str, Any]]:
-    """The stages of dvc.yaml by name. Raises UserError when there are none to read."""
-    try:
-        stages: dict[str, dict[str, Any]] = yaml.safe_load(graph_file.read_text(encoding="utf-8"))["stages"]
-    except FileNotFoundError:
-        raise UserError(f"{graph_file}: no such file; run this in the folder that has it") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{graph_file}: needs a mapping `stages:`, got {' '.join(str(error).split())}") from None
-    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
-        raise UserError(f"{graph_file}: needs a mapping below `stages:` for each stage, got {shown(stages)}")
-    return stages
 
 
 def one_line(error: Exception) -> str:

@@ -12,8 +12,8 @@ from torchvision import models
 from torchvision.models import list_models
 
 from classifier.common.errors import UserError
+from classifier.common.graph import used_keys
 from classifier.params.base import Params, read_yaml, unknown_keys, validate
-from stages.runner import used_keys
 from tests.bad_input import (
     LONGEST_LINE,
     NUMBERS,

@@ -220,6 +220,21 @@ def test_two_branches_that_changed_other_stages_conflict_in_dvc_lock(case: Case)
     assert found() == ["dvc.lock is stale: stage evaluate, evaluate.py"]
 
 
+def test_params_that_are_settled_by_hand_need_not_be_added_first(case: Case) -> None:
+    """As docs/merging.md has it: `git add` is the last command."""
+    case.git("branch", "other")
+    for branch, lr in (("main", "0.01"), ("other", "0.02")):
+        case.git("switch", "--quiet", branch)
+        edit(case, "params.yaml", "lr: 0.001", f"lr: {lr}")
+        case.commit()
+    with pytest.raises(subprocess.CalledProcessError):
+        case.git("merge", "--quiet", "--no-edit", "main")
+    with pytest.raises(UserError, match=r"^workspace:params\.yaml: has merge conflicts"):
+        found()
+    case.write("params.yaml", yaml.safe_dump(PARAMS))
+    assert found() == []
+
+
 def run_with(case: Case, stage: str, code: str) -> None:
     """Give `stage` a module of its own, and record that it ran with it, and that the results are the same."""
     path = f"{stage}.py"

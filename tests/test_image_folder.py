@@ -149,6 +149,20 @@ def test_what_lies_beside_the_splits_is_told(tmp_path: Path) -> None:
     assert listing.notes == ["left out, as they are in none of 'train': 'more', 'x.jpg'"]
 
 
+@pytest.mark.parametrize("name", ["cat/.dvcignore", ".dvcignore", "cat/.dvc/config"])
+def test_what_would_hide_pictures_from_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """In a folder of the project alone: outside of it DVC has no rules."""
+    fill(tmp_path, "pictures/cat/1.jpg", "pictures/cat/2.jpg", "pictures/dog/1.jpg", f"pictures/{name}")
+    found = list_pictures(tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path("pictures"), tmp_path / "pictures"):
+        with pytest.raises(UserError, match=r"'.*\.dvc(ignore)?': with it there DVC would not see all pictures; remove it$"):
+            list_pictures(folder)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert list_pictures(tmp_path / "pictures") == found
+
+
 def test_links(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "a/1.jpg", "b/1.jpg")
     (folder / "b/2.jpg").symlink_to(folder / "a/1.jpg")

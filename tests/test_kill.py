@@ -245,14 +245,11 @@ def test_a_killed_training_goes_on_and_does_not_start_anew(repository: Repositor
 
 
 def test_ctrl_c_ends_everything_with_our_line_and_the_same_command_goes_on(
-    repository: Repository, straight: dict[str, bytes], tmp_path: Path
+    repository: Repository, straight: dict[str, bytes]
 ) -> None:
     repository.dvc("repro")
     retrain(repository)
-    with (tmp_path / "log").open("w") as log:
-        command = [sys.executable, "-m", "dvc", "repro"]
-        options = {"cwd": repository.root, "env": repository.environment(), "start_new_session": True}
-        dvc = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **options)  # type: ignore[call-overload]
+    dvc = start(repository)
     wait_for_epochs(repository, dvc, 3)
     stage = running_stage(dvc)
     assert stage
@@ -261,9 +258,9 @@ def test_ctrl_c_ends_everything_with_our_line_and_the_same_command_goes_on(
     dvc.wait(timeout=30)
     assert time.monotonic() - began < 3
     assert ended(stage, 0.1)
-    printed = (tmp_path / "log").read_text()
-    assert "train: interrupted; the same command goes on after the last whole epoch" in printed
-    assert "Traceback" not in printed
+    said = printed(repository).read_text()
+    assert "train: interrupted; the same command goes on after the last whole epoch" in said
+    assert "Traceback" not in said
     assert "where this run was broken off" in repository.dvc("repro")
     assert outputs(repository.root) == straight
 

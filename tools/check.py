@@ -6,12 +6,13 @@ One line a problem; exit status 1 if any.
 import re
 import sys
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from classifier.catalogue import load_dataset
 from classifier.common.errors import UserError, shown
+from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, names, used_keys
+from classifier.common.ignore_rules import ignore_problems
 from classifier.common.modules import PACKAGES, is_code, with_modules
 from classifier.network_sizes import unfit_images
 from classifier.own_data import OWN, refuse_mismatch
@@ -24,10 +25,9 @@ from classifier.params.launcher import LauncherParams
 from classifier.params.plot import PlotParams
 from classifier.params.train import TrainParams
 from classifier.params.weights import WeightsParams
-from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph, one_line, used_keys
+from stages.runner import PARAMS_FILE, one_line
 from tools.committed_secrets import committed_secrets
 from tools.dvc_locks import damaged_tables
-from tools.ignored import ignore_problems
 from tools.import_closure import declared_code, import_closure
 from tools.interrupted import interrupted_experiment
 from tools.lock_file import lock_file_problem
@@ -52,7 +52,8 @@ def problems(root: Path = Path()) -> list[str]:
         values = read_yaml(root / PARAMS_FILE)
         graph = load_graph(root / GRAPH_FILE)
         found += [*params_problems(root, values, root / PARAMS_FILE), *_graph_problems(root, graph)]
-        return list(dict.fromkeys([*found, *ignore_problems(root, _declared_paths(graph, values))]))
+        declared = [path for stage in graph.values() for path in declared_paths(stage, values)]
+        return list(dict.fromkeys([*found, *ignore_problems(root, declared)]))
     except (UserError, OSError, SyntaxError) as error:
         return [*found, one_line(error)]
 
@@ -111,21 +112,13 @@ def _graph_problems(root: Path, graph: dict[str, dict[str, Any]]) -> Iterator[st
     yield from _odd_modules(root)
     for name, model in STAGE_PARAMS.items():
         declared = graph.get(name, {})
-        for verb, odd in _differences(set(declared.get("params", [])), set(model.model_fields)):
+        for verb, odd in _differences(set(names(declared.get("params", []))), set(model.model_fields)):
             yield f"{root / GRAPH_FILE}: stage {name}: {verb} the param {odd}"
         modules = {f"stages.{name}", *re.findall(r"-m (stages\.\w+)", str(declared.get("cmd", "")))}
         imported = {file.as_posix() for module in modules for file in import_closure(module, root)}
-        deps = declared.get("deps", [])
+        deps = names(declared.get("deps", []))
         for problem in (*_odd_folders(deps, root), *_code_problems(declared_code(deps, root), imported)):
             yield f"{root / GRAPH_FILE}: stage {name}: {problem}"
-
-
-def _declared_paths(graph: dict[str, dict[str, Any]], values: dict[str, Any]) -> Iterator[str]:
-    """All that stages read and write, with `${source}` filled in."""
-    for stage in graph.values():
-        for entry in chain.from_iterable(stage.get(key, []) for key in ("deps", "outs", "metrics", "plots")):
-            for path in entry if isinstance(entry, dict) else [entry]:
-                yield str(path).replace("${source}", str(values.get("source")))
 
 
 def _odd_modules(root: Path) -> Iterator[str]:

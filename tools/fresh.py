@@ -6,15 +6,15 @@ must be as dvc.lock records it. Only what lies inside a stage's output folder ca
 
 import argparse
 import hashlib
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from classifier.common.errors import UserError, shown
+from classifier.common.errors import UserError
+from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, filled, load_graph, names
+from classifier.common.ignore_rules import IGNORE_FILE, inside, refuse_hidden
 from classifier.params.base import read_yaml
-from stages.runner import GRAPH_FILE, load_graph
 from tools.command import run_command
 from tools.review.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
 from tools.review.revisions import WORKSPACE, Revision, find_revision
@@ -22,10 +22,6 @@ from tools.review.staleness import stale_inputs
 from tools.visible import visible
 
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
-_OUTPUTS = ("outs", "metrics", "plots")
-
-Graph = dict[str, dict[str, Any]]
-"""Of dvc.yaml: the stages by name, with the values of params put in."""
 
 
 def stale_lines(revision: Revision) -> list[str]:
@@ -42,50 +38,41 @@ def stale_lines(revision: Revision) -> list[str]:
 
 
 def _read(revision: Revision) -> tuple[Graph, Lock]:
-    files = [LOCK_FILE, PARAMS_FILE, str(GRAPH_FILE)]
-    revision.refuse_conflicts(files)
-    with revision.unpacked(files) as folder:
+    edited = [PARAMS_FILE, str(GRAPH_FILE)]
+    revision.refuse_conflicts([LOCK_FILE], edited)
+    with revision.unpacked([LOCK_FILE, *edited]) as folder:
         if not (folder / LOCK_FILE).is_file():
             raise UserError(f"{folder / LOCK_FILE}: no such file; {MEND}")
         params = read_yaml(folder / PARAMS_FILE)
-        graph = {name: _filled(stage, params) for name, stage in load_graph(folder / GRAPH_FILE).items()}
-        _refuse_no_lists(graph, folder)
-        return graph, read_lock(folder / LOCK_FILE)
+        graph = filled(load_graph(folder / GRAPH_FILE), params)
+        lock = read_lock(folder / LOCK_FILE)
+    _refuse_hidden(revision, graph)
+    return graph, lock
 
 
-def _refuse_no_lists(graph: Graph, folder: Path) -> None:
-    """Raise UserError unless params, dependencies and outputs are lists of names, some with options."""
-    for name, stage in graph.items():
-        for key in ("params", "deps", *_OUTPUTS):
-            entries = stage.get(key, [])
-            if not isinstance(entries, list) or not all(isinstance(path, str) for path in _paths(entries)):
-                raise UserError(f"{folder / GRAPH_FILE}: stages.{name}.{key}: needs a list of names, got {shown(entries)}")
-
-
-def _filled(value: Any, params: dict[str, Any]) -> Any:
-    """`value` with `${key}` replaced by the param wherever it stands, as DVC does."""
-    if isinstance(value, str):
-        return re.sub(r"\$\{\s*(\w+)\s*\}", lambda key: str(params.get(key[1])), value)
-    if isinstance(value, list):
-        return [_filled(item, params) for item in value]
-    return {_filled(key, params): _filled(item, params) for key, item in value.items()} if isinstance(value, dict) else value
+def _refuse_hidden(revision: Revision, graph: Graph) -> None:
+    """Raise UserError where DVC may have recorded less than the stages read and wrote."""
+    declared = [inside(Path(), path) for stage in graph.values() for path in declared_paths(stage, {})]
+    folders = {folder for path in declared for folder in path.parents}
+    with revision.unpacked(sorted((folder / IGNORE_FILE).as_posix() for folder in folders)) as root:
+        refuse_hidden(root, map(str, declared))
 
 
 def _reasons(declared: dict[str, Any], recorded: LockedStage, differing: list[str]) -> Iterator[str]:
     """In what a stage as it is declared differs from how it ran. What is recorded and no longer declared counts for nothing."""
     params = [name for name in declared.get("params", []) if isinstance(name, str)]
-    deps = _paths(declared.get("deps", []))
+    deps = names(declared.get("deps", []))
     if declared.get("cmd") != recorded.cmd:
         yield "its command"
     yield from (f"param {name}" for name in params if name in differing or name not in recorded.param_values)
     yield from (path for path in deps if path in differing or path not in recorded.dep_hashes)
     made = {out.path for out in recorded.outs}
-    yield from (f"new output {path}" for key in _OUTPUTS for path in _paths(declared.get(key, [])) if path not in made)
+    yield from (f"new output {path}" for key in OUTPUTS for path in names(declared.get(key, [])) if path not in made)
 
 
 def _others_outputs(declared: dict[str, Any], lock: Lock, name: str) -> Iterator[str]:
     """Where a stage read other bytes than their maker wrote, as after a merge that took the two from different sides."""
-    for path in _paths(declared.get("deps", [])):
+    for path in names(declared.get("deps", [])):
         md5 = lock.stages[name].dep_hashes.get(path)
         if md5 and lock.out_hashes.get(path, md5) != md5:
             yield f"{path} of another run"
@@ -93,7 +80,7 @@ def _others_outputs(declared: dict[str, Any], lock: Lock, name: str) -> Iterator
 
 def _other_results(revision: Revision, graph: Graph, lock: Lock) -> Iterator[str]:
     """Files of results in git that are not those that dvc.lock records."""
-    entries = [entry for stage in graph.values() for key in _OUTPUTS for entry in stage.get(key, []) if isinstance(entry, dict)]
+    entries = [entry for stage in graph.values() for key in OUTPUTS for entry in stage.get(key, []) if isinstance(entry, dict)]
     paths = [
         path
         for entry in entries
@@ -108,11 +95,6 @@ def _other_results(revision: Revision, graph: Graph, lock: Lock) -> Iterator[str
             yield f"{path} is missing; {MEND}"
         elif hashlib.md5(files[path], usedforsecurity=False).hexdigest() != lock.out_hashes[path]:
             yield f"{path} is not the file that {LOCK_FILE} records; {MEND}"
-
-
-def _paths(entries: list[Any]) -> list[str]:
-    """Of a list in dvc.yaml whose items are paths, some with options."""
-    return [path for entry in entries for path in (entry if isinstance(entry, dict) else [entry])]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,7 +17,8 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from classifier.common.errors import UserError
-from stages.runner import GRAPH_FILE, one_line
+from classifier.common.graph import GRAPH_FILE
+from stages.runner import one_line
 from tools.clean_room.verdict import COLUMNS, Verdict, verify_stage
 from tools.command import run_command
 

@@ -19,8 +19,9 @@ from dvc.utils.flatten import unflatten
 from dvc.utils.serialize import dump_yaml
 
 from classifier.common.errors import UserError
+from classifier.common.graph import GRAPH_FILE
 from classifier.fetch import MIRROR_VARIABLE
-from stages.runner import GRAPH_FILE, PARAMS_FILE
+from stages.runner import PARAMS_FILE
 from tools.clean_room import hooks
 from tools.clean_room.content import WORKSPACE, md5, place
 

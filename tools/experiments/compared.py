@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from classifier.common.errors import UserError, shown
+from classifier.common.graph import GRAPH_FILE, used_keys
 from classifier.params.base import unknown_keys
-from stages.runner import GRAPH_FILE, PARAMS_FILE, used_keys
+from stages.runner import PARAMS_FILE
 from tools.check import STAGE_PARAMS, value_problems
 from tools.experiments.grid import name_of
 from tools.experiments.settings import param_options, refuse_params

@@ -1,15 +1,15 @@
 """Runs or queues the chosen experiments, a seed at a time, and says of each what became of it."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from classifier.common.errors import UserError
+from classifier.common.graph import GRAPH_FILE, OUTPUTS, declared_paths, load_graph
 from classifier.common.modules import counts
 from classifier.params.base import read_yaml
-from stages.runner import GRAPH_FILE, PARAMS_FILE, load_graph
+from stages.runner import PARAMS_FILE
 from tools.experiments.dvc import dvc_exp_run
 from tools.experiments.git import git, head_commit
 from tools.experiments.known import find_result
@@ -94,26 +94,22 @@ def files_read(sources: Iterable[str] = ()) -> list[str]:
     Beside a source stands the file that `dvc add` writes in its place.
     """
     stages = load_graph(GRAPH_FILE).values()
-    made = {PurePosixPath(out) for stage in stages for kind in ("outs", "metrics", "plots") for out in _paths(stage.get(kind))}
-    all_sources = {str(read_yaml(PARAMS_FILE).get("source")), *sources}
-    listed = {dep for stage in stages for dep in _paths(stage.get("deps"))}
-    deps = {_with_source(dep, source) for dep in listed for source in all_sources}
+    values = read_yaml(PARAMS_FILE)
+    made = {PurePosixPath(out) for stage in stages for out in declared_paths(stage, values, kinds=OUTPUTS)}
+    all_sources = {str(values.get("source")), *sources}
+    deps = {
+        dep
+        for stage in stages
+        for source in all_sources
+        for dep in declared_paths(stage, {**values, "source": source}, kinds=["deps"])
+    }
     deps |= {f"{PurePosixPath(source)}.dvc" for source in all_sources}
     read = [dep for dep in sorted(deps) if made.isdisjoint([PurePosixPath(dep), *PurePosixPath(dep).parents])]
     return [path for path in (*read, str(GRAPH_FILE)) if not Path(path).is_absolute()]
 
 
-def _with_source(dep: str, source: str) -> str:
-    return re.sub(r"\$\{\s*source\s*\}", lambda _: source, dep)
-
-
 def _sources(chosen: Mapping[str, Experiment]) -> list[str]:
     return [str(one.overrides["source"]) for one in chosen.values() if "source" in one.overrides]
-
-
-def _paths(entries: list[Any] | None) -> list[str]:
-    """Of an entry with settings of its own, as `metrics/test.json: {cache: false}`, the key."""
-    return [str(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries or []]
 
 
 def _choose(names: list[str]) -> dict[str, Experiment]:

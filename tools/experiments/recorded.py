@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.common.errors import UserError, told
 from classifier.common.files import read_json
+from classifier.common.graph import GRAPH_FILE
 from classifier.common.modules import is_code
 from classifier.csv_file import read_table
 from classifier.params.base import read_yaml
-from stages.runner import GRAPH_FILE
 from tools.clean_room.content import md5
 from tools.review.code_hashes import code_hashes
 from tools.review.lock_file import LOCK_FILE, Lock, read_lock

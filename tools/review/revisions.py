@@ -35,10 +35,13 @@ class Revision:
         """Content of those of `paths`, relative to the project's folder, that are files here."""
         return _committed(self.commit, paths) if self.commit else _of_workspace(paths)
 
-    def refuse_conflicts(self, paths: list[str]) -> None:
-        """Raise UserError for one of `paths` that git could not merge, be it with the lines of both sides in it or one's."""
-        marked = {path for path, content in self.files(paths).items() if has_conflicts(content)}
-        for path in sorted(marked | self._unmerged(paths)):
+    def refuse_conflicts(self, results: list[str], edited: Iterable[str] = ()) -> None:
+        """Raise UserError for a file that git could not merge: one of `results` or, with the lines of both sides, of `edited`.
+
+        Results have the lines of one side after it (.gitattributes), and only git's index tells.
+        """
+        marked = {path for path, content in self.files([*results, *edited]).items() if has_conflicts(content)}
+        for path in sorted(marked | self._unmerged(results)):
             raise UserError(f"{self.name}:{path}: {CONFLICTS}")
 
     def _unmerged(self, paths: list[str]) -> set[str]:

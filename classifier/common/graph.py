@@ -1,0 +1,60 @@
+"""dvc.yaml: the stages, and what they declare to read and write."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from classifier.common.errors import UserError, shown
+
+GRAPH_FILE = Path("dvc.yaml")
+OUTPUTS = ("outs", "metrics", "plots")
+Graph = dict[str, dict[str, Any]]
+"""The stages by name."""
+
+
+def load_graph(file: Path) -> Graph:
+    """Read dvc.yaml. Raises UserError unless it has stages, and lists of names where a stage has lists."""
+    try:
+        stages: Graph = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; run this in the folder that has it") from None
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: needs a mapping `stages:`, got {' '.join(str(error).split())}") from None
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+        raise UserError(f"{file}: needs a mapping below `stages:` for each stage, got {shown(stages)}")
+    for name, stage in stages.items():
+        for key in ("params", "deps", *OUTPUTS):
+            entries = stage.get(key, [])
+            if not isinstance(entries, list) or not all(isinstance(path, str) and path for path in names(entries)):
+                raise UserError(f"{file}: stages.{name}.{key}: needs a list of names, got {shown(entries)}")
+    return stages
+
+
+def names(entries: Iterable[Any]) -> list[Any]:
+    """Of a stage's list the names alone, where some have options as in `metrics/test.json: {cache: false}`."""
+    return [name for entry in entries for name in (entry if isinstance(entry, dict) else [entry])]
+
+
+def filled(value: Any, values: Mapping[str, Any]) -> Any:
+    """`value` with `${key}` replaced by the param wherever it stands, as DVC does."""
+    if isinstance(value, str):
+        return re.sub(r"\$\{\s*(\w+)\s*\}", lambda key: str(values.get(key[1])), value)
+    if isinstance(value, list):
+        return [filled(item, values) for item in value]
+    return {filled(key, values): filled(item, values) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def declared_paths(
+    stage: Mapping[str, Any], values: Mapping[str, Any], *, kinds: Iterable[str] = ("deps", *OUTPUTS)
+) -> list[str]:
+    """The paths of these kinds, with params filled in."""
+    return [filled(path, values) for kind in kinds for path in names(stage.get(kind, []))]
+
+
+def used_keys(file: Path) -> set[str]:
+    """Names of params.yaml that some stage of dvc.yaml declares or that the file interpolates as `${name}`."""
+    declared: Iterator[str] = (name for stage in load_graph(file).values() for name in names(stage.get("params", [])))
+    return {*declared, *re.findall(r"\$\{\s*(\w+)", file.read_text(encoding="utf-8"))}
