@@ -16,7 +16,7 @@ from tools import doctor
 from tools.doctor import Wrong
 
 SOURCE = Path(__file__).parents[1]
-FILES = ("params.yaml", "dvc.yaml", "catalogue.yaml", ".gitignore", *doctor.REQUIREMENTS)
+FILES = ("params.yaml", "dvc.yaml", "catalogue.yaml", ".dvcignore", ".gitignore", *doctor.REQUIREMENTS)
 IDX_FILES = [f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 

@@ -54,7 +54,7 @@ class Project:
         self.root = root
         for name in ("classifier", "stages", "tools"):
             shutil.copytree(SOURCE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("params.yaml", "dvc.yaml"):
+        for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
             shutil.copy(SOURCE / name, root / name)
         without = without_fallback((root / "params.yaml").read_bytes())
         assert b"\ndataset: fashion_mnist\n" in without

@@ -45,7 +45,7 @@ class Revision:
             raise UserError(f"{self.name}:{path}: {CONFLICTS}")
 
     def _unmerged(self, paths: list[str]) -> set[str]:
-        listed = b"" if self.commit else _git("ls-files", "--unmerged", "-z", "--", *paths)
+        listed = b"" if self.commit else _run_git("ls-files", "--unmerged", "-z", "--", *paths).stdout  # none without git
         return {entry.partition(b"\t")[2].decode(errors="surrogateescape") for entry in listed.split(b"\0") if entry}
 
     def modules(self, folders: Iterable[str]) -> dict[str, list[str]]:
