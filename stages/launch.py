@@ -41,7 +41,6 @@ def main(arguments: list[str]) -> None:
 
 
 def _run_torchrun(arguments: list[str]) -> None:
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of lost connections, whose reason is told below; read by the import
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

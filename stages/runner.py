@@ -45,7 +45,7 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
         if speaks:
             after = "; the same command goes on after the last whole epoch" if resumable else "; run the same command again"
             print(f"{name}: interrupted{after}", file=sys.stderr)
-        sys.exit(130)
+        _leave(130)
     except (UserError, OSError) as error:
         _fail(error)
 
@@ -57,7 +57,16 @@ def _fail(error: Exception) -> NoReturn:
         sys.exit(f"error: {one_line(error)}")
     told = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
     Path(file).write_text(json.dumps(told), encoding="utf-8")
-    sys.exit(1)
+    _leave(1)
+
+
+def _leave(status: int) -> NoReturn:
+    """End; one of several processes at once: threads of torch that wait for the others would say words of their own."""
+    if ERROR_FILE_VARIABLE not in os.environ:
+        sys.exit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def run(case: Case, github: GitHub, summary: Path | None = None) -> subprocess.C
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")} | github.environment
     environment |= {"GITHUB_BASE_REF": "main", "GITHUB_STEP_SUMMARY": str(summary or os.devnull), "PYTHONPATH": str(SOURCE)}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = REVIEW.replace("tools/ci", str(SOURCE / "tools/ci")).split()
+    command = [str(SOURCE / word) if word.startswith("tools/") else word for word in REVIEW.split()]
     return subprocess.run(command, cwd=case.root, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -6,6 +6,7 @@ SIGKILL at that moment leaves. Some moments are tried with a real SIGKILL too.
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from tools.interrupted import interrupted_experiment
 
+PYTHON = shlex.quote(sys.executable)
 EXPERIMENT = ["exp", "run", "--set-param", "lr=2"]
 OPERATIONS = ["set_ref", "remove_ref", "checkout", "reset", "add", "commit", "_stash_push", "_stash_apply", "_stash_drop"]
 CAUGHT = """
@@ -77,7 +79,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("edited.txt", "staged.txt", "gone.txt", "metrics/.gitkeep"):
         (root / name).write_text("old\n")
     sh("git init --quiet --initial-branch=main; git config user.name Ann; git config user.email ann@example.org", root)
-    sh(f"{sys.executable} -m dvc init --quiet; {sys.executable} -m dvc repro --quiet", root)
+    sh(f"{PYTHON} -m dvc init --quiet; {PYTHON} -m dvc repro --quiet", root)
     sh("git add --all; git commit --quiet --message start", root)
     return root
 
@@ -196,7 +198,7 @@ def test_a_real_kill_and_the_locks_of_git(edited: Path, tmp_path: Path) -> None:
     )
     mend(root)
     assert is_as_before(root)
-    printed = sh(f"{sys.executable} -m dvc exp run --set-param lr=3", root)
+    printed = sh(f"{PYTHON} -m dvc exp run --set-param lr=3", root)
     assert printed.count("Reproducing experiment") == 1, "the killed one is forgotten"
     assert (root / "metrics/train.json").read_text() == '{"lr": 3}'
     assert is_as_before(root)

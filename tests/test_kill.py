@@ -53,6 +53,7 @@ def wipe(repository: Repository) -> None:
     for name in MADE:
         path = repository.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    repository.git("checkout", "--", ":(glob)**/.gitignore")  # a dvc killed before it wrote one would leave data to `git add`
 
 
 def start(repository: Repository, *arguments: str) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tools.left_experiments import left_experiments
 
+PYTHON = shlex.quote(sys.executable)
 PIPELINE = "stages:\n  wait:\n    cmd: echo > started && sleep 600\n    params: [lr]\n"
 
 
@@ -28,7 +30,7 @@ def waiting(tmp_path: Path) -> Path:
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "params.yaml").write_text("lr: 1\n")
     sh("git init --quiet; git config user.name Ann; git config user.email ann@example.org", root)
-    sh(f"{sys.executable} -m dvc init --quiet; git add --all; git commit --quiet --message start", root)
+    sh(f"{PYTHON} -m dvc init --quiet; git add --all; git commit --quiet --message start", root)
     return root
 
 
@@ -50,14 +52,14 @@ def test_a_killed_temporary_experiment_is_named_and_can_be_forgotten(waiting: Pa
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert len(lines) == 1
-    shown = sh(f"{sys.executable} -m dvc exp show --csv", waiting)
+    shown = sh(f"{PYTHON} -m dvc exp show --csv", waiting)
     assert shown.count("Running") == 1
     named = re.search(r"^the experiment (\S+) of .*; `(rm -rf \.dvc/tmp/exps/standalone/tmp\S+)` forgets", lines[0])
     assert named
     assert f"\n{named[1]}," in shown
     sh(named[2], waiting)
     assert list(left_experiments(waiting)) == []
-    assert "Running" not in sh(f"{sys.executable} -m dvc exp show --csv", waiting)
+    assert "Running" not in sh(f"{PYTHON} -m dvc exp show --csv", waiting)
 
 
 def test_a_killed_queued_experiment_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The caller that a stage watches is the one behind the shell, whatever shell DVC takes ($SHELL)."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from classifier.common.lifeline import SHELLS
 
+PYTHON = shlex.quote(sys.executable)
 ROOT = Path(__file__).parent.parent
 PROGRAM = "from classifier.common.lifeline import _caller; print(_caller().pid)"
 
@@ -20,7 +22,7 @@ def test_a_shell_in_between_is_not_the_caller(tmp_path: Path, shell: str) -> Non
     """The shell stays, because another command follows. A link gives /bin/sh the name of one that is not installed here."""
     assert shell in SHELLS
     (tmp_path / shell).symlink_to("/bin/sh")
-    command = [str(tmp_path / shell), "-c", f"{sys.executable} -c '{PROGRAM}'; true"]
+    command = [str(tmp_path / shell), "-c", f"{PYTHON} -c '{PROGRAM}'; true"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == f"{os.getpid()}\n"
 
 
@@ -34,7 +36,8 @@ def test_another_program_in_between_is(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no sessions")
 def test_a_stage_whose_caller_was_gone_before_it_began_ends_at_once(tmp_path: Path) -> None:
     """As when dvc is killed just after starting the stage. The shell in between waits until its own starter is gone."""
-    stage = f"sleep 1; cd {tmp_path}; DVC_STAGE=plot PYTHONPATH={ROOT} {sys.executable} -m stages.plot 2>said; echo $? >status"
+    environment = f"DVC_STAGE=plot PYTHONPATH={shlex.quote(str(ROOT))}"
+    stage = f"sleep 1; cd {tmp_path}; {environment} {PYTHON} -m stages.plot 2>said; echo $? >status"
     starter = f"import subprocess; subprocess.Popen(['sh', '-c', {stage!r}])"
     subprocess.run([sys.executable, "-c", starter], start_new_session=True, check=True)
     deadline = time.monotonic() + 60

@@ -1,5 +1,6 @@
 """What surrounds every stage: Ctrl-C, a killed caller, inputs that change meanwhile, a second run.."""
 
+import json
 import os
 import shlex
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from classifier.common.place import ERROR_FILE_VARIABLE
 from classifier.params.base import Params
 from stages import runner
 from tests.test_kill import ended
@@ -278,6 +280,17 @@ def test_a_stage_ends_when_its_caller_is_killed(folder: Path, through_a_shell: b
 def test_a_stage_whose_caller_lives_goes_on(folder: Path) -> None:
     process = start(folder, body="time.sleep(2)", DVC_STAGE="toy")
     assert finish(process, folder) == (0, "")
+
+
+@pytest.mark.parametrize(("of_several", "last_words"), [(True, ""), (False, "too late\n")])
+def test_one_of_several_processes_ends_at_once_and_leaves_its_reason(folder: Path, of_several: bool, last_words: str) -> None:
+    """While Python takes its time to end, threads of torch that wait for the others may call std::terminate, which says so."""
+    environment = {ERROR_FILE_VARIABLE: str(folder / "reason")} if of_several else {}
+    process = start(folder, "import atexit\natexit.register(lambda: print('too late'))\nraise OSError('bad')", **environment)
+    printed, errors = process.communicate(timeout=20)
+    assert (process.returncode, printed) == (1, last_words)
+    assert errors == ("" if of_several else "error: bad\n")
+    assert not of_several or json.loads((folder / "reason").read_text())["message"] == "bad"
 
 
 def test_a_second_run_is_refused_while_the_first_goes_on(folder: Path) -> None:
