@@ -9,8 +9,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
-from contextlib import redirect_stderr
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from classifier.common.place import PEER_LOST
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+CPP_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
+"""In the environment; torch looks at it once, when it is imported."""
 GOES_ON = "the same command goes on after the last whole epoch"
 
 
@@ -41,22 +43,37 @@ def main(arguments: list[str]) -> None:
 
 
 def _run_torchrun(arguments: list[str]) -> None:
-    from torch.distributed import run
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    with _errors_of_torch_only():
+        from torch.distributed import run
+        from torch.distributed.elastic.multiprocessing import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     options = _parsed(run.get_args_parser(), arguments)
     logging.disable(logging.ERROR)  # what torchrun logs of a failed process is told below
-    with TemporaryDirectory(prefix="torchrun-") as folder:
-        options.log_dir = options.log_dir or folder  # torchrun leaves its own in the folder for temporary files
-        try:
+    try:
+        with TemporaryDirectory(prefix="torchrun-") as folder:
+            options.log_dir = options.log_dir or folder  # torchrun leaves its own in the folder for temporary files
             run.run(options)
-        except ChildFailedError as error:
-            raise UserError(_why_failed(arguments[-1].removeprefix("stages."), error.failures.items())) from None
-        except SignalException as ended:
-            sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
-        except (AssertionError, RuntimeError, ValueError) as error:
-            raise UserError(f"launcher: torchrun cannot start the processes: {told(error)}") from None
+    except ChildFailedError as error:
+        raise UserError(_why_failed(arguments[-1].removeprefix("stages."), error.failures.items())) from None
+    except SignalException as ended:
+        sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
+    except (AssertionError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"launcher: torchrun cannot start the processes: {told(error)}") from None
+
+
+@contextmanager
+def _errors_of_torch_only() -> Iterator[None]:
+    """Have the C++ of a torch that is imported within tell no warnings; what this process starts later is not concerned.
+
+    For a job of several machines that ends well may warn: one torchrun asks the first one's whether all have finished, which
+    has just told that to another, and left.
+    """
+    before = os.environ.get(CPP_LOG_LEVEL)
+    os.environ.setdefault(CPP_LOG_LEVEL, "ERROR")
+    yield
+    if before is None:
+        del os.environ[CPP_LOG_LEVEL]
 
 
 def _parsed(parser: Any, arguments: list[str]) -> Any:
@@ -90,7 +107,7 @@ def _is_follower(failure: "ProcessFailure") -> bool:
 
 def _said(failure: "ProcessFailure") -> dict[str, Any]:
     """What the process wrote into its file of errors (stages.runner); nothing if it did not come to that."""
-    return dict(failure.error_file_data) if Path(failure.error_file).is_file() else {}
+    return dict(failure.error_file_data) if PEER_LOST in failure.error_file_data else {}
 
 
 if __name__ == "__main__":

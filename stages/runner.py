@@ -1,6 +1,5 @@
 """Runs one stage from the command line: typed params in; when something is wrong, one clear line out and exit status 1."""
 
-import json
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from classifier.common.errors import PeerLostError, UserError
+from classifier.common.files import write_json
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, used_keys
 from classifier.common.ignore_rules import refuse_hidden
@@ -56,7 +56,10 @@ def _fail(error: Exception) -> NoReturn:
     if file is None:
         sys.exit(f"error: {one_line(error)}")
     told = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
-    Path(file).write_text(json.dumps(told), encoding="utf-8")
+    try:
+        write_json(Path(file), told)  # whole or not at all: torchrun ends this process meanwhile if another has failed
+    except OSError:
+        print(f"error: {one_line(error)}", file=sys.stderr)
     _leave(1)
 
 

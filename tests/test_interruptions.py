@@ -248,7 +248,7 @@ from tests.test_training import CPU, model_for, params
 
 model = model_for("mlp")
 trainee = Trainee(model, params(network="mlp", optimizer="adam", momentum=None))
-epoch = Epoch(1, 1.0, 0.5, None, None)
+epoch = Epoch(1.0, 0.5, None, None, epoch=1)
 result = Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
 point = ResumePoint(Path(sys.argv[1]))
 print("ready", flush=True)

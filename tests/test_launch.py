@@ -182,6 +182,16 @@ def test_a_launcher_that_cannot_run_is_refused_on_one_line(repository: Repositor
     assert errors.count("\n") == 1
 
 
+def test_a_machine_without_room_for_temporary_files_is_told_on_one_line(repository: Repository) -> None:
+    program = "import runpy, tempfile; tempfile.tempdir = '/nowhere'; runpy.run_module('stages.launch', run_name='__main__')"
+    command = [sys.executable, "-c", program, *TORCHRUN, "2", "-m", "stages.train"]
+    done = subprocess.run(
+        command, cwd=repository.root, env=repository.environment(), capture_output=True, text=True, check=False
+    )
+    line = "error: launcher: torchrun cannot start the processes: [Errno 2] No such file or directory: '/nowhere/torchrun-"
+    assert (done.returncode, done.stderr[: len(line)], done.stderr.count("\n")) == (1, line, 1)
+
+
 @pytest.mark.parametrize("launcher", [3, None, "", " ", "-m stages.train", "python\nrm", ["python"]])
 def test_a_launcher_that_is_no_command_is_refused(launcher: object) -> None:
     (line,) = refusals(Path("params.yaml"), {"launcher": launcher}, LauncherParams)
@@ -214,6 +224,36 @@ def test_two_machines_train_and_the_first_writes(
     assert outputs(repository) == straight, "two processes compute the same wherever they are"
     assert [path.name for path in (second / "models").iterdir()] == ["pretrained.safetensors"]
     assert not (second / "plots").exists()
+
+
+LATE = """
+import sys, time
+from stages import launch
+
+def late(*options):
+    from torch.distributed.elastic.utils import store
+    ask = store._barrier_nonblocking
+    store._barrier_nonblocking = lambda **names: (ask(**names), time.sleep(5))[0]
+    return parsed(*options)
+
+parsed, launch._parsed = launch._parsed, late
+launch.main(sys.argv[1:])
+"""
+"""The launcher, whose torchrun is the last to say that it has finished, and takes its time to ask whether all have."""
+
+
+@pytest.mark.slow
+def test_a_machine_that_ends_after_the_first_has_gone_ends_without_a_word(
+    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path
+) -> None:
+    second = other_machine(repository, tmp_path / "second")
+    first = launch(repository, *nodes(0, 29620))
+    command = [sys.executable, "-c", LATE, *nodes(1, 29620), "-m", "stages.train"]
+    other = subprocess.run(
+        command, cwd=second, env=repository.environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert finished(first)[::2] == (0, "")
+    assert (other.returncode, other.stdout, other.stderr) == (0, "", "")
 
 
 @pytest.mark.slow

@@ -293,6 +293,20 @@ def test_one_of_several_processes_ends_at_once_and_leaves_its_reason(folder: Pat
     assert not of_several or json.loads((folder / "reason").read_text())["message"] == "bad"
 
 
+def test_one_of_several_processes_that_is_ended_meanwhile_leaves_no_half_reason(folder: Path) -> None:
+    """Torchrun ends the others as soon as it sees that one has failed; of half a file it would make a failure of its own."""
+    body = f"import os\nos.fsync = lambda _: os.kill(os.getpid(), {signal.SIGTERM.value})\nraise OSError('bad')"
+    process = start(folder, body, **{ERROR_FILE_VARIABLE: str(folder / "reason")})
+    assert process.wait(20) == -signal.SIGTERM
+    assert not (folder / "reason").exists()
+
+
+def test_one_of_several_processes_that_cannot_leave_its_reason_tells_it(folder: Path) -> None:
+    (folder / "full").touch()
+    process = start(folder, "raise OSError('bad')", **{ERROR_FILE_VARIABLE: str(folder / "full/reason")})
+    assert finish(process, folder) == (1, "error: bad\n")
+
+
 def test_a_second_run_is_refused_while_the_first_goes_on(folder: Path) -> None:
     first = start(folder)
     wait_for(folder / "began")

@@ -196,7 +196,11 @@ def test_a_diverging_run_is_refused_with_the_epoch() -> None:
 
 
 def test_what_is_told_of_a_run() -> None:
-    epochs = (Epoch(1, 1.0, 0.25, 2.0, 0.125), Epoch(2, 0.5, 0.5, 1.23456789, 0.75), Epoch(3, 0.25, 0.75, 1.5, 0.5))
+    epochs = (
+        Epoch(1.0, 0.25, 2.0, 0.125, epoch=1),
+        Epoch(0.5, 0.5, 1.23456789, 0.75, epoch=2),
+        Epoch(0.25, 0.75, 1.5, 0.5, epoch=3),
+    )
     result = Result(epochs, epochs[1], {})
     assert train_metrics(result) == {
         "train_loss": 0.5,

@@ -106,7 +106,7 @@ def fit(
     result = so_far
     for number in range(len(result.history) + 1 if result else 1, params.epochs + 1):
         trained = _train_epoch(trainee, forward, backward, batches, params, number, steps)
-        epoch = Epoch(number, **row_figures(trained, validate()))
+        epoch = Epoch(**row_figures(trained, validate()), epoch=number)
         epoch.refuse_divergence(f"epoch {number}")
         result = result.extended(epoch, trainee.judged) if result else begun(epoch, trainee.judged)
         result = replace(result, steps=tuple(steps.rows), since_row=steps.since_row).computed_by(world.size)

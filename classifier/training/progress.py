@@ -14,8 +14,14 @@ from classifier.training.measured import Measured
 from classifier.training.tally import Sums
 
 
+@dataclass(frozen=True)
 class _Figures:
     """Losses are plain cross-entropies in nats, whatever is minimised. Those of training were taken while the weights moved."""
+
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
 
     def figures(self) -> dict[str, float]:
         """The measured figures by name; without validation there are no `val_` ones."""
@@ -33,10 +39,6 @@ class Epoch(_Figures):
     """Figures of one epoch. Training figures are means over the epoch, with dropout on."""
 
     epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,6 @@ class StepRow(_Figures):
     """Figures after the step `step`, counted from 1 over the whole run. Training figures are means since the row before."""
 
     step: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class StepHistory:
 
     def add_row(self, step: int, sums: Sums) -> None:
         """Validate, and make the row of the steps up to `step`, of which `sums` are those that were not carried over."""
-        row = StepRow(step, **row_figures(self.since_row + sums, self.validate()))
+        row = StepRow(**row_figures(self.since_row + sums, self.validate()), step=step)
         row.refuse_divergence(f"step {step}")
         self.rows.append(row)
         self.since_row = Sums()
