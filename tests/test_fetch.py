@@ -242,9 +242,9 @@ def test_a_host_that_swallows_the_connection_is_asked_once(store: Path) -> None:
         with socket.create_connection(full.getsockname()), pytest.raises(UnreachableError, match="timed out"):
             start = time.monotonic()
             fetch(
-                entry(f"http://127.0.0.1:{full.getsockname()[1]}/file.gz"), store, patience=Patience(connect_s=0.3, pause_s=5)
+                entry(f"http://127.0.0.1:{full.getsockname()[1]}/file.gz"), store, patience=Patience(connect_s=0.3, pause_s=30)
             )
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -345,7 +345,7 @@ def start_fetching(file: RemoteFile, store: Path, said: Path) -> "subprocess.Pop
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -500,7 +500,7 @@ def test_a_killed_queue_goes_on_when_the_same_is_queued_again(
             for process in processes_in(repository.root):
                 with suppress(psutil.Error):
                     process.kill()
-                    ended(process, 5)
+                    ended(process, 60)
     assert processes_in(repository.root) == []
 
 

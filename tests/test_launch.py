@@ -77,7 +77,7 @@ def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def assert_nothing_is_left(repository: Repository, children: list[psutil.Process]) -> None:
     assert len(children) == 2
-    assert all(ended(child, 10) for child in children)
+    assert all(ended(child, 60) for child in children)
     assert not list((repository.root / "temporary").glob("torchrun-*"))
 
 
@@ -142,7 +142,7 @@ def test_no_process_outlives_the_launcher(repository: Repository, no_state: None
     process.kill()
     process.communicate()
     assert len(children) == 2
-    assert all(ended(child, 10) for child in children)
+    assert all(ended(child, 60) for child in children)
     for folder in (repository.root / "temporary").glob("torchrun-*"):
         shutil.rmtree(folder)
 

@@ -155,9 +155,12 @@ def test_an_archive_without_an_identity_is_set_up_and_the_second_time_is_free(ar
     assert archive.git("status", "--porcelain") == ""
     assert "tools/setup.sh" in archive.git("ls-files")
     assert ".venv" not in archive.git("ls-files")
-    start = time.monotonic()
-    assert archive.make("setup") == ""
-    assert time.monotonic() - start < 1
+    seconds = []
+    for _ in range(3):  # the machine may have other work
+        start = time.monotonic()
+        assert archive.make("setup") == ""
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 1
     assert archive.git("rev-list", "--count", "HEAD") == "1"
 
 
