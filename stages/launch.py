@@ -8,21 +8,23 @@ import io
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Iterable
+from contextlib import redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from classifier.common.errors import UserError, shown, told
+from classifier.common.lifeline import LAUNCHER_VARIABLE
 from classifier.common.place import PEER_LOST
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 CPP_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
-"""In the environment; torch looks at it once, when it is imported."""
+"""In the environment: from what level on the C++ of torch logs. Of a lost or late machine it tells frames of its stack."""
 GOES_ON = "the same command goes on after the last whole epoch"
 
 
@@ -43,15 +45,18 @@ def main(arguments: list[str]) -> None:
 
 
 def _run_torchrun(arguments: list[str]) -> None:
-    with _errors_of_torch_only():
-        from torch.distributed import run
-        from torch.distributed.elastic.multiprocessing import SignalException
-        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    os.environ.setdefault(CPP_LOG_LEVEL, "FATAL")
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     options = _parsed(run.get_args_parser(), arguments)
+    if not options.standalone and not options.rdzv_endpoint:
+        _tell_unknown_host(options.master_addr)
+    os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
     logging.disable(logging.ERROR)  # what torchrun logs of a failed process is told below
     try:
-        with TemporaryDirectory(prefix="torchrun-") as folder:
+        with TemporaryDirectory(prefix="torchrun-", ignore_cleanup_errors=True) as folder:
             options.log_dir = options.log_dir or folder  # torchrun leaves its own in the folder for temporary files
             run.run(options)
     except ChildFailedError as error:
@@ -59,21 +64,15 @@ def _run_torchrun(arguments: list[str]) -> None:
     except SignalException as ended:
         sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
     except (AssertionError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"launcher: torchrun cannot start the processes: {told(error)}") from None
+        raise UserError(f"launcher: torchrun cannot run the processes: {told(error)}") from None
 
 
-@contextmanager
-def _errors_of_torch_only() -> Iterator[None]:
-    """Have the C++ of a torch that is imported within tell no warnings; what this process starts later is not concerned.
-
-    For a job of several machines that ends well may warn: one torchrun asks the first one's whether all have finished, which
-    has just told that to another, and left.
-    """
-    before = os.environ.get(CPP_LOG_LEVEL)
-    os.environ.setdefault(CPP_LOG_LEVEL, "ERROR")
-    yield
-    if before is None:
-        del os.environ[CPP_LOG_LEVEL]
+def _tell_unknown_host(host: str) -> None:
+    """It may become known later, as that of a container that is starting, so torchrun goes on asking for it."""
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:
+        print(f"launcher: waiting for {shown(host)}, which is not known here: {told(error)}", file=sys.stderr, flush=True)
 
 
 def _parsed(parser: Any, arguments: list[str]) -> Any:
@@ -89,8 +88,8 @@ def _parsed(parser: Any, arguments: list[str]) -> Any:
 
 
 def _why_failed(name: str, failures: "Iterable[tuple[int, ProcessFailure]]") -> str:
-    """One line on the processes that failed, by rank: on the one that began it."""
-    rank, first = min(failures, key=lambda one: (_is_follower(one[1]), not _said(one[1]), one[0]))
+    """One line on the process that began it. `failures` are by rank, in the order in which torchrun saw them."""
+    rank, first = min(failures, key=lambda one: (_is_follower(one[1]), _is_follower(one[1]) or not _said(one[1])))
     if said := _said(first).get("message"):
         return str(said)
     if first.exitcode < 0:

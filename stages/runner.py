@@ -1,5 +1,6 @@
 """Runs one stage from the command line: typed params in; when something is wrong, one clear line out and exit status 1."""
 
+import json
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 from filelock import FileLock, Timeout
 
 from classifier.common.errors import PeerLostError, UserError
-from classifier.common.files import write_json
+from classifier.common.files import write_text
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, used_keys
 from classifier.common.ignore_rules import refuse_hidden
@@ -51,13 +52,17 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
 
 
 def _fail(error: Exception) -> NoReturn:
-    """Say it on one line, and exit; where torchrun waits for several processes, in the file that it reads then."""
+    """Say it on one line, and exit; where torchrun waits for several processes, in the file that it reads then.
+
+    That file is whole or not there: torchrun may end this process meanwhile, as soon as another has failed. It is ASCII, which
+    is read in whatever locale. Where it cannot be written, each process says its line itself.
+    """
     file = os.environ.get(ERROR_FILE_VARIABLE)
     if file is None:
         sys.exit(f"error: {one_line(error)}")
     told = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
     try:
-        write_json(Path(file), told)  # whole or not at all: torchrun ends this process meanwhile if another has failed
+        write_text(Path(file), json.dumps(told))
     except OSError:
         print(f"error: {one_line(error)}", file=sys.stderr)
     _leave(1)

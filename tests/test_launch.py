@@ -97,6 +97,21 @@ def test_two_processes_speak_and_write_as_one(repository: Repository, straight: 
     assert json.loads(straight["models/model.json"])["computed_with"]["processes"] == 2
 
 
+@pytest.mark.slow
+def test_of_a_process_that_is_asked_to_end_its_number_is_told(repository: Repository, no_state: None) -> None:
+    """Where the first one sees that it is gone before torchrun does, it speaks."""
+    process = launch(repository, *TORCHRUN, "2")
+    workers(process)[1].terminate()
+    lines = [
+        f"error: {words}; the same command goes on after the last whole epoch\n"
+        for words in [
+            "train: process 1 was ended by SIGTERM",
+            "another process of this training has ended or cannot be reached",
+        ]
+    ]
+    assert finished(process)[::2] in [(1, line) for line in lines]
+
+
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_process_ends_the_job_with_one_line_and_the_same_command_goes_on(
     repository: Repository, straight: dict[str, bytes], no_state: None, rank: int
@@ -171,7 +186,7 @@ def test_an_error_of_all_processes_is_told_once(repository: Repository, no_state
         ("torchrun --processes 2", "launcher: torchrun: error: unrecognized arguments: --processes; see `torchrun --help`\n"),
         (
             "torchrun --nproc-per-node two",
-            "launcher: torchrun cannot start the processes: Unsupported nproc_per_node value: two\n",
+            "launcher: torchrun cannot run the processes: Unsupported nproc_per_node value: two\n",
         ),
     ],
 )
@@ -188,8 +203,23 @@ def test_a_machine_without_room_for_temporary_files_is_told_on_one_line(reposito
     done = subprocess.run(
         command, cwd=repository.root, env=repository.environment(), capture_output=True, text=True, check=False
     )
-    line = "error: launcher: torchrun cannot start the processes: [Errno 2] No such file or directory: '/nowhere/torchrun-"
+    line = "error: launcher: torchrun cannot run the processes: [Errno 2] No such file or directory: '/nowhere/torchrun-"
     assert (done.returncode, done.stderr[: len(line)], done.stderr.count("\n")) == (1, line, 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        ("127.0.0.1", ""),
+        ("no..host", r"launcher: waiting for 'no\.\.host', which is not known here: .*label.*\n"),
+    ],
+)
+def test_a_machine_that_waits_in_vain_says_for_whom_on_one_line(repository: Repository, host: str, hint: str) -> None:
+    options = f"--nnodes 2 --node-rank 1 --master-addr {host} --master-port 29621 --rdzv-conf timeout=3"
+    status, printed, errors = finished(launch(repository, "torchrun", *options.split()))
+    assert (status, printed) == (1, "")
+    line = rf"error: launcher: torchrun cannot run the processes: .*\b{re.escape(host)}\b.*\n"
+    assert re.fullmatch(hint + line, errors), errors
 
 
 @pytest.mark.parametrize("launcher", [3, None, "", " ", "-m stages.train", "python\nrm", ["python"]])
@@ -239,7 +269,7 @@ def late(*options):
 parsed, launch._parsed = launch._parsed, late
 launch.main(sys.argv[1:])
 """
-"""The launcher, whose torchrun is the last to say that it has finished, and takes its time to ask whether all have."""
+"""The launcher, whose torchrun takes its time between telling that it has finished and asking whether all have."""
 
 
 @pytest.mark.slow

@@ -297,6 +297,13 @@ def test_one_of_several_processes_ends_at_once_and_leaves_its_reason(folder: Pat
     assert not of_several or json.loads((folder / "reason").read_text())["message"] == "bad"
 
 
+def test_the_reason_is_read_in_any_locale(folder: Path) -> None:
+    """Torchrun reads it in that of the system, and names of files may have bytes that are no text."""
+    process = start(folder, "raise OSError('bad caf\u00e9 \\udce9 …')", **{ERROR_FILE_VARIABLE: str(folder / "reason")})
+    assert process.wait(120) == 1
+    assert json.loads((folder / "reason").read_bytes().decode("ascii"))["message"] == "bad café \udce9 …"
+
+
 def test_one_of_several_processes_that_is_ended_meanwhile_leaves_no_half_reason(folder: Path) -> None:
     """Torchrun ends the others as soon as it sees that one has failed; of half a file it would make a failure of its own."""
     body = f"import os\nos.fsync = lambda _: os.kill(os.getpid(), {signal.SIGTERM.value})\nraise OSError('bad')"

@@ -11,6 +11,8 @@ SHELLS = {"sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "tcsh", 
 EXIT_STATUS = 1
 LAUNCHED_VARIABLE = "TORCHELASTIC_RUN_ID"
 """In the environment of what torchrun starts, each in a session of its own."""
+LAUNCHER_VARIABLE = "STAGE_LAUNCHER_PID"
+"""There too, where torchrun runs in stages.launch: the number of that process."""
 
 
 def end_with_caller() -> None:
@@ -22,7 +24,7 @@ def end_with_caller() -> None:
     """
     caller = _caller()
     if caller is not None:
-        if _adopted_by(caller) and LAUNCHED_VARIABLE not in os.environ:
+        if _was_left(caller):
             os._exit(EXIT_STATUS)
         threading.Thread(target=_watch, args=(caller,), name="lifeline", daemon=True).start()
 
@@ -37,12 +39,14 @@ def _caller() -> psutil.Process | None:
     return parent
 
 
-def _adopted_by(caller: psutil.Process) -> bool:
+def _was_left(caller: psutil.Process) -> bool:
     """Whether the one that asked for this process was gone before it could be looked at: then `caller` takes over orphans.
 
     That is the init process or a service manager, which live in a session of their own; DVC starts a stage in its own session.
     """
-    if not hasattr(os, "getsid"):
+    if launcher := os.environ.get(LAUNCHER_VARIABLE):
+        return all(str(parent.pid) != launcher for parent in psutil.Process().parents())
+    if LAUNCHED_VARIABLE in os.environ or not hasattr(os, "getsid"):
         return False
     try:
         return os.getsid(caller.pid) != os.getsid(0)

@@ -6,6 +6,7 @@ All of them must make the same calls in the same order. Alone, a call sends noth
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -18,6 +19,8 @@ from classifier.training.tally import Sums
 Value = TypeVar("Value")
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 """By the kind of device; figures and training states go over the CPUs in any case."""
+PATIENCE = timedelta(minutes=10)
+"""For how long one process waits for another; as torchrun does for other machines."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def joined(device: torch.device) -> Iterator[World]:
         return
     _refuse_device(device, place)
     with _peers_needed():
-        torch.distributed.init_process_group(BACKENDS[device.type])
+        torch.distributed.init_process_group(BACKENDS[device.type], timeout=PATIENCE)
     yield World(place.rank, place.size)
     torch.distributed.destroy_process_group()
 
