@@ -28,9 +28,15 @@ class CountedBatches(Batches):
         return super().cut(rows_N)
 
 
+def halved(images_NCHW: torch.Tensor) -> torch.Tensor:
+    """In the place of the normalisation: what comes is uint8, augmented and mixed."""
+    assert images_NCHW.dtype == torch.uint8
+    return images_NCHW / 2
+
+
 def inputs(batches: Batches, epoch: int, bytes_at_once: int, monkeypatch: pytest.MonkeyPatch) -> list[StepInput]:
     monkeypatch.setattr(epoch_input, "BYTES_AT_ONCE", bytes_at_once)
-    return list(EpochInput(batches, SETTINGS, epoch).of_steps(STEPS))
+    return list(EpochInput(batches, SETTINGS, epoch, halved).of_steps(STEPS))
 
 
 @pytest.mark.parametrize("epoch", [1, 5], ids=["mixed", "plain"])
@@ -51,16 +57,22 @@ def test_a_step_sees_the_same_whatever_is_cut_with_it(epoch: int, monkeypatch: p
     ("bytes_at_once", "expected"),
     [(1, [7] * 8 + [4]), (2 * 7 * IMAGE_BYTES - 1, [7] * 8 + [4]), (4 * 7 * IMAGE_BYTES, [28, 28, 4]), (2**19, [60])],
 )
-def test_no_more_bytes_are_cut_at_once_than_allowed_but_for_one_batch(
+def test_no_more_bytes_are_made_ready_at_once_than_allowed_but_for_one_batch(
     bytes_at_once: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = CountedBatches()
-    inputs(batches, 5, bytes_at_once, monkeypatch)
-    assert batches.sizes == expected
+    batches, normalised = CountedBatches(), []
+
+    def counted(images_NCHW: torch.Tensor) -> torch.Tensor:
+        normalised.append(len(images_NCHW))
+        return halved(images_NCHW)
+
+    monkeypatch.setattr(epoch_input, "BYTES_AT_ONCE", bytes_at_once)
+    assert len(list(EpochInput(batches, SETTINGS, 5, counted).of_steps(STEPS))) == len(STEPS)
+    assert batches.sizes == normalised == expected
 
 
 def test_the_share_of_a_process_may_be_empty() -> None:
     """As where a data set of one image is trained on by two processes."""
     nothing = torch.empty(0, dtype=torch.int64)
-    (seen,) = EpochInput(CountedBatches(), SETTINGS, 1).of_steps([nothing])
+    (seen,) = EpochInput(CountedBatches(), SETTINGS, 1, halved).of_steps([nothing])
     assert seen.images_NCHW.shape == (0, 3, 8, 8)

@@ -37,6 +37,10 @@ class ImageClassifier(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Logits (N, K) of uint8 images (N, C, H, W)."""
-        with autocast(self.precision, images_NCHW.device):
-            logits_NK: Tensor = self.network(self.normalised(images_NCHW))
+        return self.logits(self.normalised(images_NCHW))
+
+    def logits(self, normalised_NCHW: Tensor) -> Tensor:
+        """The same of images that are `normalised` already."""
+        with autocast(self.precision, normalised_NCHW.device):
+            logits_NK: Tensor = self.network(normalised_NCHW)
         return logits_NK.to(self.mean_C11.dtype)

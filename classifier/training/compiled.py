@@ -1,21 +1,21 @@
-"""A model through torch.compile."""
+"""A network through torch.compile."""
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from classifier.common.errors import UserError, told
 
 
-def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """`model` compiled for each shape of its own: a kernel for any shape would depend on which batches came before.
+def compiled(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`logits` of images_NCHW, compiled for each shape of its own: a kernel for any would depend on which batches came before.
 
     The first call raises UserError where nothing can be compiled, as without a C++ compiler.
     """
     from torch._dynamo.exc import BackendCompilerFailed  # torch.compile imports it too, in a second
 
-    forward = torch.compile(model, dynamic=False)
+    forward = torch.compile(logits, dynamic=False)
 
     def call(images_NCHW: Tensor) -> Tensor:
         try:

@@ -1,7 +1,7 @@
 """The training images of one epoch, as the network sees them. Legend: N images of a batch, C, H, W of an image, K classes."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,11 +13,11 @@ from classifier.training.batches import Batches
 from classifier.training.cutmix import CutMix, Mixture
 
 BYTES_AT_ONCE = 2**19
-"""Batches of fewer bytes are cut and augmented several at once: each operation costs some microseconds, however few images."""
+"""Batches of fewer bytes are made ready several at once: each operation costs some microseconds, however few images."""
 
 
 class StepInput(NamedTuple):
-    """What one step trains on: images_NCHW (uint8) and labels_N of `rows_N`, and what else is in the images."""
+    """What one step trains on: images_NCHW, normalised, and labels_N of `rows_N`, and what else is in the images."""
 
     rows_N: Tensor
     images_NCHW: Tensor
@@ -26,10 +26,14 @@ class StepInput(NamedTuple):
 
 
 class EpochInput:
-    """Cuts batches from `batches`, augments them and, where `params` say so, mixes them: the draws are those of `epoch`."""
+    """Cuts batches from `batches`, augments them and, where `params` say so, mixes them: the draws are those of `epoch`.
 
-    def __init__(self, batches: Batches, params: TrainParams, epoch: int) -> None:
+    They are uint8 until the last: `normalised` makes of them what the network takes.
+    """
+
+    def __init__(self, batches: Batches, params: TrainParams, epoch: int, normalised: Callable[[Tensor], Tensor]) -> None:
         self.batches = batches
+        self.normalised = normalised
         self.augmented = Augmentations(params.augment, len(batches.dataset), params.seed, epoch, batches.device)
         self.cutmix = CutMix.of_epoch(batches, params, epoch)
 
@@ -48,7 +52,7 @@ class EpochInput:
         images_NCHW, labels_N, mixture = self._mixed(rows_N)
         sizes = [len(rows) for rows in steps]
         mixtures = mixture.split(sizes) if mixture else [None] * len(steps)
-        yield from map(StepInput, steps, images_NCHW.split(sizes), labels_N.split(sizes), mixtures)
+        yield from map(StepInput, steps, self.normalised(images_NCHW).split(sizes), labels_N.split(sizes), mixtures)
 
     def _mixed(self, rows_N: Tensor) -> tuple[Tensor, Tensor, Mixture | None]:
         images_NCHW, labels_N = self._augmented_images(rows_N)

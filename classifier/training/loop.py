@@ -94,7 +94,7 @@ def fit(
     refuse_uneven_batches(params.batch_size, world.size)
     _refuse_lone_images(trainee.model, len(train_set), params)
     batches = Batches(train_set, device)
-    forward = compiled(trainee.model) if params.compile else trainee.model
+    forward = compiled(trainee.model.logits) if params.compile else trainee.model.logits
     weights_K = _placed_weights(class_weights, trainee.model, device)
     loss = build_loss(params, weights_K, "mean" if world.size == 1 else "sum")
     backward = Gradients(loss, weights_K, trainee.model.parameters(), world)
@@ -145,7 +145,7 @@ def _train_epoch(
     batches_N = steps_of_epoch(batches.placed(order_of_epoch(num_images, params, number)), params)
     steps = [world.share(batch_N) for batch_N in batches_N]
     dropout = DropoutKeys(trainee.model, num_images, params.seed, number, batches.device)
-    inputs = EpochInput(batches, params, number).of_steps(steps)
+    inputs = EpochInput(batches, params, number, trainee.model.normalised).of_steps(steps)
     tally, sums = Tally(batches.device), Sums()
     num_steps = len(steps) * params.epochs
     title = f"epoch {number}/{params.epochs}"
