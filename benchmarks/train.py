@@ -266,7 +266,7 @@ def _plot(record: dict[str, Any], path: Path) -> None:
             above = [row["max"] - row["median"] for row in epochs]
             seconds.bar(at, medians, 0.19, yerr=[below, above], color=colour, label=system, ecolor="black", capsize=2)
             rates.bar(at, [row["GFLOP_per_s"] for row in rows], 0.19, color=colour)
-        for name, style in (("bfloat16", "-"), ("float32", "--")):
+        for name, style in (("float32", "--"), ("bfloat16", "-")):
             ceiling = record["ceiling_GFLOP_per_s"][f"matrix product, {name}"]["median"]
             rates.axhline(ceiling, color="black", linestyle=style, linewidth=1, label=f"matrix product, {name}")
         for axes, title in ((seconds, f"Seconds per epoch of {NUM_EPOCH_IMAGES:,} images"), (rates, "GFLOP/s")):
@@ -278,7 +278,7 @@ def _plot(record: dict[str, Any], path: Path) -> None:
             axes.grid(axis="x", visible=False)
             axes.legend(fontsize=8, loc="upper left")
         seconds.set_ylim(1, 200)
-        rates.set_ylim(top=3000)
+        rates.set_ylim(top=8 * ceiling)  # room for the legend
         save_png(figure, path)
 
 
