@@ -14,17 +14,18 @@ from collections.abc import Iterable
 from contextlib import redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from classifier.common.errors import UserError, shown, told
-from classifier.common.lifeline import LAUNCHER_VARIABLE
+from classifier.common.lifeline import LAUNCHER_VARIABLE, identity
 from classifier.common.place import PEER_LOST
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 CPP_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
-"""In the environment: from what level on the C++ of torch logs. Of a lost or late machine it tells frames of its stack."""
+"""In the environment: from what level on torch's C++ parts log. Of a lost or late machine they print their stack."""
 GOES_ON = "the same command goes on after the last whole epoch"
 
 
@@ -49,26 +50,33 @@ def _run_torchrun(arguments: list[str]) -> None:
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
 
     options = _parsed(run.get_args_parser(), arguments)
-    if not options.standalone and not options.rdzv_endpoint:
-        _tell_unknown_host(options.master_addr)
-    os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
+    os.environ[LAUNCHER_VARIABLE] = identity()
     logging.disable(logging.ERROR)  # what torchrun logs of a failed process is told below
     try:
         with TemporaryDirectory(prefix="torchrun-", ignore_cleanup_errors=True) as folder:
+            _tell_unknown_host(run, options)
             options.log_dir = options.log_dir or folder  # torchrun leaves its own in the folder for temporary files
             run.run(options)
     except ChildFailedError as error:
         raise UserError(_why_failed(arguments[-1].removeprefix("stages."), error.failures.items())) from None
     except SignalException as ended:
         sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
-    except (AssertionError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"launcher: torchrun cannot run the processes: {told(error)}") from None
+    except (AssertionError, ImportError, OSError, RendezvousError, RuntimeError, ValueError) as error:
+        words = told(error) or type(error).__name__
+        raise UserError(f"launcher: torchrun cannot run the processes: {words}") from None
 
 
-def _tell_unknown_host(host: str) -> None:
-    """It may become known later, as that of a container that is starting, so torchrun goes on asking for it."""
+def _tell_unknown_host(run: ModuleType, options: Any) -> None:
+    """The first of several machines may become known later, as a container that starts: torchrun goes on asking for it."""
+    if run.parse_min_max_nnodes(options.nnodes)[1] == 1 or options.rdzv_backend not in ("static", "c10d"):
+        return
+    endpoint = run.get_rdzv_endpoint(options)
+    host = (endpoint.rpartition(":")[0] or endpoint).strip("[]")
+    if not host:
+        return
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError) as error:

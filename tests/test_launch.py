@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,10 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from classifier.params.launcher import LauncherParams
+from stages.launch import _why_failed
 from tests.pipeline import SOURCE, Repository
 from tests.test_kill import ended
 from tools.check import refusals
@@ -112,6 +115,32 @@ def test_of_a_process_that_is_asked_to_end_its_number_is_told(repository: Reposi
     assert finished(process)[::2] in [(1, line) for line in lines]
 
 
+def failure(exitcode: int, **said: object) -> ProcessFailure:
+    failed = ProcessFailure(0, 1, exitcode, "")
+    failed.error_file_data = said
+    return failed
+
+
+TERMINATED, KILLED = (failure(-number) for number in (signal.SIGTERM, signal.SIGKILL))
+LOST = failure(1, message="lost", peer_lost=True)
+BAD = failure(1, message="bad", peer_lost=False)
+
+
+@pytest.mark.parametrize(
+    ("failures", "line"),
+    [
+        ({1: TERMINATED, 0: TERMINATED}, "train: process 1 was ended by SIGTERM; "),
+        ({1: TERMINATED, 0: LOST}, "train: process 1 was ended by SIGTERM; "),
+        ({0: LOST, 1: TERMINATED}, "lost"),
+        ({0: LOST, 1: KILLED}, "train: process 1 was ended by SIGKILL, as when memory runs out; "),
+        ({0: TERMINATED, 1: KILLED, 2: BAD}, "bad"),
+        ({0: failure(3), 1: TERMINATED}, "train: process 0 ended with status 3"),
+    ],
+)
+def test_the_line_is_about_the_process_that_began_it(failures: dict[int, ProcessFailure], line: str) -> None:
+    assert _why_failed("train", failures.items()).startswith(line)
+
+
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_process_ends_the_job_with_one_line_and_the_same_command_goes_on(
     repository: Repository, straight: dict[str, bytes], no_state: None, rank: int
@@ -151,13 +180,19 @@ def test_ctrl_c_ends_all_with_one_line_and_another_number_of_processes_goes_on(
     pd.testing.assert_frame_equal(pd.read_csv(repository.root / "ours.csv"), theirs, rtol=1e-3)
 
 
-def test_no_process_outlives_the_launcher(repository: Repository, no_state: None) -> None:
-    process = launch(repository, *TORCHRUN, "2")
+@pytest.mark.parametrize("waiting_shell", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_no_process_outlives_the_launcher(repository: Repository, no_state: None, tmp_path: Path, waiting_shell: bool) -> None:
+    script = tmp_path / "script"
+    script.write_text(f'#!/bin/sh\n{shlex.quote(sys.executable)} "$@"\nexit $?\n')
+    script.chmod(0o755)
+    process = launch(repository, *TORCHRUN, "2", *(["--no-python", str(script)] if waiting_shell else []))
     children = workers(process)
+    below = [process for child in children for process in child.children() if waiting_shell]
     process.kill()
     process.communicate()
     assert len(children) == 2
-    assert all(ended(child, 60) for child in children)
+    assert len(below) == (2 if waiting_shell else 0)
+    assert all(ended(child, 60) for child in (*children, *below))
     for folder in (repository.root / "temporary").glob("torchrun-*"):
         shutil.rmtree(folder)
 
@@ -185,6 +220,11 @@ def test_an_error_of_all_processes_is_told_once(repository: Repository, no_state
         ("torchrun --nproc 2", "launcher: torchrun: error: ambiguous option: --nproc"),
         ("torchrun --processes 2", "launcher: torchrun: error: unrecognized arguments: --processes; see `torchrun --help`\n"),
         (
+            "torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:29622 --rdzv-conf join_timeout=2",
+            "launcher: torchrun cannot run the processes: RendezvousTimeoutError\n",
+        ),
+        ("torchrun --rdzv-backend etcd --nnodes 2", "launcher: torchrun cannot run the processes: "),
+        (
             "torchrun --nproc-per-node two",
             "launcher: torchrun cannot run the processes: Unsupported nproc_per_node value: two\n",
         ),
@@ -211,6 +251,7 @@ def test_a_machine_without_room_for_temporary_files_is_told_on_one_line(reposito
     ("host", "hint"),
     [
         ("127.0.0.1", ""),
+        ("[::1]", ""),
         ("no..host", r"launcher: waiting for 'no\.\.host', which is not known here: .*label.*\n"),
     ],
 )
@@ -218,7 +259,7 @@ def test_a_machine_that_waits_in_vain_says_for_whom_on_one_line(repository: Repo
     options = f"--nnodes 2 --node-rank 1 --master-addr {host} --master-port 29621 --rdzv-conf timeout=3"
     status, printed, errors = finished(launch(repository, "torchrun", *options.split()))
     assert (status, printed) == (1, "")
-    line = rf"error: launcher: torchrun cannot run the processes: .*\b{re.escape(host)}\b.*\n"
+    line = rf"error: launcher: torchrun cannot run the processes: .*{re.escape(host.strip('[]'))}.*\n"
     assert re.fullmatch(hint + line, errors), errors
 
 

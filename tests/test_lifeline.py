@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.common.lifeline import LAUNCHER_VARIABLE, SHELLS
+from classifier.common.lifeline import LAUNCHER_VARIABLE, SHELLS, identity
 
 PYTHON = shlex.quote(sys.executable)
 ROOT = Path(__file__).parent.parent
@@ -49,12 +49,15 @@ def test_a_stage_whose_caller_was_gone_before_it_began_ends_at_once(tmp_path: Pa
 
 
 def test_a_process_whose_launcher_was_gone_before_it_began_ends_at_once(tmp_path: Path) -> None:
-    """The number of this process stands for that of a launcher that lives, that of an ended one for one that does not."""
+    """This process stands for a launcher that lives, an ended one for one that does not."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     command = [sys.executable, "-m", "stages.plot"]
-    for launcher, said in ((os.getpid(), "error: params.yaml: no such file"), (gone.pid, "")):
-        environment = {"TORCHELASTIC_RUN_ID": "1", LAUNCHER_VARIABLE: str(launcher), "PYTHONPATH": str(ROOT)}
+    here = identity()
+    there = here.replace(str(os.getpid()), str(gone.pid), 1)
+    goes_on = "error: params.yaml: no such file"
+    for launcher, said in ((here, goes_on), (there, ""), (f"{gone.pid} of another namespace", goes_on)):
+        environment = {"TORCHELASTIC_RUN_ID": "1", LAUNCHER_VARIABLE: launcher, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert done.stderr.partition(";")[0] == said

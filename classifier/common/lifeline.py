@@ -3,6 +3,8 @@
 import os
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -11,22 +13,44 @@ SHELLS = {"sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "tcsh", 
 EXIT_STATUS = 1
 LAUNCHED_VARIABLE = "TORCHELASTIC_RUN_ID"
 """In the environment of what torchrun starts, each in a session of its own."""
-LAUNCHER_VARIABLE = "STAGE_LAUNCHER_PID"
-"""There too, where torchrun runs in stages.launch: the number of that process."""
+LAUNCHER_VARIABLE = "STAGE_LAUNCHER"
+"""There too, where torchrun runs in stages.launch: the `identity` of that process."""
+
+
+def identity() -> str:
+    """The number of this process, and the namespace in which it has that number, as in a container of its own."""
+    try:
+        return f"{os.getpid()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{os.getpid()} -"
 
 
 def end_with_caller() -> None:
     """From now on look twice a second, in a thread, whether the caller still runs; when it does not, leave at once.
 
     The caller is the parent process, or the parent's parent where the parent is the shell that DVC starts a command with. Of
-    each of several processes it is torchrun, which runs inside stages.launch and so has this lifeline too.
+    each of several processes it is stages.launch, whatever stands between, where torchrun runs in it; it has this lifeline too.
     Nothing needs to be cleaned up: outputs appear by renaming, and the resume state is written between epochs.
     """
-    caller = _caller()
+    launcher = _number_of_launcher()
+    caller = _caller() if launcher is None else _ancestor(launcher)
+    if launcher is not None if caller is None else _was_left(caller):
+        os._exit(EXIT_STATUS)
     if caller is not None:
-        if _was_left(caller):
-            os._exit(EXIT_STATUS)
         threading.Thread(target=_watch, args=(caller,), name="lifeline", daemon=True).start()
+
+
+def _number_of_launcher() -> int | None:
+    """None where there is no stages.launch, or only one that lies in another namespace and cannot be looked at."""
+    number, _, namespace = os.environ.get(LAUNCHER_VARIABLE, "").partition(" ")
+    return int(number) if namespace == identity().partition(" ")[2] else None
+
+
+def _ancestor(number: int) -> psutil.Process | None:
+    """The process of that number, if it is above this one."""
+    while True:
+        with suppress(psutil.NoSuchProcess):  # one in between has ended meanwhile: look again
+            return next((process for process in psutil.Process().parents() if process.pid == number), None)
 
 
 def _caller() -> psutil.Process | None:
@@ -44,8 +68,6 @@ def _was_left(caller: psutil.Process) -> bool:
 
     That is the init process or a service manager, which live in a session of their own; DVC starts a stage in its own session.
     """
-    if launcher := os.environ.get(LAUNCHER_VARIABLE):
-        return all(str(parent.pid) != launcher for parent in psutil.Process().parents())
     if LAUNCHED_VARIABLE in os.environ or not hasattr(os, "getsid"):
         return False
     try:

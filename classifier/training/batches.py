@@ -16,9 +16,9 @@ class Batches:
     """The images and labels of `dataset` on `device`, by rows.
 
     Unless the data set is moved to the device, a batch is cut from the memory-mapped arrays when it is asked for, and nothing
-    is kept of it here. So a loop that keeps its batch until it has the next one holds two batches in memory, however large the
-    data set is; augmentation adds three copies of one at most, cutmix as much again. What is moved to the device goes there
-    block by block.
+    is kept of it here. So a loop that keeps its batch until it has the next one holds two batches in memory, as bytes and
+    normalised, however large the data set is; augmentation adds three copies of one's bytes at most, cutmix as much again.
+    What is moved to the device goes there block by block.
     """
 
     def __init__(self, dataset: ImageDataset, device: torch.device) -> None:
