@@ -6,6 +6,7 @@ WHAT is `idx` (CSV tables), `wide` (packed pixels), `pictures`, or `train`.
 
 import io
 import json
+import os
 import resource
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ ROOM_TO_TRAIN = 192 * MEBIBYTE
 BEYOND = 16 * MEBIBYTE
 """By how much the images are more than the process may use."""
 NUM_CLASSES = 10
+MOST_CORES = 2
+"""A thread that decodes pictures has a stack of its own, of eight MiB as a rule, which the limit counts."""
 SIDES = {"idx": 28, "wide": 128, "pictures": 256}
 SIDE_TO_TRAIN = 256
 
@@ -135,6 +138,7 @@ def train(root: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:MOST_CORES])
     what, folder = sys.argv[1], Path(sys.argv[2])
     if what == "train":
         train(folder)

@@ -1,7 +1,9 @@
 """Packed pictures: in their order whatever the threads do, with those that cannot be read set aside by name."""
 
 import io
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from PIL import Image
 
 from classifier.common.errors import UserError
 from classifier.conversion.colour import Colour
-from classifier.conversion.picture_reader import DecodedPictures, decode_pack, in_order
+from classifier.conversion.picture_reader import AHEAD_BYTES_PER_CORE, DecodedPictures, decode_pack, in_order
 from classifier.picture_pack import CONTENTS_FILE, LIST_FILE, count_pictures, read_contents, read_list, write_pack
 from classifier.schema import TableSplit
 from classifier.table.unreadable import Unreadable, read_unreadable, write_unreadable
@@ -129,20 +131,35 @@ def test_a_split_of_which_none_can_be_read_is_refused(tmp_path: Path) -> None:
         decode(pack(tmp_path, contents, [*["train"] * 19, "test"]), most=0.5)  # type: ignore[list-item]
 
 
-def test_results_keep_the_order_of_the_items_and_do_not_pile_up() -> None:
-    started = []
+@pytest.mark.parametrize(
+    ("num_bytes", "most_ahead_per_core"),
+    [
+        (AHEAD_BYTES_PER_CORE // 50, 50),
+        (AHEAD_BYTES_PER_CORE // 4, 4),
+        (AHEAD_BYTES_PER_CORE + 1, 2),
+        (100 * AHEAD_BYTES_PER_CORE, 2),
+    ],
+)
+def test_results_keep_the_order_of_the_items_and_do_not_pile_up(num_bytes: int, most_ahead_per_core: int) -> None:
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    submitted = 0
+
+    def items() -> Iterator[int]:
+        nonlocal submitted
+        for item in range(150 * num_cores):
+            submitted += 1
+            yield item
 
     def slow_at_first(item: int) -> int:
-        started.append(item)
         time.sleep(0.05 if item == 0 else 0)
         return item
 
-    found = []
-    for result in in_order(slow_at_first, range(1000)):
+    found, ahead = [], []
+    for result in in_order(slow_at_first, items(), lambda item: num_bytes):
         found.append(result)
-        if result == 0:
-            assert len(started) < 1000
-    assert found == list(range(1000))
+        ahead.append(submitted - len(found))
+    assert found == list(range(150 * num_cores))
+    assert max(ahead) == most_ahead_per_core * num_cores
 
 
 def test_an_error_of_ours_is_not_swallowed() -> None:
@@ -150,7 +167,7 @@ def test_an_error_of_ours_is_not_swallowed() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(in_order(fail, range(3)))
+        list(in_order(fail, range(3), lambda item: 1))
 
 
 def test_the_list_of_unreadable_pictures(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from classifier.blocks import Block, Images, Labels, row_slices
+from classifier.blocks import BLOCK_BYTES, Block, Images, Labels, row_slices
 from classifier.common.errors import MOST_SHOWN, UserError, shown
 from classifier.conversion.colour import CHANNELS, Colour
 from classifier.conversion.decode import UnreadableError, decoded, quiet_pillow
@@ -22,8 +22,10 @@ from classifier.picture_pack import PackedPicture, count_pictures, read_contents
 from classifier.schema import TableSplit
 from classifier.table.unreadable import Unreadable
 
-AHEAD_PER_CORE = 64
-"""Pictures that may wait to be taken, so that a large one does not hold up the other cores."""
+AHEAD_BYTES_PER_CORE = 4 * BLOCK_BYTES
+"""What may wait to be taken, so that a large picture does not hold up the other cores."""
+LEAST_AHEAD_PER_CORE = 2
+"""Of pictures that are larger than that: one in work, and one to go on with."""
 MOST_NAMED = 3
 
 Item = TypeVar("Item")
@@ -75,9 +77,12 @@ def decode_pack(
         except UnreadableError as error:
             return picture, error
 
+    def num_bytes(item: tuple[PackedPicture, bytes]) -> int:
+        return item[0].size + stored_channels * size**2
+
     bar = tqdm(total=num_pictures, desc="decoding", unit=" pictures", disable=None, leave=False)
     with quiet_pillow(), bar, pixels_path.open("wb") as file:
-        for picture, result in in_order(decode, read_contents(pack, read_list(pack, num_classes))):
+        for picture, result in in_order(decode, read_contents(pack, read_list(pack, num_classes)), num_bytes):
             bar.update()
             if isinstance(result, UnreadableError):
                 unreadable.append(Unreadable(picture.path, str(result)))
@@ -94,21 +99,26 @@ def decode_pack(
     return DecodedPictures(pixels_path, labels_N, is_test_N, unreadable, size, stored_channels, channels)
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], num_bytes: Callable[[Item], int]) -> Iterator[Result]:
     """Yield `function(item)` of all items in their order, computed by as many threads as there are cores.
 
+    `num_bytes(item)` is what an item and its result take; of those that wait, AHEAD_BYTES_PER_CORE are held.
     Pillow works without Python's lock, so threads do: they need no copies, and none outlives a process that is killed.
     """
     num_cores = _num_cores()
     with ThreadPoolExecutor(num_cores) as pool:
-        waiting: deque[Future[Result]] = deque()
+        waiting: deque[tuple[Future[Result], int]] = deque()
+        held = 0
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= AHEAD_PER_CORE * num_cores:
-                    yield waiting.popleft().result()
+                waiting.append((pool.submit(function, item), num_bytes(item)))
+                held += waiting[-1][1]
+                while held > AHEAD_BYTES_PER_CORE * num_cores and len(waiting) > LEAST_AHEAD_PER_CORE * num_cores:
+                    future, taken = waiting.popleft()
+                    held -= taken
+                    yield future.result()
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()[0].result()
         finally:
             pool.shutdown(cancel_futures=True)
 

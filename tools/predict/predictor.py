@@ -1,5 +1,6 @@
 """The trained model, asked about picture files. Legend: N pictures, K classes, M of them the likeliest."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Predictor:
         # Lines on a terminal are progress enough, and a bar would stand among them.
         bar = tqdm(paths, unit=" pictures", disable=sys.stdout.isatty() or None, leave=False)
         with quiet_pillow():
-            items = in_order(self.preparation.prepare, bar)
+            items = in_order(self.preparation.prepare, bar, lambda path: math.prod(self.description.shape_CHW))
             while batch := list(islice(items, BATCH_SIZE)):
                 tops = iter(self._tops([item for item in batch if isinstance(item, Prepared)]))
                 for item in batch:
