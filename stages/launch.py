@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CPP_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 """In the environment: from what level on torch's C++ parts log. Of a lost or late machine they print their stack."""
+REFUSALS = (ArithmeticError, AssertionError, ImportError, LookupError, OSError, RuntimeError, ValueError)
+"""What torchrun raises of options that make no sense."""
 GOES_ON = "the same command goes on after the last whole epoch"
 
 
@@ -64,8 +66,9 @@ def _run_torchrun(arguments: list[str]) -> None:
         raise UserError(_why_failed(arguments[-1].removeprefix("stages."), error.failures.items())) from None
     except SignalException as ended:
         sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
-    except (AssertionError, ImportError, OSError, RendezvousError, RuntimeError, ValueError) as error:
-        words = told(error) or type(error).__name__
+    except (*REFUSALS, RendezvousError) as error:
+        options = " ".join(arguments).rpartition(" -m ")[0]
+        words = told(error) or f"{type(error).__name__}, with the options {shown(options)}"
         raise UserError(f"launcher: torchrun cannot run the processes: {words}") from None
 
 

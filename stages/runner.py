@@ -18,8 +18,9 @@ from classifier.common.fingerprint import changed_file, combined_digest, fingerp
 from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, used_keys
 from classifier.common.ignore_rules import refuse_hidden
 from classifier.common.modules import is_code, with_modules
+from classifier.common.out_of_memory import missing_memory
 from classifier.common.pins import differing_versions
-from classifier.common.place import ERROR_FILE_VARIABLE, PEER_LOST, Place
+from classifier.common.place import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE, PEER_LOST, Place
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
 from stages import STARTED_NS
 
@@ -49,6 +50,12 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
         _leave(130)
     except (UserError, OSError) as error:
         _fail(error)
+    except (MemoryError, RuntimeError) as error:
+        missing = missing_memory(error)
+        if missing is None:
+            raise
+        smaller = " or lower batch_size" if "batch_size" in model.model_fields else ""
+        _fail(UserError(f"{name} ran out of memory: {missing} could not be had; free some{smaller}, and run it again"))
 
 
 def _fail(error: Exception) -> NoReturn:
@@ -57,20 +64,26 @@ def _fail(error: Exception) -> NoReturn:
     That file is whole or not there: torchrun may end this process meanwhile, as soon as another has failed. It is ASCII, which
     is read in whatever locale. Where it cannot be written, each process says its line itself.
     """
-    file = os.environ.get(ERROR_FILE_VARIABLE)
+    file = _file_for_torchrun()
     if file is None:
         sys.exit(f"error: {one_line(error)}")
     told = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
     try:
-        write_text(Path(file), json.dumps(told))
+        write_text(file, json.dumps(told))
     except OSError:
         print(f"error: {one_line(error)}", file=sys.stderr)
     _leave(1)
 
 
+def _file_for_torchrun() -> Path | None:
+    """None where it is not torchrun that waits, whatever file a person or a cluster has named for it."""
+    file = os.environ.get(ERROR_FILE_VARIABLE)
+    return Path(file) if file and LAUNCHED_VARIABLE in os.environ else None
+
+
 def _leave(status: int) -> NoReturn:
     """End; one of several processes at once: threads of torch that wait for the others would say words of their own."""
-    if ERROR_FILE_VARIABLE not in os.environ:
+    if _file_for_torchrun() is None:
         sys.exit(status)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,7 +1,7 @@
 """Runs stages, in a process of their own, with less memory than their images take: python -m tests.limited_memory WHAT FOLDER
 
 The limit is that of the private writable memory (RLIMIT_DATA): it counts neither the code of the libraries nor maps of files.
-WHAT is `idx` (CSV tables), `wide` (packed pixels), `pictures`, or `train`.
+WHAT is `idx` (CSV tables), `wide` (packed pixels), `pictures`, `damaged` (pictures that break off), or `train`.
 """
 
 import io
@@ -9,12 +9,15 @@ import json
 import os
 import resource
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from classifier.arrays import write_header
+from classifier.conversion.picture_reader import decode_pack
+from classifier.picture_pack import CONTENTS_FILE, LIST_FILE
 from stages import build, convert
 from tests.data_params import build_params, convert_params
 
@@ -26,10 +29,11 @@ ROOM_TO_TRAIN = 192 * MEBIBYTE
 BEYOND = 16 * MEBIBYTE
 """By how much the images are more than the process may use."""
 NUM_CLASSES = 10
-MOST_CORES = 2
-"""A thread that decodes pictures has a stack of its own, of eight MiB as a rule, which the limit counts."""
+MOST_CORES, STACK = 2, 8 * MEBIBYTE
+"""A core's thread that decodes pictures has a stack of its own, which the limit counts, whatever the machine would give it."""
 SIDES = {"idx": 28, "wide": 128, "pictures": 256}
 SIDE_TO_TRAIN = 256
+LARGE_SIDE = 1024
 
 
 def held_bytes() -> int:
@@ -78,13 +82,13 @@ def write_pictures(raw: Path, num_images: int) -> dict[str, str]:
     stream = io.BytesIO()
     Image.new("RGB", (8, 8), (200, 100, 0)).save(stream, "PNG")
     picture = stream.getvalue()
-    (raw / "pictures.bin").write_bytes(picture * num_images)
+    (raw / CONTENTS_FILE).write_bytes(picture * num_images)
     lines = [
         f"{row}.png,{'train' if row < num_images - 20 else 'test'},{row % NUM_CLASSES},{len(picture)}\n"
         for row in range(num_images)
     ]
-    (raw / "pictures.csv").write_text("path,split,label,size\n" + "".join(lines))
-    return {"contents": "pictures.bin", "list": "pictures.csv"}
+    (raw / LIST_FILE).write_text("path,split,label,size\n" + "".join(lines))
+    return {"contents": CONTENTS_FILE, "list": LIST_FILE}
 
 
 def convert_and_build(kind: str, root: Path) -> None:
@@ -105,6 +109,20 @@ def convert_and_build(kind: str, root: Path) -> None:
     convert.main(convert_params(image_size=side), root)
     build.main(build_params(), root)
     refuse_to_hold(root / "data/dataset/train/images.npy")
+
+
+def decode_damaged(raw: Path) -> None:
+    """Large pictures of which the end is missing: what was decoded of them until then must not stay."""
+    stream = io.BytesIO()
+    Image.new("RGB", (LARGE_SIDE, LARGE_SIDE)).save(stream, "PNG")
+    whole = stream.getvalue()
+    contents = [whole, *[whole[: len(whole) // 2]] * (2 * ROOM // (3 * LARGE_SIDE**2))]
+    lines = [f"{row}.png,train,0,{len(content)}\n" for row, content in enumerate(contents)]
+    (raw / CONTENTS_FILE).write_bytes(b"".join(contents))
+    (raw / LIST_FILE).write_text("path,split,label,size\n" + "".join(lines))
+    limited_to(ROOM)
+    found = decode_pack(raw, NUM_CLASSES, SIDES["idx"], "crop", "rgb", 1.0, raw / "pixels")
+    assert len(found.unreadable) == len(contents) - 1
 
 
 def train(root: Path) -> None:
@@ -139,8 +157,11 @@ def train(root: Path) -> None:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:MOST_CORES])
+    threading.stack_size(STACK)
     what, folder = sys.argv[1], Path(sys.argv[2])
     if what == "train":
         train(folder)
+    elif what == "damaged":
+        decode_damaged(folder)
     else:
         convert_and_build(what, folder)

@@ -190,10 +190,8 @@ def kill_often(repository: Repository, straight: dict[str, bytes], num_kills: in
     return hits
 
 
-def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
-    repository: Repository, straight: dict[str, bytes]
-) -> None:
-    hits = kill_often(repository, straight, num_kills=20, seed=1)
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(repository: Repository, straight: dict[str, bytes]) -> None:
+    hits = kill_often(repository, straight, num_kills=10, seed=1)
     assert set(STAGES) <= hits.keys(), hits
     assert "up to date" in repository.dvc("status")
 
@@ -208,7 +206,7 @@ def test_killed_at_a_hundred_random_moments(repository: Repository, straight: di
 def wait_for_epochs(repository: Repository, dvc: subprocess.Popen[bytes], epochs: int, folder: Path | None = None) -> None:
     """Wait until that many epochs stand in the history of the run that goes on."""
     history = (folder or repository.root) / "plots/history.csv"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not history.exists() or history.read_text().count("\n") <= epochs:
         assert time.monotonic() < deadline
         assert dvc.poll() is None, printed(repository).read_text()

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,6 +83,14 @@ def assert_nothing_is_left(repository: Repository, children: list[psutil.Process
     assert len(children) == 2
     assert all(ended(child, 60) for child in children)
     assert not list((repository.root / "temporary").glob("torchrun-*"))
+
+
+@pytest.fixture
+def port() -> int:
+    """One that nothing listens on."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
 
 
 @pytest.fixture
@@ -220,9 +229,14 @@ def test_an_error_of_all_processes_is_told_once(repository: Repository, no_state
         ("torchrun --nproc 2", "launcher: torchrun: error: ambiguous option: --nproc"),
         ("torchrun --processes 2", "launcher: torchrun: error: unrecognized arguments: --processes; see `torchrun --help`\n"),
         (
-            "torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:29622 --rdzv-conf join_timeout=2",
-            "launcher: torchrun cannot run the processes: RendezvousTimeoutError\n",
+            "torchrun --nnodes 2 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:PORT --rdzv-conf join_timeout=2",
+            "launcher: torchrun cannot run the processes: RendezvousTimeoutError, with the options '--nnodes 2 --rdzv-backend ",
         ),
+        (
+            "torchrun --nproc-per-node 0",
+            "launcher: torchrun cannot run the processes: AssertionError, with the options '--nproc-per-node 0'\n",
+        ),
+        ("torchrun --event-log-handler none", "launcher: torchrun cannot run the processes: "),
         ("torchrun --rdzv-backend etcd --nnodes 2", "launcher: torchrun cannot run the processes: "),
         (
             "torchrun --nproc-per-node two",
@@ -230,8 +244,8 @@ def test_an_error_of_all_processes_is_told_once(repository: Repository, no_state
         ),
     ],
 )
-def test_a_launcher_that_cannot_run_is_refused_on_one_line(repository: Repository, launcher: str, line: str) -> None:
-    status, printed, errors = finished(launch(repository, *launcher.split()))
+def test_a_launcher_that_cannot_run_is_refused_on_one_line(repository: Repository, launcher: str, line: str, port: int) -> None:
+    status, printed, errors = finished(launch(repository, *launcher.replace("PORT", str(port)).split()))
     assert (status, printed) == (1, "")
     assert errors.startswith(f"error: {line}")
     assert errors.count("\n") == 1
@@ -255,8 +269,10 @@ def test_a_machine_without_room_for_temporary_files_is_told_on_one_line(reposito
         ("no..host", r"launcher: waiting for 'no\.\.host', which is not known here: .*label.*\n"),
     ],
 )
-def test_a_machine_that_waits_in_vain_says_for_whom_on_one_line(repository: Repository, host: str, hint: str) -> None:
-    options = f"--nnodes 2 --node-rank 1 --master-addr {host} --master-port 29621 --rdzv-conf timeout=3"
+def test_a_machine_that_waits_in_vain_says_for_whom_on_one_line(
+    repository: Repository, host: str, hint: str, port: int
+) -> None:
+    options = f"--nnodes 2 --node-rank 1 --master-addr {host} --master-port {port} --rdzv-conf timeout=3"
     status, printed, errors = finished(launch(repository, "torchrun", *options.split()))
     assert (status, printed) == (1, "")
     line = rf"error: launcher: torchrun cannot run the processes: .*{re.escape(host.strip('[]'))}.*\n"
@@ -285,10 +301,10 @@ def nodes(rank: int, port: int) -> list[str]:
 
 @pytest.mark.slow
 def test_two_machines_train_and_the_first_writes(
-    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path
+    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path, port: int
 ) -> None:
     second = other_machine(repository, tmp_path / "second")
-    processes = [launch(repository, *nodes(0, 29617)), launch(repository, *nodes(1, 29617), folder=second)]
+    processes = [launch(repository, *nodes(0, port)), launch(repository, *nodes(1, port), folder=second)]
     (status, _, errors), other = (finished(process) for process in processes)
     assert (status, errors) == (0, "")
     assert other == (0, "", "")
@@ -315,11 +331,11 @@ launch.main(sys.argv[1:])
 
 @pytest.mark.slow
 def test_a_machine_that_ends_after_the_first_has_gone_ends_without_a_word(
-    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path
+    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path, port: int
 ) -> None:
     second = other_machine(repository, tmp_path / "second")
-    first = launch(repository, *nodes(0, 29620))
-    command = [sys.executable, "-c", LATE, *nodes(1, 29620), "-m", "stages.train"]
+    first = launch(repository, *nodes(0, port))
+    command = [sys.executable, "-c", LATE, *nodes(1, port), "-m", "stages.train"]
     other = subprocess.run(
         command, cwd=second, env=repository.environment(), capture_output=True, text=True, check=False, timeout=300
     )
@@ -328,11 +344,11 @@ def test_a_machine_that_ends_after_the_first_has_gone_ends_without_a_word(
 
 
 @pytest.mark.slow
-def test_a_machine_with_other_params_is_refused(repository: Repository, no_state: None, tmp_path: Path) -> None:
+def test_a_machine_with_other_params_is_refused(repository: Repository, no_state: None, tmp_path: Path, port: int) -> None:
     second = other_machine(repository, tmp_path / "second")
     params = (second / "params.yaml").read_text()
     (second / "params.yaml").write_text(params.replace("lr: 0.001", "lr: 0.002"))
-    processes = [launch(repository, *nodes(0, 29618)), launch(repository, *nodes(1, 29618), folder=second)]
+    processes = [launch(repository, *nodes(0, port)), launch(repository, *nodes(1, port), folder=second)]
     for process in processes:
         status, _, errors = finished(process)
         assert errors.startswith(
@@ -371,7 +387,7 @@ for job in $jobs; do wait "$job" || exit 1; done
 
 @pytest.mark.slow
 def test_the_slurm_script_of_the_documentation_trains_on_two_nodes(
-    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path
+    repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path, port: int
 ) -> None:
     (script,) = re.findall(r"```bash\n(#!/bin/sh\n#SBATCH.*?)```", (SOURCE / "docs/distributed.md").read_text(), re.DOTALL)
     (tmp_path / "srun").write_text(SRUN)
@@ -382,8 +398,8 @@ def test_the_slurm_script_of_the_documentation_trains_on_two_nodes(
     (repository.root / ".venv/bin/activate").touch()
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--allow-empty", "--message", "before the job")
-    small = script.replace("--nproc-per-node 4", "--nproc-per-node 1").replace("29500", "29619")
-    assert small.count("29619") == 1
+    small = script.replace("--nproc-per-node 4", "--nproc-per-node 1").replace("29500", str(port))
+    assert small.count(str(port)) == 1
     environment = repository.environment()
     environment |= {"PATH": f"{tmp_path}:{environment['PATH']}", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]"}
     done = subprocess.run(

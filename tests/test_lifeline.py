@@ -56,7 +56,8 @@ def test_a_process_whose_launcher_was_gone_before_it_began_ends_at_once(tmp_path
     here = identity()
     there = here.replace(str(os.getpid()), str(gone.pid), 1)
     goes_on = "error: params.yaml: no such file"
-    for launcher, said in ((here, goes_on), (there, ""), (f"{gone.pid} of another namespace", goes_on)):
+    nonsense = here.replace(str(os.getpid()), "x", 1)
+    for launcher, said in ((here, goes_on), (there, ""), (f"{gone.pid} of another namespace", goes_on), (nonsense, goes_on)):
         environment = {"TORCHELASTIC_RUN_ID": "1", LAUNCHER_VARIABLE: launcher, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False)
         assert done.returncode == 1

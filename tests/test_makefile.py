@@ -241,7 +241,7 @@ def test_a_venv_without_pip_or_with_half_of_it_is_completed(project: Project, lo
     assert project.run(".venv/bin/python", "-m", "pip", "--version").returncode == 0
 
 
-@pytest.mark.parametrize("damage", ["python", "all", "pip"])
+@pytest.mark.parametrize("damage", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("python", "all")), "pip"])
 def test_a_venv_beyond_repair_is_made_anew(project: Project, damage: str) -> None:
     if damage == "python":
         (project.root / ".venv/bin/python").unlink()

@@ -134,6 +134,7 @@ def test_a_split_of_which_none_can_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("num_bytes", "most_ahead_per_core"),
     [
+        (1, 64),
         (AHEAD_BYTES_PER_CORE // 50, 50),
         (AHEAD_BYTES_PER_CORE // 4, 4),
         (AHEAD_BYTES_PER_CORE + 1, 2),

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
+from tqdm import tqdm
 
 from classifier.common.errors import UserError
 from classifier.model.file import ModelDescription, save_model
@@ -28,6 +29,7 @@ from classifier.params.train import TrainParams
 from classifier.schema import DatasetInfo
 from stages import build, convert, download, evaluate, train
 from tests.pipeline import LIGHT, SOURCE
+from tools.predict import predictor
 from tools.predict.__main__ import main
 from tools.predict.ground import training_ground
 from tools.predict.picture_files import find_pictures
@@ -103,6 +105,21 @@ def process(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.predict", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "ascii"}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, encoding="utf-8", check=False)
+
+
+def test_the_bar_counts_answers_and_not_what_waits_for_them(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def update(self, n: float | None = 1) -> bool | None:
+            counted.append(len(taken))
+            return super().update(n)
+
+    monkeypatch.setattr(predictor, "tqdm", Bar)
+    taken: list[object] = []
+    for answer in predictor.Predictor.of_project(root, "no").answers([picture(root / "black.png", 0)] * 100):
+        taken.append(answer)
+    assert counted == list(range(100))
 
 
 def test_probabilities_by_hand(root: Path) -> None:

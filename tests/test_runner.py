@@ -9,12 +9,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import torch
 
-from classifier.common.place import ERROR_FILE_VARIABLE
+from classifier.common.out_of_memory import missing_memory
+from classifier.common.place import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE
 from classifier.params.base import Params
 from stages import runner
 from tests.test_kill import ended
@@ -286,10 +290,15 @@ def test_a_stage_whose_caller_lives_goes_on(folder: Path) -> None:
     assert finish(process, folder) == (0, "")
 
 
+def for_torchrun(reason: Path) -> dict[str, str]:
+    """What torchrun tells of itself to each process."""
+    return {LAUNCHED_VARIABLE: "1", ERROR_FILE_VARIABLE: str(reason)}
+
+
 @pytest.mark.parametrize(("of_several", "last_words"), [(True, ""), (False, "too late\n")])
 def test_one_of_several_processes_ends_at_once_and_leaves_its_reason(folder: Path, of_several: bool, last_words: str) -> None:
     """While Python takes its time to end, threads of torch that wait for the others may call std::terminate, which says so."""
-    environment = {ERROR_FILE_VARIABLE: str(folder / "reason")} if of_several else {}
+    environment = for_torchrun(folder / "reason") if of_several else {}
     process = start(folder, "import atexit\natexit.register(lambda: print('too late'))\nraise OSError('bad')", **environment)
     printed, errors = process.communicate(timeout=120)
     assert (process.returncode, printed) == (1, last_words)
@@ -299,7 +308,7 @@ def test_one_of_several_processes_ends_at_once_and_leaves_its_reason(folder: Pat
 
 def test_the_reason_is_read_in_any_locale(folder: Path) -> None:
     """Torchrun reads it in that of the system, and names of files may have bytes that are no text."""
-    process = start(folder, "raise OSError('bad caf\u00e9 \\udce9 …')", **{ERROR_FILE_VARIABLE: str(folder / "reason")})
+    process = start(folder, "raise OSError('bad caf\u00e9 \\udce9 …')", **for_torchrun(folder / "reason"))
     assert process.wait(120) == 1
     assert json.loads((folder / "reason").read_bytes().decode("ascii"))["message"] == "bad café \udce9 …"
 
@@ -307,15 +316,24 @@ def test_the_reason_is_read_in_any_locale(folder: Path) -> None:
 def test_one_of_several_processes_that_is_ended_meanwhile_leaves_no_half_reason(folder: Path) -> None:
     """Torchrun ends the others as soon as it sees that one has failed; of half a file it would make a failure of its own."""
     body = f"import os\nos.fsync = lambda _: os.kill(os.getpid(), {signal.SIGTERM.value})\nraise OSError('bad')"
-    process = start(folder, body, **{ERROR_FILE_VARIABLE: str(folder / "reason")})
+    process = start(folder, body, **for_torchrun(folder / "reason"))
     assert process.wait(120) == -signal.SIGTERM
     assert not (folder / "reason").exists()
 
 
 def test_one_of_several_processes_that_cannot_leave_its_reason_tells_it(folder: Path) -> None:
     (folder / "full").touch()
-    process = start(folder, "raise OSError('bad')", **{ERROR_FILE_VARIABLE: str(folder / "full/reason")})
+    process = start(folder, "raise OSError('bad')", **for_torchrun(folder / "full/reason"))
     assert finish(process, folder) == (1, "error: bad\n")
+
+
+@pytest.mark.parametrize("environment", [{ERROR_FILE_VARIABLE: "others"}, {ERROR_FILE_VARIABLE: "", LAUNCHED_VARIABLE: "1"}])
+def test_no_reason_is_left_where_torchrun_does_not_ask(folder: Path, environment: dict[str, str]) -> None:
+    """A cluster may name a file for it, which is not ours to write; torchrun without a place for its own names none."""
+    (folder / "others").write_text("kept")
+    process = start(folder, "raise OSError('bad')", **environment)
+    assert finish(process, folder) == (1, "error: bad\n")
+    assert (folder / "others").read_text() == "kept"
 
 
 def test_a_second_run_is_refused_while_the_first_goes_on(folder: Path) -> None:
@@ -334,6 +352,39 @@ def test_a_killed_run_leaves_no_lock(folder: Path) -> None:
     first.kill()
     first.wait()
     assert finish(start(folder), folder) == (0, "")
+
+
+class BatchParams(ToyParams):
+    """Of a stage that could do with less memory."""
+
+    batch_size: int = 8
+
+
+@pytest.mark.parametrize(
+    ("allocate", "missing"),
+    [
+        (lambda: np.empty(2**49, dtype=np.uint8), "512 TiB of memory"),
+        (lambda: torch.empty(2**49, dtype=torch.uint8), f"{2**49} bytes of memory"),
+        (lambda: bytearray(2**60), "memory"),
+    ],
+)
+def test_memory_that_runs_out_is_told_on_one_line(
+    folder: Path, allocate: Callable[[], object], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(runner, "STARTED_NS", time.time_ns())
+    for model, hint in ((ToyParams, "free some"), (BatchParams, "free some or lower batch_size")):
+        with pytest.raises(SystemExit) as ended_with:
+            runner.run_stage("toy", lambda params: allocate(), model)
+        line = f"error: toy ran out of memory: {missing} could not be had; {hint}, and run it again"
+        assert ended_with.value.code == line
+
+
+def test_the_memory_of_a_gpu_is_told_apart() -> None:
+    """In the form in which torch tells it."""
+    words = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.06 GiB is free."
+    assert missing_memory(torch.OutOfMemoryError(words)) == "2.50 GiB of the GPU's memory"
+    assert missing_memory(RuntimeError("shapes differ")) is None
 
 
 def test_other_versions_than_the_pinned_ones_are_told_in_one_line(folder: Path) -> None:

@@ -77,6 +77,7 @@ def told_trials(said: str) -> dict[int, tuple[str, str]]:
     return {int(number): (names[number], end) for number, end in ends.items()}
 
 
+@pytest.mark.slow
 def test_a_search_that_is_stopped_goes_on_and_draws_what_an_undisturbed_one_draws(
     project: Repository, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,7 @@ def wait_for(condition: Any, seconds: float = 120) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_noticed_and_its_run_goes_on_with_the_same_command(
     project: Project, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import psutil
 
+from classifier.common.place import LAUNCHED_VARIABLE
+
 SECONDS_BETWEEN_LOOKS = 0.5
 SHELLS = {"sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "tcsh", "zsh", "cmd.exe", "powershell.exe"}
 EXIT_STATUS = 1
-LAUNCHED_VARIABLE = "TORCHELASTIC_RUN_ID"
-"""In the environment of what torchrun starts, each in a session of its own."""
 LAUNCHER_VARIABLE = "STAGE_LAUNCHER"
-"""There too, where torchrun runs in stages.launch: the `identity` of that process."""
+"""In the environment of what torchrun starts, where it runs in stages.launch: the `identity` of that process."""
 
 
 def identity() -> str:
@@ -43,14 +43,17 @@ def end_with_caller() -> None:
 def _number_of_launcher() -> int | None:
     """None where there is no stages.launch, or only one that lies in another namespace and cannot be looked at."""
     number, _, namespace = os.environ.get(LAUNCHER_VARIABLE, "").partition(" ")
-    return int(number) if namespace == identity().partition(" ")[2] else None
+    return int(number) if number.isdecimal() and namespace == identity().partition(" ")[2] else None
 
 
 def _ancestor(number: int) -> psutil.Process | None:
-    """The process of that number, if it is above this one."""
+    """The process of that number, if it is above this one. What is above it is not looked at, which may not be allowed."""
     while True:
         with suppress(psutil.NoSuchProcess):  # one in between has ended meanwhile: look again
-            return next((process for process in psutil.Process().parents() if process.pid == number), None)
+            process: psutil.Process | None = psutil.Process()
+            while process is not None and process.pid != number:
+                process = process.parent()
+            return process
 
 
 def _caller() -> psutil.Process | None:
@@ -67,6 +70,7 @@ def _was_left(caller: psutil.Process) -> bool:
     """Whether the one that asked for this process was gone before it could be looked at: then `caller` takes over orphans.
 
     That is the init process or a service manager, which live in a session of their own; DVC starts a stage in its own session.
+    torchrun starts each process in a new one.
     """
     if LAUNCHED_VARIABLE in os.environ or not hasattr(os, "getsid"):
         return False

@@ -6,8 +6,10 @@ from typing import Self
 
 from classifier.common.errors import UserError, shown
 
+LAUNCHED_VARIABLE = "TORCHELASTIC_RUN_ID"
+"""Is there in each process that torchrun starts."""
 ERROR_FILE_VARIABLE = "TORCHELASTIC_ERROR_FILE"
-"""Names the file in which torchrun looks for why a process failed."""
+"""There too: names the file in which torchrun looks for why a process failed."""
 PEER_LOST = "peer_lost"
 """Key in that file: whether the process ends only because another one of its job did."""
 
@@ -29,11 +31,12 @@ class Place:
         return cls(rank, size, local_rank)
 
 
+MOST_DIGITS = 9
 _VARIABLES = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
 
 
 def _number(name: str, default: str) -> int:
     text = os.environ.get(name, default)
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
         raise UserError(f"{name} in the environment must be a whole number, got {shown(text)}; start the job with torchrun")
     return int(text)

@@ -32,11 +32,13 @@ def upright(content: bytes, grey: bool) -> Image.Image:
 
     Turned upright as its EXIF data say; transparent parts on white; of 16 bits the upper eight; of several frames the first.
     Raises UnreadableError for whatever Pillow cannot read, and for more pixels than `Image.MAX_IMAGE_PIXELS`: a few
-    kilobytes can unpack to gigabytes. Call it within `quiet_pillow`.
+    kilobytes can unpack to gigabytes. Call it within `quiet_pillow`. Memory that runs out is none of the picture's faults.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return ImageOps.exif_transpose(_opaque(image)).convert("L" if grey else "RGB")
+    except MemoryError:
+        raise
     except Exception as error:
         # Its readers let out nearly every kind of exception on damaged bytes, SyntaxError and struct.error among them.
         raise UnreadableError(_reason(error)) from None

@@ -24,8 +24,8 @@ from classifier.table.unreadable import Unreadable
 
 AHEAD_BYTES_PER_CORE = 4 * BLOCK_BYTES
 """What may wait to be taken, so that a large picture does not hold up the other cores."""
-LEAST_AHEAD_PER_CORE = 2
-"""Of pictures that are larger than that: one in work, and one to go on with."""
+LEAST_AHEAD_PER_CORE, MOST_AHEAD_PER_CORE = 2, 64
+"""Pictures: of large ones one in work and one to go on with; of small ones no more than help."""
 MOST_NAMED = 3
 
 Item = TypeVar("Item")
@@ -75,7 +75,7 @@ def decode_pack(
         try:
             return picture, decoded(content, size, fit, grey=colour == "grey")
         except UnreadableError as error:
-            return picture, error
+            return picture, UnreadableError(str(error))  # without the frames of the first, which hold the picture
 
     def num_bytes(item: tuple[PackedPicture, bytes]) -> int:
         return item[0].size + stored_channels * size**2
@@ -102,7 +102,7 @@ def decode_pack(
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], num_bytes: Callable[[Item], int]) -> Iterator[Result]:
     """Yield `function(item)` of all items in their order, computed by as many threads as there are cores.
 
-    `num_bytes(item)` is what an item and its result take; of those that wait, AHEAD_BYTES_PER_CORE are held.
+    `num_bytes(item)` is what an item and its result take: those that wait are AHEAD_BYTES_PER_CORE, within the two numbers.
     Pillow works without Python's lock, so threads do: they need no copies, and none outlives a process that is killed.
     """
     num_cores = _num_cores()
@@ -113,7 +113,9 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], num_byte
             for item in items:
                 waiting.append((pool.submit(function, item), num_bytes(item)))
                 held += waiting[-1][1]
-                while held > AHEAD_BYTES_PER_CORE * num_cores and len(waiting) > LEAST_AHEAD_PER_CORE * num_cores:
+                while len(waiting) > num_cores * (
+                    LEAST_AHEAD_PER_CORE if held > num_cores * AHEAD_BYTES_PER_CORE else MOST_AHEAD_PER_CORE
+                ):
                     future, taken = waiting.popleft()
                     held -= taken
                     yield future.result()

@@ -32,8 +32,9 @@ class ImageClassifier(nn.Module):
 
     def normalised(self, images_NCHW: Tensor) -> Tensor:
         """What the network sees of uint8 images (N, C, H, W): less the mean, by the standard deviation."""
-        normalised = (images_NCHW.to(self.mean_C11.dtype) - self.mean_C11) * self.inverse_std_C11
-        return normalised.contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if images_NCHW.shape[1] > 1 else torch.contiguous_format  # of one channel it is the same
+        copy_NCHW = images_NCHW.to(self.mean_C11.dtype, memory_format=layout, copy=True)
+        return copy_NCHW.sub_(self.mean_C11).mul_(self.inverse_std_C11)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Logits (N, K) of uint8 images (N, C, H, W)."""

@@ -60,12 +60,13 @@ class Predictor:
     def answers(self, paths: Sequence[Path]) -> Iterator[Answer | Unreadable]:
         """An answer for each picture, in their order, or why it cannot be read. Raises UserError for weights that give NaN."""
         # Lines on a terminal are progress enough, and a bar would stand among them.
-        bar = tqdm(paths, unit=" pictures", disable=sys.stdout.isatty() or None, leave=False)
-        with quiet_pillow():
-            items = in_order(self.preparation.prepare, bar, lambda path: math.prod(self.description.shape_CHW))
+        bar = tqdm(total=len(paths), unit=" pictures", disable=sys.stdout.isatty() or None, leave=False)
+        with quiet_pillow(), bar:
+            items = in_order(self.preparation.prepare, paths, lambda path: math.prod(self.description.shape_CHW))
             while batch := list(islice(items, BATCH_SIZE)):
                 tops = iter(self._tops([item for item in batch if isinstance(item, Prepared)]))
                 for item in batch:
+                    bar.update()
                     yield Answer(item, next(tops)) if isinstance(item, Prepared) else item
 
     @torch.inference_mode()
