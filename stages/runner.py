@@ -18,7 +18,7 @@ from classifier.common.fingerprint import changed_file, combined_digest, fingerp
 from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, used_keys
 from classifier.common.ignore_rules import refuse_hidden
 from classifier.common.modules import is_code, with_modules
-from classifier.common.out_of_memory import missing_memory
+from classifier.common.out_of_memory import memory_told
 from classifier.common.pins import differing_versions
 from classifier.common.place import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE, PEER_LOST, Place
 from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
@@ -40,7 +40,8 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         speaks = not resumable or Place.of_this_process().rank == 0
-        with _alone(name) if speaks else _silent():
+        smaller = "batch_size" if "batch_size" in model.model_fields else ""
+        with _alone(name) if speaks else _silent(), memory_told(smaller):
             _run(name, main, model, resumable, speaks)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,12 +51,6 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
         _leave(130)
     except (UserError, OSError) as error:
         _fail(error)
-    except (MemoryError, RuntimeError) as error:
-        missing = missing_memory(error)
-        if missing is None:
-            raise
-        smaller = " or lower batch_size" if "batch_size" in model.model_fields else ""
-        _fail(UserError(f"{name} ran out of memory: {missing} could not be had; free some{smaller}, and run it again"))
 
 
 def _fail(error: Exception) -> NoReturn:

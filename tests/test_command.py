@@ -39,6 +39,7 @@ def running(body: str, folder: Path, options: str = "") -> "subprocess.Popen[byt
         (r"raise UserError('\x1b[2J\udce9')", 1, "", "error: \\x1b[2J\\udce9\n"),
         ("raise UserError('a.txt: needs\\n b')", 1, "", "error: a.txt: needs b\n"),
         ("open('gone.txt')", 1, "", "error: gone.txt: No such file or directory\n"),
+        ("bytearray(2**60)", 1, "", "error: out of memory: memory could not be had; free some, and run it again\n"),
         ("raise KeyboardInterrupt", 130, "", ""),
     ],
 )

@@ -17,7 +17,8 @@ import psutil
 import pytest
 import torch
 
-from classifier.common.out_of_memory import missing_memory
+from classifier.common.errors import UserError
+from classifier.common.out_of_memory import memory_told
 from classifier.common.place import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE
 from classifier.params.base import Params
 from stages import runner
@@ -376,15 +377,20 @@ def test_memory_that_runs_out_is_told_on_one_line(
     for model, hint in ((ToyParams, "free some"), (BatchParams, "free some or lower batch_size")):
         with pytest.raises(SystemExit) as ended_with:
             runner.run_stage("toy", lambda params: allocate(), model)
-        line = f"error: toy ran out of memory: {missing} could not be had; {hint}, and run it again"
+        line = f"error: out of memory: {missing} could not be had; {hint}, and run it again"
         assert ended_with.value.code == line
 
 
 def test_the_memory_of_a_gpu_is_told_apart() -> None:
     """In the form in which torch tells it."""
     words = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.06 GiB is free."
-    assert missing_memory(torch.OutOfMemoryError(words)) == "2.50 GiB of the GPU's memory"
-    assert missing_memory(RuntimeError("shapes differ")) is None
+    with (
+        pytest.raises(UserError, match=r"^out of memory: 2\.50 GiB of the GPU's memory could not be had; free some, and"),
+        memory_told(),
+    ):
+        raise torch.OutOfMemoryError(words)
+    with pytest.raises(RuntimeError, match="shapes differ"), memory_told():
+        raise RuntimeError("shapes differ")
 
 
 def test_other_versions_than_the_pinned_ones_are_told_in_one_line(folder: Path) -> None:

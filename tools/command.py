@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from classifier.common.errors import UserError
+from classifier.common.out_of_memory import memory_told
 from stages.runner import one_line
 from tools.visible import visible
 
@@ -31,7 +32,8 @@ def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
                 signal.signal(number, _unwind)
     try:
-        status = main()
+        with memory_told():
+            status = main()
         sys.stdout.flush()
         sys.exit(status)
     except KeyboardInterrupt:

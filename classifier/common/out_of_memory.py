@@ -1,12 +1,29 @@
-"""Memory that has run out, which Python, NumPy and torch each tell in another way."""
+"""Memory that runs out, which Python, NumPy and torch each tell in another way, told on one line."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from classifier.common.errors import UserError
 
 AMOUNT = re.compile(r"allocate (?P<number>[0-9]+(\.[0-9]+)?)\.? (?P<unit>bytes|[KMGTPE]iB)")
 
 
-def missing_memory(error: BaseException) -> str | None:
-    """What could not be had, for an error's line: "memory", with its amount where that is told; None for any other error.
+@contextmanager
+def memory_told(smaller: str = "") -> Iterator[None]:
+    """Raise UserError in place of any error that means this; the param `smaller`, where there is one, would need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        missing = _missing(error)
+        if missing is None:
+            raise
+        lower = f" or lower {smaller}" if smaller else ""
+        raise UserError(f"out of memory: {missing} could not be had; free some{lower}, and run it again") from None
+
+
+def _missing(error: Exception) -> str | None:
+    """What could not be had, with its amount where that is told; None for any other error.
 
     torch has torch.OutOfMemoryError for a GPU, and on a CPU a RuntimeError in which its allocator is named.
     """

@@ -113,9 +113,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], num_byte
             for item in items:
                 waiting.append((pool.submit(function, item), num_bytes(item)))
                 held += waiting[-1][1]
-                while len(waiting) > num_cores * (
-                    LEAST_AHEAD_PER_CORE if held > num_cores * AHEAD_BYTES_PER_CORE else MOST_AHEAD_PER_CORE
-                ):
+                while len(waiting) > num_cores * _most_ahead(held / num_cores):
                     future, taken = waiting.popleft()
                     held -= taken
                     yield future.result()
@@ -123,6 +121,10 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], num_byte
                 yield waiting.popleft()[0].result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _most_ahead(bytes_per_core: float) -> int:
+    return LEAST_AHEAD_PER_CORE if bytes_per_core > AHEAD_BYTES_PER_CORE else MOST_AHEAD_PER_CORE
 
 
 def _num_cores() -> int:
