@@ -12,6 +12,7 @@ from classifier.common.errors import UserError
 from classifier.model.file import ModelDescription, load_model, save_model
 from classifier.model.image_classifier import ImageClassifier
 from classifier.model.networks import build_network
+from classifier.params.compute import Precision
 
 DESCRIPTION = ModelDescription(
     dataset="toy",
@@ -124,3 +125,19 @@ def test_normalisation_by_hand() -> None:
     model = ImageClassifier(torch.nn.Identity(), mean=[0.2, 0.4], std=[0.1, 0.5])
     images = torch.tensor([[[[51]], [[255]]]], dtype=torch.uint8)
     torch.testing.assert_close(model(images).flatten(), torch.tensor([0.0, 1.2]))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalisation_in_one_array_is_that_of_three_steps(channels: int, precision: Precision) -> None:
+    """Bit for bit and in the same layout, by which torch chooses how to convolve."""
+    generator = torch.Generator().manual_seed(0)
+    images_NCHW = torch.randint(0, 256, (5, channels, 7, 6), dtype=torch.uint8, generator=generator)
+    before_NCHW = images_NCHW.clone()
+    model = ImageClassifier(torch.nn.Identity(), [0.2, 0.4, 0.3][:channels], [0.1, 0.5, 0.7][:channels], precision)
+    plain_NCHW = (images_NCHW.to(model.mean_C11.dtype) - model.mean_C11) * model.inverse_std_C11
+    plain_NCHW = plain_NCHW.contiguous(memory_format=torch.channels_last)
+    normalised_NCHW = model.normalised(images_NCHW)
+    assert torch.equal(normalised_NCHW, plain_NCHW)
+    assert normalised_NCHW.stride() == plain_NCHW.stride()
+    assert torch.equal(images_NCHW, before_NCHW)

@@ -20,6 +20,7 @@ class ImageClassifier(nn.Module):
     def __init__(self, network: nn.Module, mean: list[float], std: list[float], precision: Precision = "float32") -> None:
         super().__init__()
         self.network = network
+        self.layout = torch.channels_last if len(mean) > 1 else torch.contiguous_format  # of one channel it is the same
         self.register_buffer("mean_C11", torch.tensor(mean, dtype=torch.float64).reshape(-1, 1, 1) * 255, persistent=False)
         std_C11 = torch.tensor(std, dtype=torch.float64).reshape(-1, 1, 1) * 255
         self.register_buffer("inverse_std_C11", 1 / std_C11, persistent=False)
@@ -32,8 +33,7 @@ class ImageClassifier(nn.Module):
 
     def normalised(self, images_NCHW: Tensor) -> Tensor:
         """What the network sees of uint8 images (N, C, H, W): less the mean, by the standard deviation."""
-        layout = torch.channels_last if images_NCHW.shape[1] > 1 else torch.contiguous_format  # of one channel it is the same
-        copy_NCHW = images_NCHW.to(self.mean_C11.dtype, memory_format=layout, copy=True)
+        copy_NCHW = images_NCHW.to(self.mean_C11.dtype, memory_format=self.layout, copy=True)
         return copy_NCHW.sub_(self.mean_C11).mul_(self.inverse_std_C11)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
