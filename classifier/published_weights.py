@@ -16,6 +16,7 @@ from torchvision.models import get_model_weights
 
 from classifier.common.errors import UserError, told
 from classifier.common.files import replacing
+from classifier.common.out_of_memory import memory_told
 from classifier.torchvision_plain import head_name, plain_network
 
 NUM_CLASSES = 1000
@@ -74,7 +75,10 @@ def write_weights(published: Path, network: str, target: Path) -> None:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with memory_told():
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file of weights ({told(error).partition('. ')[0]})") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):

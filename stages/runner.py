@@ -65,7 +65,7 @@ def _fail(error: Exception) -> NoReturn:
     told = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
     try:
         write_text(file, json.dumps(told))
-    except OSError:
+    except (OSError, ValueError):
         print(f"error: {one_line(error)}", file=sys.stderr)
     _leave(1)
 
@@ -73,7 +73,7 @@ def _fail(error: Exception) -> NoReturn:
 def _file_for_torchrun() -> Path | None:
     """None where it is not torchrun that waits, whatever file a person or a cluster has named for it."""
     file = os.environ.get(ERROR_FILE_VARIABLE)
-    return Path(file) if file and LAUNCHED_VARIABLE in os.environ else None
+    return Path(file) if file and os.environ.get(LAUNCHED_VARIABLE) else None
 
 
 def _leave(status: int) -> NoReturn:

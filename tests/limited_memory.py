@@ -1,7 +1,8 @@
 """Runs stages, in a process of their own, with less memory than their images take: python -m tests.limited_memory WHAT FOLDER
 
 The limit is that of the private writable memory (RLIMIT_DATA): it counts neither the code of the libraries nor maps of files.
-WHAT is `idx` (CSV tables), `wide` (packed pixels), `pictures`, `damaged` (pictures that break off), or `train`.
+WHAT is `idx` (CSV tables), `wide` (packed pixels), `pictures`, `damaged` (pictures that break off), `state` (of an earlier
+run), or `train`.
 """
 
 import io
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from classifier.arrays import write_header
+from classifier.common.errors import UserError
 from classifier.conversion.picture_reader import decode_pack
 from classifier.picture_pack import CONTENTS_FILE, LIST_FILE
 from stages import build, convert
@@ -125,6 +127,28 @@ def decode_damaged(raw: Path) -> None:
     assert len(found.unreadable) == len(contents) - 1
 
 
+def read_large_state(folder: Path) -> None:
+    """It must not pass for a damaged one, after which the training starts anew."""
+    from safetensors.numpy import save_file
+
+    from classifier.model.image_classifier import ImageClassifier
+    from classifier.model.networks import build_network
+    from classifier.training.loop import Trainee
+    from classifier.training.state import read_state
+    from tests.test_training import params
+
+    trainee = Trainee(ImageClassifier(build_network("softmax", (1, 8, 8), NUM_CLASSES, 0), [0.5], [0.25]), params())
+    path = folder / "state.safetensors"
+    save_file({"network.weight": np.zeros(ROOM // 2, dtype=np.float32)}, path, {"run": path.name})
+    limited_to(ROOM)
+    try:
+        read_state(path, trainee)
+    except UserError as error:
+        assert str(error).startswith("out of memory: "), error
+        return
+    raise AssertionError("there was room for it")
+
+
 def train(root: Path) -> None:
     """A whole epoch through the stage, shuffled and augmented, on more images than there is room for beside torch."""
     from stages import train as stage
@@ -161,6 +185,8 @@ if __name__ == "__main__":
     what, folder = sys.argv[1], Path(sys.argv[2])
     if what == "train":
         train(folder)
+    elif what == "state":
+        read_large_state(folder)
     elif what == "damaged":
         decode_damaged(folder)
     else:

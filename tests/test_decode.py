@@ -1,7 +1,9 @@
 """Pictures of every kind become the same upright 8-bit arrays; what cannot be read says why."""
 
 import io
+import struct
 import warnings
+import zlib
 from typing import Any
 
 import numpy as np
@@ -154,3 +156,12 @@ def test_damage_is_never_anything_else() -> None:
             unreadable += 1
             assert len(str(error).splitlines()) == 1
     assert unreadable > 50
+
+
+def test_a_row_that_is_too_wide_is_the_fault_of_the_picture() -> None:
+    """Pillow raises MemoryError of it, in no time and however much memory there is. A PNG, written by hand."""
+    header = struct.pack(">IIBBBBB", 70_000_000, 1, 8, 6, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    with pytest.raises(UnreadableError, match="more than 16777216 pixels in a row"):
+        read(b"\x89PNG\r\n\x1a\n" + b"".join(packed))

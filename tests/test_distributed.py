@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifier.common.errors import UserError
+from classifier.common.errors import PeerLostError, UserError
 from classifier.common.place import Place
 from classifier.model.compute import processes_fact
 from classifier.training.steps import refuse_uneven_batches
 from classifier.training.tally import Sums
-from classifier.training.world import ALONE, World, joined
+from classifier.training.world import ALONE, World, _peers_needed, joined
 from tests.several_processes import CASES, VALUES, found
 from tests.test_training import CPU, compute
 from tools.clean_room.reason import _processes_here
@@ -223,3 +223,17 @@ def test_a_compiled_network_trains_as_the_plain_one(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(COMPILED)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "program.py"]
     subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "line"),
+    [
+        ("Connection closed by peer", PeerLostError, r"^another process of this training has ended or cannot be reached; "),
+        ("CUDA error: out of memory", UserError, r"^out of memory: the GPU's memory could not be had; "),
+    ],
+)
+def test_a_lost_peer_is_told_from_lost_memory(words: str, error: type[Exception], line: str) -> None:
+    """Else the process that ran out of it would count as one that ended because of another, and none would say why."""
+    with pytest.raises(error, match=line) as raised, _peers_needed():
+        raise RuntimeError(words)
+    assert type(raised.value) is error

@@ -236,7 +236,10 @@ def test_an_error_of_all_processes_is_told_once(repository: Repository, no_state
             "torchrun --nproc-per-node 0",
             "launcher: torchrun cannot run the processes: AssertionError, with the options '--nproc-per-node 0'\n",
         ),
-        ("torchrun --event-log-handler none", "launcher: torchrun cannot run the processes: "),
+        (
+            "torchrun --event-log-handler none",
+            "launcher: torchrun cannot run the processes: KeyError, with the options '--event-log-handler none'\n",
+        ),
         ("torchrun --rdzv-backend etcd --nnodes 2", "launcher: torchrun cannot run the processes: "),
         (
             "torchrun --nproc-per-node two",

@@ -129,10 +129,13 @@ def test_normalisation_by_hand() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_normalisation_in_one_array_is_that_of_three_steps(channels: int, precision: Precision) -> None:
-    """Bit for bit and in the same layout, by which torch chooses how to convolve."""
+@pytest.mark.parametrize("augmented", [False, True])
+def test_normalisation_in_one_array_is_that_of_three_steps(augmented: bool, channels: int, precision: Precision) -> None:
+    """Bit for bit and in the same layout, by which torch chooses how to convolve. Shifted images have their channels last."""
     generator = torch.Generator().manual_seed(0)
     images_NCHW = torch.randint(0, 256, (5, channels, 7, 6), dtype=torch.uint8, generator=generator)
+    if augmented:
+        images_NCHW = images_NCHW.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     before_NCHW = images_NCHW.clone()
     model = ImageClassifier(torch.nn.Identity(), [0.2, 0.4, 0.3][:channels], [0.1, 0.5, 0.7][:channels], precision)
     plain_NCHW = (images_NCHW.to(model.mean_C11.dtype) - model.mean_C11) * model.inverse_std_C11

@@ -1,5 +1,6 @@
 """What surrounds every stage: Ctrl-C, a killed caller, inputs that change meanwhile, a second run.."""
 
+import errno
 import json
 import os
 import shlex
@@ -389,8 +390,26 @@ def test_the_memory_of_a_gpu_is_told_apart() -> None:
         memory_told(),
     ):
         raise torch.OutOfMemoryError(words)
-    with pytest.raises(RuntimeError, match="shapes differ"), memory_told():
-        raise RuntimeError("shapes differ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_memory_is_meant_by_other_errors_too(error: Exception) -> None:
+    with pytest.raises(UserError, match=r"^out of memory: "), memory_told():
+        raise error
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "No such file"), RuntimeError("shapes differ"), ValueError("memory")])
+def test_other_errors_stay_what_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, memory_told():
+        raise error
+    assert raised.value is error
 
 
 def test_other_versions_than_the_pinned_ones_are_told_in_one_line(folder: Path) -> None:

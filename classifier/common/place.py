@@ -12,6 +12,8 @@ ERROR_FILE_VARIABLE = "TORCHELASTIC_ERROR_FILE"
 """There too: names the file in which torchrun looks for why a process failed."""
 PEER_LOST = "peer_lost"
 """Key in that file: whether the process ends only because another one of its job did."""
+MOST_DIGITS = 9
+"""Of a number in the environment."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,6 @@ class Place:
         return cls(rank, size, local_rank)
 
 
-MOST_DIGITS = 9
 _VARIABLES = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
 
 

@@ -14,6 +14,8 @@ from classifier.conversion.resize import Fit, fitted
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """All that Pillow may try, whatever a file's name says: its other readers include some that start programs."""
+WIDEST = 2**24
+"""Pixels of a row. Above twice as many Pillow says that memory is out, on whatever machine."""
 GROUND = 255
 """White: what shows through where a picture is transparent."""
 
@@ -36,8 +38,10 @@ def upright(content: bytes, grey: bool) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width > WIDEST:
+                raise UnreadableError(f"more than {WIDEST} pixels in a row")
             return ImageOps.exif_transpose(_opaque(image)).convert("L" if grey else "RGB")
-    except MemoryError:
+    except (MemoryError, UnreadableError):
         raise
     except Exception as error:
         # Its readers let out nearly every kind of exception on damaged bytes, SyntaxError and struct.error among them.

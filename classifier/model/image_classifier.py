@@ -20,7 +20,7 @@ class ImageClassifier(nn.Module):
     def __init__(self, network: nn.Module, mean: list[float], std: list[float], precision: Precision = "float32") -> None:
         super().__init__()
         self.network = network
-        self.layout = torch.channels_last if len(mean) > 1 else torch.contiguous_format  # of one channel it is the same
+        self.layout = torch.channels_last if len(mean) > 1 else torch.preserve_format  # of one channel each is channels-last
         self.register_buffer("mean_C11", torch.tensor(mean, dtype=torch.float64).reshape(-1, 1, 1) * 255, persistent=False)
         std_C11 = torch.tensor(std, dtype=torch.float64).reshape(-1, 1, 1) * 255
         self.register_buffer("inverse_std_C11", 1 / std_C11, persistent=False)

@@ -13,7 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from classifier.common.errors import UserError
 from classifier.common.files import naming, replacing
+from classifier.common.out_of_memory import memory_told
 from classifier.training.loop import Trainee
 from classifier.training.progress import Epoch, Result, StepRow
 from classifier.training.tally import Sums
@@ -65,9 +67,12 @@ def save_state(path: Path, trainee: Trainee, result: Result) -> None:
 
 
 def read_state(path: Path, trainee: Trainee) -> State:
-    """What was saved. Raises DamagedStateError unless it is there, whole, of the run that `path` names, and fits `trainee`."""
+    """What was saved. Raises DamagedStateError unless it is there, whole, of the run that `path` names, and fits `trainee`.
+
+    Raises UserError when there is no memory for it.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
+        with memory_told("batch_size"), safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if metadata.pop("sha256") != _checksum(tensors, metadata):
@@ -76,6 +81,8 @@ def read_state(path: Path, trainee: Trainee) -> State:
             raise DamagedStateError("it belongs to another run")
         progress = _PROGRESS.validate_json(metadata["progress"], strict=True)
         _ = progress.history[progress.kept_epoch - 1]
+    except UserError:
+        raise  # the state is as good as it was
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedStateError(f"it is not a whole training state ({type(error).__name__})") from None
     for prefix in ("network.", "kept.", *(["average."] if trainee.average else [])):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from classifier.common.errors import PeerLostError, UserError
+from classifier.common.out_of_memory import memory_told
 from classifier.common.place import Place
 from classifier.training.tally import Sums
 
@@ -137,7 +138,8 @@ def _refuse_device(device: torch.device, place: Place) -> None:
 def _peers_needed() -> Iterator[None]:
     """Say in our words that another process is gone: torch raises a RuntimeError of many kinds."""
     try:
-        yield
+        with memory_told("batch_size"):
+            yield
     except RuntimeError as error:
         raise PeerLostError(
             "another process of this training has ended or cannot be reached; the same command goes on after the last whole "
