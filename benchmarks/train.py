@@ -266,9 +266,10 @@ def _plot(record: dict[str, Any], path: Path) -> None:
             above = [row["max"] - row["median"] for row in epochs]
             seconds.bar(at, medians, 0.19, yerr=[below, above], color=colour, label=system, ecolor="black", capsize=2)
             rates.bar(at, [row["GFLOP_per_s"] for row in rows], 0.19, color=colour)
-        for name, style in (("float32", "--"), ("bfloat16", "-")):
-            ceiling = record["ceiling_GFLOP_per_s"][f"matrix product, {name}"]["median"]
-            rates.axhline(ceiling, color="black", linestyle=style, linewidth=1, label=f"matrix product, {name}")
+        products = ("matrix product, float32", "matrix product, bfloat16")
+        ceilings = [record["ceiling_GFLOP_per_s"][product]["median"] for product in products]
+        for product, ceiling, style in zip(products, ceilings, ("--", "-"), strict=True):
+            rates.axhline(ceiling, color="black", linestyle=style, linewidth=1, label=product)
         for axes, title in ((seconds, f"Seconds per epoch of {NUM_EPOCH_IMAGES:,} images"), (rates, "GFLOP/s")):
             axes.set_title(title)
             axes.set_xticks(places, list(networks))
@@ -278,7 +279,7 @@ def _plot(record: dict[str, Any], path: Path) -> None:
             axes.grid(axis="x", visible=False)
             axes.legend(fontsize=8, loc="upper left")
         seconds.set_ylim(1, 200)
-        rates.set_ylim(top=8 * ceiling)  # room for the legend
+        rates.set_ylim(top=8 * max(ceilings))  # room for the legend
         save_png(figure, path)
 
 

@@ -67,9 +67,9 @@ def _run_torchrun(arguments: list[str]) -> None:
     except SignalException as ended:
         sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
     except (*REFUSALS, RendezvousError) as error:
-        options = " ".join(arguments).rpartition(" -m ")[0]
+        given = " ".join(arguments).rpartition(" -m ")[0]
         said = "" if isinstance(error, LookupError) else told(error)  # of which that is a key alone
-        words = said or f"{type(error).__name__}, with the options {shown(options)}"
+        words = said or f"{type(error).__name__}, with the options {shown(given)}"
         raise UserError(f"launcher: torchrun cannot run the processes: {words}") from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from classifier.common.place import LAUNCHED_VARIABLE, MOST_DIGITS
+from classifier.common.place import LAUNCHED_VARIABLE, whole_number
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SHELLS = {"sh", "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "tcsh", "zsh", "cmd.exe", "powershell.exe"}
@@ -43,8 +43,7 @@ def end_with_caller() -> None:
 def _number_of_launcher() -> int | None:
     """None where there is no stages.launch, or only one that lies in another namespace and cannot be looked at."""
     number, _, namespace = os.environ.get(LAUNCHER_VARIABLE, "").partition(" ")
-    is_number = number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS
-    return int(number) if is_number and namespace == identity().partition(" ")[2] else None
+    return whole_number(number) if namespace == identity().partition(" ")[2] else None
 
 
 def _ancestor(number: int) -> psutil.Process | None:

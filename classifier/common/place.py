@@ -1,6 +1,7 @@
 """Which of the processes of one job this is, by what torchrun puts into the environment of each. Without it there is one."""
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,8 +13,7 @@ ERROR_FILE_VARIABLE = "TORCHELASTIC_ERROR_FILE"
 """There too: names the file in which torchrun looks for why a process failed."""
 PEER_LOST = "peer_lost"
 """Key in that file: whether the process ends only because another one of its job did."""
-MOST_DIGITS = 9
-"""Of a number in the environment."""
+NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ _VARIABLES = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
 
 def _number(name: str, default: str) -> int:
     text = os.environ.get(name, default)
-    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
+    number = whole_number(text)
+    if number is None:
         raise UserError(f"{name} in the environment must be a whole number, got {shown(text)}; start the job with torchrun")
-    return int(text)
+    return number
+
+
+def whole_number(text: str) -> int | None:
+    """What a variable of the environment says, if that is a number of at most nine digits."""
+    return int(text) if NUMBER.fullmatch(text) else None
