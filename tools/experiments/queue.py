@@ -30,6 +30,9 @@ SECONDS_TO_END = 60
 SECONDS_FOR_WORD = 2
 """Workers hear of the end within this time."""
 MOST_LOG_BYTES = 2**16
+MOST_TRIES = 3
+HALF_WRITTEN = "Expecting value"
+"""Of a JSON error: DVC and its workers talk through files, and kombu 5.7 reads some before they are written."""
 _ERROR = re.compile(r"^(?:error|ERROR): (.+)$", re.MULTILINE)
 
 
@@ -165,10 +168,18 @@ def _first_error(log: Path) -> str | None:
 
 
 def _dvc_queue(*arguments: str) -> None:
+    for _ in range(MOST_TRIES):
+        problem = _problem_of_dvc_queue(*arguments)
+        if problem is None or HALF_WRITTEN not in problem:
+            break
+    if problem is not None:
+        raise UserError(f"dvc queue {arguments[0]}: {told(Exception(problem))}")
+
+
+def _problem_of_dvc_queue(*arguments: str) -> str | None:
     # Not a pipe: the workers would hold it, and this would wait for their end.
     with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         command = [sys.executable, "-m", "dvc", "queue", *arguments]
         done = subprocess.run(command, env=environment(), stdout=said, stderr=said, check=False)
         said.seek(0)
-        if done.returncode:
-            raise UserError(f"dvc queue {arguments[0]}: {told(Exception(said.read()))}")
+        return said.read() if done.returncode else None
