@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -297,7 +298,13 @@ def _one_line(error: BaseException) -> str:
 
 
 def _size(folder: str) -> str:
-    return _gb(sum(path.lstat().st_size for path in Path(folder).rglob("*") if path.is_file()))
+    """Of its files; DVC may be at work on them."""
+    num_bytes = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                num_bytes += Path(place, name).lstat().st_size
+    return _gb(num_bytes)
 
 
 def _gb(num_bytes: int) -> str:

@@ -15,7 +15,7 @@ EXPERIMENTS_TABLE = Path(".dvc/tmp/exps/rwlock")
 TABLES = (Path(".dvc/tmp/rwlock"), EXPERIMENTS_TABLE)
 WORKSPACE_RUN = Path(".dvc/tmp/exps/run/workspace/workspace.json")
 """Names the process of the experiment that runs in the workspace, which holds no path between two stages."""
-READINGS = 3
+READINGS = 10
 SECONDS_BETWEEN_READINGS = 0.05
 
 
