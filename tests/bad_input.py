@@ -28,6 +28,7 @@ from classifier.common.errors import UserError
 from stages.runner import one_line
 
 MOST_SECONDS = 20
+SECONDS_TO_ABORT = 120
 MOST_NEW_BYTES = 3 * 2**30
 """Of address space: far more than any case needs, far less than this machine has."""
 LONGEST_LINE = 1000
@@ -131,11 +132,11 @@ def sandbox() -> Iterator[Sandbox]:
 
 @contextmanager
 def _limits() -> Iterator[None]:
-    """Raise Hang after MOST_SECONDS, or end the whole process where even that does not come through; limit new memory."""
+    """Raise Hang after MOST_SECONDS; end the process after SECONDS_TO_ABORT if that does not come through. Limit new memory."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     earlier = signal.signal(signal.SIGALRM, _raise_hang)
     signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)
-    faulthandler.dump_traceback_later(6 * MOST_SECONDS, exit=True, file=2)
+    faulthandler.dump_traceback_later(SECONDS_TO_ABORT, exit=True, file=2)
     resource.setrlimit(resource.RLIMIT_AS, (_address_space() + MOST_NEW_BYTES, hard))
     try:
         yield

@@ -3,7 +3,12 @@
 import os
 import signal
 
+import hypothesis
 import pytest
+
+# The same examples every time, and no limit of time for one: the machine may have other work.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and what it starts in turn: the tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.files.stop.wait(20)
         if behaviour == "reset":
             # A linger time of 0 makes close() send RST instead of FIN; what the client has not read by then is lost.
-            time.sleep(0.1)
+            time.sleep(1)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
         elif behaviour == "slow":

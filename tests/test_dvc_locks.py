@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -92,17 +90,12 @@ def test_an_experiment_between_two_stages_is_alive(tmp_path: Path, dead: int) ->
         assert living_processes(tmp_path) == {}
 
 
-def test_a_table_that_is_being_written_is_no_damage(tmp_path: Path) -> None:
+def test_a_table_that_is_being_written_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = iter(["", '{"read', '{"read": {}}'])
+    monkeypatch.setattr("tools.dvc_locks.time.sleep", lambda seconds: write(tmp_path / DVC, next(later)))
     write(tmp_path / DVC, "")
-
-    def write_late() -> None:
-        time.sleep(0.02)
-        write(tmp_path / DVC, '{"read": {}}')
-
-    late = threading.Thread(target=write_late)
-    late.start()
     assert holders(tmp_path / DVC) == []
-    late.join()
+    monkeypatch.undo()
     write(tmp_path / DVC, "{")
     with pytest.raises(DamagedTable, match=r"rwlock: not a table of locks: "):
         holders(tmp_path / DVC)

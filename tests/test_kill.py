@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -95,7 +96,8 @@ def kill(dvc: subprocess.Popen[bytes], kind: str) -> str:
     stage = running_stage(dvc)
     name = name_of(stage)
     if kind == "stage" and stage:
-        stage.kill()
+        with suppress(psutil.NoSuchProcess):  # its work was done
+            stage.kill()
     elif kind == "group":
         os.killpg(dvc.pid, signal.SIGKILL)
     else:

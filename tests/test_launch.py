@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -86,11 +87,12 @@ def assert_nothing_is_left(repository: Repository, children: list[psutil.Process
 
 
 @pytest.fixture
-def port() -> int:
-    """One that nothing listens on."""
+def port() -> Iterator[int]:
+    """One that nothing listens on, kept from whoever asks the system for any free one; torchrun can listen there."""
     with socket.socket() as unused:
+        unused.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
+        yield int(unused.getsockname()[1])
 
 
 @pytest.fixture

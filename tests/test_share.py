@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -81,6 +82,15 @@ def share(repository: Repository, *arguments: str, status: int = 0, **environmen
 
 def objects(folder: Path) -> dict[str, bytes]:
     return {path.parent.name + path.name: path.read_bytes() for path in (folder / "files/md5").glob("??/*")}
+
+
+def sizes_of_objects(folder: Path) -> dict[str, int]:
+    """Also while they arrive and are renamed."""
+    found = {}
+    for path in (folder / "files/md5").glob("??/*"):
+        with suppress(FileNotFoundError):
+            found[path.parent.name + path.name] = path.stat().st_size
+    return found
 
 
 def cached(repository: Repository) -> set[str]:
@@ -359,13 +369,15 @@ class TestSsh:
         address = f"{tmp_path}/storage"
         use(project, url=f"ssh://127.0.0.1:{server.port}{address}", user=USER, password=PASSWORD)
         process = start(project, "push")
-        size = -1
-        while size != (size := sum(map(len, objects(tmp_path / "storage").values()))) or size == 0:
+        sizes: dict[str, int] | None = None
+        deadline = time.monotonic() + 120
+        while sizes != (sizes := sizes_of_objects(tmp_path / "storage")) or not sizes.keys() & whole.keys():
+            assert time.monotonic() < deadline
             time.sleep(1)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        arrived = objects(tmp_path / "storage")
         server.end()
+        arrived = objects(tmp_path / "storage")
         assert 0 < len(arrived.keys() & whole.keys()) < len(whole)
         assert all(arrived[md5] == whole[md5] for md5 in arrived.keys() & whole.keys())
         use(project, url=f"ssh://127.0.0.1:{serve().port}{address}")

@@ -19,7 +19,7 @@ from classifier.common.errors import UserError
 from classifier.params.base import read_yaml
 from tests.pipeline import Repository
 from tools.experiments.__main__ import main
-from tools.experiments.compared import num_cores, threads_of_job
+from tools.experiments.compared import threads_of_job
 from tools.experiments.grid import grid, name_of, split_values
 from tools.experiments.queue import MOST_TRIES, State, living_workers, start_workers, stop_workers, tasks
 from tools.experiments.selection import Measured, interval_of_best, optimism, report
@@ -167,13 +167,14 @@ def test_dvc_is_asked_again_where_it_read_a_file_of_its_own_before_that_was_writ
         assert statuses == [255] * MOST_TRIES
 
 
-def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     project.set_params(threads=64)
-    cores = num_cores()
+    for module in ("compared", "sweep"):
+        monkeypatch.setattr(f"tools.experiments.{module}.num_cores", lambda: 8)
     project.git("commit", "--all", "--quiet", "--message", "threads")
     assert main(["sweep", "lr=1e-3,0.01", "augment=[],[flip,shift]", "--jobs", "2", "--dry-run"]) == 0
     assert capfd.readouterr().out.splitlines() == [
-        f"experiments: threads={max(1, cores // 2)} for each run: 2 at once share {cores} cores (params.yaml has 64)",
+        "experiments: threads=4 for each run: 2 at once share 8 cores (params.yaml has 64)",
         "experiments: augment=none,lr=0.001: would run",
         "experiments: augment=flip+shift,lr=0.001: would run",
         "experiments: augment=none,lr=0.01: would run",
