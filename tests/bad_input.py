@@ -34,7 +34,7 @@ MOST_NEW_BYTES = 3 * 2**30
 LONGEST_LINE = 1000
 
 TIMES = int(os.environ.get("CASES_TIMES", "1"))
-"""How many times as many cases to try; from 2 on they are other ones each time."""
+"""How many times as many cases to try; where it is set, they are other ones each time."""
 CASES: dict[str, int] = {}
 """How many cases each property tries, by its name."""
 
@@ -46,9 +46,6 @@ def cases(number: int) -> Callable[[Test], Test]:
     chosen = settings(
         max_examples=number * TIMES,
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        derandomize=TIMES == 1,
-        database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
 

@@ -3,12 +3,15 @@
 import os
 import signal
 
-import hypothesis
 import pytest
+from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
-# The same examples every time, and no limit of time for one: the machine may have other work.
-hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("tests")
+# A property has the same examples every time, whichever modules of ours are loaded (hypothesis takes constants out of them),
+# and no limit of time for one: the machine may have other work. CASES_TIMES (tests/bad_input.py) asks for others.
+settings.register_profile("tests", deadline=None, derandomize="CASES_TIMES" not in os.environ, database=None)
+settings.load_profile("tests")
+providers.is_local_module_file = lambda path: False
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and what it starts in turn: the tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

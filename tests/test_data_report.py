@@ -88,7 +88,7 @@ def test_it_stays_small() -> None:
     assert '"unreadable": 10000' in text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=12), st.integers(1, 11))
 def test_repeats_and_leaks_as_sets_of_bytes_have_them(drawn: list[tuple[int, int]], cut: int) -> None:
     images = np.array([[[[kind, 0], [kind, 7]]] for kind, _ in drawn], dtype=np.uint8)

@@ -237,6 +237,21 @@ def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong[0].startswith("only 1.00 GB of disk space are free, about 2.00 GB are needed")
 
 
+def test_a_file_that_goes_while_all_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("goes", "stays"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(30_000_000)
+    walk = os.walk
+
+    def then_remove(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+        for found in walk(folder):
+            (tmp_path / "goes").unlink()
+            yield found
+
+    monkeypatch.setattr("os.walk", then_remove)
+    assert doctor._size(str(tmp_path)) == "0.03 GB"
+
+
 def test_a_section_that_stumbles_does_not_hide_the_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

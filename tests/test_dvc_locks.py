@@ -95,7 +95,9 @@ def test_a_table_that_is_being_written_is_no_damage(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("tools.dvc_locks.time.sleep", lambda seconds: write(tmp_path / DVC, next(later)))
     write(tmp_path / DVC, "")
     assert holders(tmp_path / DVC) == []
-    monkeypatch.undo()
     write(tmp_path / DVC, "{")
+    slept: list[float] = []
+    monkeypatch.setattr("tools.dvc_locks.time.sleep", slept.append)
     with pytest.raises(DamagedTable, match=r"rwlock: not a table of locks: "):
         holders(tmp_path / DVC)
+    assert sum(slept) == pytest.approx(0.45)

@@ -500,7 +500,7 @@ VALUES = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(al
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.sampled_from(" '\"\\,[]{}$=:~"), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.sampled_from(["lr", "augment", "source", "epochs"]), VALUES | TEXTS | st.lists(VALUES | TEXTS, max_size=3)

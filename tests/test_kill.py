@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -96,8 +95,10 @@ def kill(dvc: subprocess.Popen[bytes], kind: str) -> str:
     stage = running_stage(dvc)
     name = name_of(stage)
     if kind == "stage" and stage:
-        with suppress(psutil.NoSuchProcess):  # its work was done
+        try:
             stage.kill()
+        except psutil.NoSuchProcess:  # its work was done
+            name = "between"
     elif kind == "group":
         os.killpg(dvc.pid, signal.SIGKILL)
     else:

@@ -88,7 +88,7 @@ def assert_nothing_is_left(repository: Repository, children: list[psutil.Process
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """One that nothing listens on, kept from whoever asks the system for any free one; torchrun can listen there."""
+    """One that nothing listens on, kept from whoever asks the system for any free one of IPv4; torchrun can listen there."""
     with socket.socket() as unused:
         unused.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         unused.bind(("127.0.0.1", 0))

@@ -43,7 +43,7 @@ def test_a_share_has_wilsons_interval(count: int, num_images: int) -> None:
 
 class TestMcNemar:
     @given(st.integers(0, 400), st.integers(0, 400))
-    @settings(max_examples=100, deadline=None, derandomize=True)
+    @settings(max_examples=100)
     def test_it_is_the_exact_test_less_half_of_what_was_seen_at_either_end(self, gained: int, lost: int) -> None:
         """Lancaster's mid-p from the p-values and probabilities of the exact test of statsmodels and of scipy."""
         exact = mcnemar([[7, gained], [lost, 9]], exact=True).pvalue

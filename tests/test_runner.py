@@ -262,6 +262,15 @@ def test_ctrl_c_while_a_real_stage_still_imports_prints_no_traceback(tmp_path: P
     assert process.returncode in (-signal.SIGINT, 1, 130)
 
 
+def test_a_stage_that_begins_imports_nothing_before_ctrl_c_can_end_it() -> None:
+    program = (
+        "import sys; sys.argv = ['-m']; import stages, _signal; "
+        "assert not {'enum', 'signal'} & sys.modules.keys(); assert _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL"
+    )
+    environment = os.environ.keys() - {"DVC_STAGE", "TORCHELASTIC_RUN_ID"}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={name: os.environ[name] for name in environment}, check=True)
+
+
 def test_importing_a_stage_leaves_ctrl_c_alone() -> None:
     program = "import signal, stages.plot; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -21,7 +21,7 @@ from tests.pipeline import Repository
 from tools.experiments.__main__ import main
 from tools.experiments.compared import threads_of_job
 from tools.experiments.grid import grid, name_of, split_values
-from tools.experiments.queue import MOST_TRIES, State, living_workers, start_workers, stop_workers, tasks
+from tools.experiments.queue import MOST_TRIES, State, living_workers, stop_workers, tasks
 from tools.experiments.selection import Measured, interval_of_best, optimism, report
 
 STAGE = """
@@ -143,28 +143,28 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(project: Project,
 def test_dvc_is_asked_again_where_it_read_a_file_of_its_own_before_that_was_written(
     project: Project, monkeypatch: pytest.MonkeyPatch, mended: bool
 ) -> None:
-    table = project.root / ".dvc/tmp/exps/celery/broker/control/reply.celery.pidbox.exchange"
+    table = project.root / ".dvc/tmp/exps/celery/broker/control/celery.pidbox.exchange"
     table.parent.mkdir(parents=True)
     table.touch()
     statuses = []
     run = subprocess.run
 
-    def then_write(*arguments: Any, **options: Any) -> Any:
+    def then_mend(*arguments: Any, **options: Any) -> Any:
         done = run(*arguments, **options)
         statuses.append(done.returncode)
         if mended:
             table.unlink(missing_ok=True)
         return done
 
-    monkeypatch.setattr(subprocess, "run", then_write)
-    if mended:
-        start_workers(1)
-        assert statuses == [255, 0]
-        wait_for(living_workers)
-    else:
-        with pytest.raises(UserError, match=r"^dvc queue start: .*Expecting value"):
-            start_workers(1)
-        assert statuses == [255] * MOST_TRIES
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", then_mend)
+        if mended:
+            stop_workers()
+            assert statuses == [255, 0]
+        else:
+            with pytest.raises(UserError, match=r"^dvc queue stop: .*Expecting value"):
+                stop_workers()
+            assert statuses == [255] * MOST_TRIES
 
 
 def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

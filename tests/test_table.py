@@ -19,7 +19,7 @@ from classifier.table.cells import label_texts, parse_lines
 from classifier.table.layout import column_names
 from classifier.table.reader import _parse_fast, read_table
 
-per_example = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+per_example = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def random_block(num_rows: int, num_pixels: int, num_classes: int = 10, seed: int = 0) -> Block:
