@@ -80,16 +80,20 @@ def share(repository: Repository, *arguments: str, status: int = 0, **environmen
     return said.removeprefix("error: ") if status else said
 
 
+def paths_of_objects(folder: Path) -> dict[str, Path]:
+    return {path.parent.name + path.name: path for path in (folder / "files/md5").glob("??/*")}
+
+
 def objects(folder: Path) -> dict[str, bytes]:
-    return {path.parent.name + path.name: path.read_bytes() for path in (folder / "files/md5").glob("??/*")}
+    return {md5: path.read_bytes() for md5, path in paths_of_objects(folder).items()}
 
 
 def sizes_of_objects(folder: Path) -> dict[str, int]:
     """Also while they arrive and are renamed."""
     found = {}
-    for path in (folder / "files/md5").glob("??/*"):
+    for md5, path in paths_of_objects(folder).items():
         with suppress(FileNotFoundError):
-            found[path.parent.name + path.name] = path.stat().st_size
+            found[md5] = path.stat().st_size
     return found
 
 

@@ -170,10 +170,11 @@ def _first_error(log: Path) -> str | None:
 def _dvc_queue(*arguments: str) -> None:
     for _ in range(MOST_TRIES):
         problem = _problem_of_dvc_queue(*arguments)
-        if problem is None or HALF_WRITTEN not in problem:
+        if problem is None:
+            return
+        if HALF_WRITTEN not in problem:
             break
-    if problem is not None:
-        raise UserError(f"dvc queue {arguments[0]}: {told(Exception(problem))}")
+    raise UserError(f"dvc queue {arguments[0]}: {told(Exception(problem))}")
 
 
 def _problem_of_dvc_queue(*arguments: str) -> str | None:
