@@ -18,11 +18,11 @@ from scipy.stats import binom, binomtest
 
 from benchmarks.record import ROOT, circumstances
 from classifier.common.files import write_json, write_text
-from tools.review.lock_file import Lock
-from tools.review.results import Results
-from tools.review.revisions import Revision
-from tools.review.statistics import LEVEL, mcnemar_mid_p
-from tools.review.verdicts import NO_EVIDENCE, judge_classes, judge_metrics
+from record.lock_file import Lock
+from record.results import Results
+from record.revisions import Revision
+from record.statistics import LEVEL, mcnemar_mid_p
+from record.verdicts import NO_EVIDENCE, compare_classes, compare_metrics
 
 NUM_CLASSES = 10
 MARGIN_MEAN, MARGIN_STD, SHARED_STD, OWN_STD = 10.0, 5.0, 0.8, 1.4
@@ -108,9 +108,9 @@ def _measure(number: int, scenario: Scenario) -> dict[str, Any]:
     likeness = []
     for pair in range(scenario.num_pairs):
         before, after = simulated_pair(np.random.default_rng([number, pair]), scenario)
-        verdicts = {metric.name: metric.verdict for metric in judge_metrics(before, after, comparable=True)}
+        verdicts = {metric.name: metric.verdict for metric in compare_metrics(before, after, comparable=True)}
         verdicts[CLASSES] = next(
-            (one.verdict for one in judge_classes(before, after) if one.verdict != NO_EVIDENCE), NO_EVIDENCE
+            (one.verdict for one in compare_classes(before, after) if one.verdict != NO_EVIDENCE), NO_EVIDENCE
         )
         for name, verdict in verdicts.items():
             alarms[name] = alarms.get(name, 0) + (verdict != NO_EVIDENCE)

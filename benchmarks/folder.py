@@ -19,9 +19,9 @@ from PIL import Image
 
 from benchmarks.pipeline import Timed, copy_project, stage_table, summed_up
 from benchmarks.record import ROOT, circumstances, page_head, ranged, spread
-from classifier.blocks import Images, Labels
 from classifier.common.files import write_json, write_text
-from classifier.conversion.idx import read_idx
+from classifier.decoding.idx import read_idx
+from classifier.images.arrays import Images, Labels
 
 NUM_PICTURES = 60_000
 NUM_CLASSES = 10
@@ -88,7 +88,7 @@ def _measure(folder: Path, rounds: int, number: int) -> dict[str, Any]:
         repository = Timed(folder / f"round{round_number}")
         copy_project(repository, dataset="folder", source=str(folder / "pictures"))
         cold.append(repository.staged("repro", "build"))
-        _refuse_missing(repository.root, number)
+        _check_missing(repository.root, number)
         idle += [repository.dvc(*STATUS) for _ in range(IDLE_REPEATS)]
         _change_one(folder / "pictures", round_number)
         changed.append(repository.staged("repro", "build"))
@@ -101,7 +101,7 @@ def _measure(folder: Path, rounds: int, number: int) -> dict[str, Any]:
     }
 
 
-def _refuse_missing(root: Path, number: int) -> None:
+def _check_missing(root: Path, number: int) -> None:
     """What is timed must be the whole work."""
     arrays = [np.load(root / f"data/dataset/{split}/images.npy", mmap_mode="r") for split in ("train", "val", "test")]
     assert sum(len(images_NCHW) for images_NCHW in arrays) == number

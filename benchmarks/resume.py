@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.made_up import made_up_training, params_of_one_epoch
 from benchmarks.record import ROOT, circumstances, page_head, spread
 from classifier.common.files import write_json, write_text
-from classifier.model.compute import set_up_compute
-from classifier.training.resume import ResumePoint
+from classifier.compute.device import set_up_compute
+from classifier.training.checkpoint import CheckpointStore
 
 NUM_TRAIN = 54_000
 """Training images of Fashion-MNIST when a tenth of them is kept for validation."""
@@ -46,15 +46,15 @@ def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
     params = params_of_one_epoch()
     device = set_up_compute(params.device, params.threads)
     num_images = num_steps * params.batch_size
-    trainee, train = made_up_training(params, device, num_images)
+    train_state, train = made_up_training(params, device, num_images)
     result = train()  # the first steps set up the kernels
     epochs = [seconds * NUM_TRAIN / num_images for seconds in _timed(train, repeats)]
     state_folder = ROOT / ".dvc/tmp"
     state_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=state_folder) as folder:
-        point = ResumePoint(Path(folder) / "state.safetensors")
-        saves = _timed(lambda: point.save(trainee, result), num_saves)
-        restores = _timed(lambda: point.restore(trainee), num_saves)
+        point = CheckpointStore(Path(folder) / "state.safetensors")
+        saves = _timed(lambda: point.save(train_state, result), num_saves)
+        restores = _timed(lambda: point.restore(train_state), num_saves)
         size = point.path.stat().st_size
     return {
         "network": params.network,

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.blocks import Images
 from classifier.common.files import write_json
-from classifier.schema import RawDescription
+from classifier.images.arrays import Images
+from classifier.images.schema import RawDescription
 
 SIDE = 28
 NUM_CLASSES = 10
@@ -48,7 +48,7 @@ def write_idx(raw: Path, rows: dict[str, int]) -> None:
                 file.write(images_NHW.data)
         (raw / f"{split}_labels").write_bytes(_header(number) + labels_of(number).tobytes())
     files = {f"{split}_{kind}": f"{split}_{kind}" for split in rows for kind in ("images", "labels")}
-    description = RawDescription(dataset="fashion_mnist", format="idx", classes=CLASSES, mirrored=True, files=files)
+    description = RawDescription(dataset="fashion_mnist", format="idx", classes=CLASSES, hflip_invariant=True, files=files)
     write_json(raw / "raw.json", json.loads(description.model_dump_json()))
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.made_up import params_of_one_epoch
-from classifier.model import row_requests
-from classifier.model.compute import set_up_compute
+from classifier.compute.device import set_up_compute
+from classifier.model import dataset as row_requests
 from classifier.model.dataset import ImageDataset
-from classifier.training.augmentations import Augmentations
-from classifier.training.batches import Batches
-from classifier.training.steps import order_of_epoch, steps_of_epoch
+from classifier.training.augment import Augmentations
+from classifier.training.loader import Batches, order_of_epoch, steps_of_epoch
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def main() -> None:
     dataset = ImageDataset.from_folder(Path("data/dataset/train"))
     batches = Batches(dataset, device)
     began, used = time.perf_counter(), time.process_time()
-    steps = steps_of_epoch(batches.placed(order_of_epoch(len(dataset), params, 1)), params)
+    steps = steps_of_epoch(order_of_epoch(len(dataset), params, 1).to(batches.rows_device), params)
     augmented = Augmentations(params.augment, len(dataset), params.seed, 1, device)
     drawn = time.perf_counter() - began
     num_images = 0

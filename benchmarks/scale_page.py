@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.record import page_head
 from benchmarks.scale_data import NUM_TEST, NUM_TRAIN
-from classifier.table.packed_pixels import MOST_COLUMNS
+from classifier.images.packed_pixels import MAX_COLUMNS
 
 STEPS = {"convert": "convert", "build": "build", "input, warm": "training input", "input, cold": "the same, from disk"}
 FOLDER_STEPS = {"download": "download", "convert": "convert", "build": "build"}
@@ -176,7 +176,7 @@ def _larger_than_memory(row: dict[str, Any]) -> list[str]:
             f"too. Where the file fits into memory that brings it all in soon: {batch_cost(cold):.1f} µs an image over a",
             f"whole epoch ({cold['images']:,} images). Of a larger file the neighbours would be gone before they are needed,",
             f"so that each image would cost what the first ones of the epoch do: {batch_cost(neighbours):,.0f} µs",
-            f"({neighbours['images']:,} images). So `classifier/model/row_requests.py` asks for the rows of each batch, and",
+            f"({neighbours['images']:,} images). So `classifier/model/dataset.py` asks for the rows of each batch, and",
             "for nothing else, when the file takes more than half of the memory (of the container, where it has less):",
             f"{batch_cost(asked):.1f} µs ({asked['images']:,} images). The order of the images and the bytes of the results",
             f"are the same. All three were measured on the file of size {row['size']}, thrown out of memory before.",
@@ -207,10 +207,10 @@ def _widths(widths: dict[str, dict[str, float]]) -> list[str]:
         *paragraph(
             "For our own code no width is a cliff: a pixel costs about the same in a wide table. But a table is there for",
             f"other programs to read, and for them there is one: pandas takes {rates[0]:.0f} ms a MB of {narrowest} and",
-            f"{rates[-1]:.0f} of {widest}, and spreadsheets end at 16,384 columns. So up to {MOST_COLUMNS:,} columns (64×64",
+            f"{rates[-1]:.0f} of {widest}, and spreadsheets end at 16,384 columns. So up to {MAX_COLUMNS:,} columns (64×64",
             "in colour) the pixels lie in CSV. Above, `convert` writes packed pixels: `train.npy`, images_NCHW of uint8 in",
             "NumPy's own format, which any program maps into memory, and beside it `train.csv` with the lines `row,label`",
-            "(`classifier/table/packed_pixels.py`). Nothing has to be set.",
+            "(`classifier/images/packed_pixels.py`). Nothing has to be set.",
         ),
     ]
 

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from classifier.arrays import take_rows
-from classifier.blocks import Block
-from classifier.conversion.table_writer import write_table
-from classifier.table.packed_pixels import read_packed, write_packed
-from classifier.table.reader import read_table
+from classifier.images.arrays import Block, take_rows
+from classifier.images.packed_pixels import read_packed, write_packed
+from classifier.images.table import read_table, write_table
 
 SHAPES_CHW = ((1, 28, 28), (3, 64, 64), (3, 128, 128), (3, 224, 224))
 PIXELS = 2**24
@@ -44,7 +42,7 @@ def measured_width(shape_CHW: tuple[int, int, int], repeats: int) -> dict[str, f
             began = time.perf_counter()
             jobs[job]()
             seconds.setdefault(job, []).append(time.perf_counter() - began)
-        _refuse_differences(block, table, folder / "packed", shape_CHW)
+        _check_differences(block, table, folder / "packed", shape_CHW)
         sizes = {"csv": table.stat().st_size, "packed": sum(file.stat().st_size for file in (folder / "packed").iterdir())}
     return {
         "images": num_images,
@@ -64,7 +62,7 @@ def _read_packed(folder: Path, shape_CHW: tuple[int, int, int], num_images: int)
     return sum(len(labels) for _, labels in take_rows(images_NCHW, labels_N, np.arange(num_images)))
 
 
-def _refuse_differences(block: Block, table: Path, folder: Path, shape_CHW: tuple[int, int, int]) -> None:
+def _check_differences(block: Block, table: Path, folder: Path, shape_CHW: tuple[int, int, int]) -> None:
     """What is timed must be the whole work."""
     images_NCHW, labels_N = block
     pixels_NP = images_NCHW.reshape(len(labels_N), -1)

@@ -15,12 +15,11 @@ from torch import Tensor
 
 from benchmarks.made_up import made_up_training, params_of_one_epoch
 from classifier.common.files import write_json
-from classifier.model.compute import set_up_compute
-from classifier.model.networks import count_parameters
-from classifier.model.precision import parameter_dtype
-from classifier.training.augmentations import Augmentations
-from classifier.training.batches import Batches
-from classifier.training.world import World, joined
+from classifier.compute.device import parameter_dtype, set_up_compute
+from classifier.networks.own import count_parameters
+from classifier.training.augment import Augmentations
+from classifier.training.distributed import DistributedContext, init_distributed
+from classifier.training.loader import Batches
 
 Returned = TypeVar("Returned")
 
@@ -48,19 +47,19 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-class ClockedWorld(World):
+class ClockedWorld(DistributedContext):
     """With a clock on its messages: the waiting for slower processes counts too."""
 
-    def add_up(self, values: Tensor) -> None:
+    def all_reduce(self, values: Tensor) -> None:
         """As World's."""
         if self.size > 1:
             _note(values)
-            clocked(super().add_up, "messages")(values)
+            clocked(super().all_reduce, "messages")(values)
 
-    def gathered(self, values: Tensor) -> Tensor:
+    def all_gather(self, values: Tensor) -> Tensor:
         """As World's."""
         _note(values)
-        return clocked(super().gathered, "messages")(values)
+        return clocked(super().all_gather, "messages")(values)
 
 
 def _note(values: Tensor) -> None:
@@ -68,11 +67,11 @@ def _note(values: Tensor) -> None:
     SPENT["bytes"] += values.nbytes
 
 
-def measure(world: World, num_steps: int, repeats: int, threads: int) -> dict[str, Any]:
+def measure(context: DistributedContext, num_steps: int, repeats: int, threads: int) -> dict[str, Any]:
     """Milliseconds a step, a list of one a repeat, by what they were spent on."""
     params = params_of_one_epoch(threads=threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainee, train = made_up_training(params, device, num_steps * params.batch_size, world)
+    train_state, train = made_up_training(params, device, num_steps * params.batch_size, context)
     train()  # the first steps set up the kernels
     rows: dict[str, list[float]] = {"compute": [], "messages": [], "input": [], "step": []}
     for _ in range(repeats):
@@ -86,8 +85,8 @@ def measure(world: World, num_steps: int, repeats: int, threads: int) -> dict[st
         "optimizer": params.optimizer,
         "batch_size": params.batch_size,
         "device": device.type,
-        "parameters": count_parameters(trainee.model.network),
-        "bytes_a_parameter": parameter_dtype(trainee.model.precision).itemsize,
+        "parameters": count_parameters(train_state.model.network),
+        "bytes_a_parameter": parameter_dtype(train_state.model.precision).itemsize,
         "messages_a_step": round(SPENT["sent"] / num_steps),
         "bytes_a_step": round(SPENT["bytes"] / num_steps),
         "threads": threads,
@@ -100,9 +99,9 @@ def main(file: Path, num_steps: int, repeats: int, threads: int) -> None:
     device = set_up_compute("auto", threads)
     setattr(Batches, "cut", clocked(Batches.cut, "input"))  # noqa: B010
     setattr(Augmentations, "__call__", clocked(Augmentations.__call__, "input"))  # noqa: B010
-    with joined(device) as world:
-        figures = measure(ClockedWorld(world.rank, world.size), num_steps, repeats, threads)
-        if world.is_first:
+    with init_distributed(device) as context:
+        figures = measure(ClockedWorld(context.rank, context.size), num_steps, repeats, threads)
+        if context.is_main_process:
             write_json(file, figures)
 
 

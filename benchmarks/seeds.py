@@ -23,9 +23,9 @@ from benchmarks.record import ROOT, circumstances, page_head, record_so_far
 from benchmarks.train import IMAGES_PER_STEP, NUM_EPOCH_IMAGES, TUTORIAL_RECIPE
 from benchmarks.train_slices import Slices
 from classifier.common.files import write_json, write_text
-from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams
-from tools.experiments.listed import EXPERIMENTS_FILE, read_experiments
+from classifier.common.params import read_yaml, validate
+from classifier.training.params import TrainParams
+from tools.experiments.named import EXPERIMENTS_FILE, read_experiments
 
 SETTINGS = ["one-epoch", "quick", "default", "accurate", "best"]
 PACKAGES = ("torch", "torchvision")

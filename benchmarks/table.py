@@ -23,13 +23,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.record import ROOT, circumstances, page_head, spread
-from classifier.blocks import Block
 from classifier.common.files import write_json, write_text
-from classifier.conversion.idx import read_idx
-from classifier.conversion.table_writer import write_table
-from classifier.schema import RawDescription
-from classifier.table.layout import column_names
-from classifier.table.reader import read_table
+from classifier.decoding.idx import read_idx
+from classifier.images.arrays import Block
+from classifier.images.schema import RawDescription
+from classifier.images.table import column_names, read_table, write_table
 
 SIDE = 28
 NUM_PIXELS = SIDE * SIDE
@@ -96,7 +94,7 @@ def _make_raw(root: Path) -> str:
         header = bytes([0, 0, 8, len(shape)]) + np.array(shape, dtype=">u4").tobytes()
         (raw / name).write_bytes(gzip.compress(header + content, compresslevel=1))
     classes = [str(label) for label in range(NUM_CLASSES)]
-    description = RawDescription(dataset="fashion_mnist", format="idx", classes=classes, mirrored=True, files=FILES)
+    description = RawDescription(dataset="fashion_mnist", format="idx", classes=classes, hflip_invariant=True, files=FILES)
     write_json(raw / "raw.json", description.model_dump())
     for name in ("params.yaml", "dvc.yaml", "requirements.txt"):
         shutil.copy(ROOT / name, root)

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams
+from classifier.common.params import read_yaml, validate
+from classifier.training.params import TrainParams
 from stages.train import main as train
 
 PARAMS_FILE = Path("params.yaml")

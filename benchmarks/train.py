@@ -21,18 +21,18 @@ from matplotlib.figure import Figure
 from benchmarks.record import ROOT, circumstances, page_head, ranged, record_so_far, spread
 from benchmarks.train_slices import Slices
 from benchmarks.tutorial import write_for_torchvision
-from classifier.arrays import load_split, write_split
 from classifier.common.files import write_json, write_text
+from classifier.common.params import read_yaml, validate
 from classifier.figures.style import BLUE, GREEN, GREY, VERMILION, save_png, styled
-from classifier.params.base import read_yaml, validate
-from classifier.params.train import TrainParams, resolve_augment
+from classifier.images.arrays import load_split, write_split
+from classifier.training.params import TrainParams, resolve_augment
 
 NUM_EPOCH_IMAGES = 60_000
 """An epoch is worked out for so many: all training images of Fashion-MNIST."""
 NUM_IMAGES = 54_000
 COLOUR_SHAPE_CHW = (3, 32, 32)
 """CIFAR-10's."""
-MIRRORED = True
+HFLIP_INVARIANT = True
 """So are both data sets whose images have these shapes: `augment: auto` flips them."""
 IMAGES_PER_STEP = 256
 COLOURS = {"tutorial": VERMILION, "torchvision + workers": GREY, "tensors + DataLoader": GREEN, "ours": BLUE}
@@ -121,7 +121,7 @@ def _cases(params: TrainParams) -> dict[str, Case]:
     cnn = params.model_copy(update=TUTORIAL_RECIPE | {"network": "cnn", "batch_size": 256})
     sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": False}
     mlp = params.model_copy(update=TUTORIAL_RECIPE | sgd | {"network": "mlp", "batch_size": 32})
-    own = params.model_copy(update={"epochs": 1, "augment": resolve_augment(params.augment, MIRRORED)})
+    own = params.model_copy(update={"epochs": 1, "augment": resolve_augment(params.augment, HFLIP_INVARIANT)})
     in_colour = f"{params.network}, images of 32×32 in colour"
     return {"cnn": Case(cnn), "mlp": Case(mlp), params.network: Case(own), in_colour: Case(own, "colour", ("ours",))}
 

@@ -24,15 +24,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ceiling import rates
 from benchmarks.record import ROOT
-from classifier.arrays import load_split
-from classifier.model.compute import set_up_compute
+from classifier.compute.device import set_up_compute
+from classifier.images.arrays import load_split
 from classifier.model.dataset import ImageDataset
-from classifier.model.image_classifier import ImageClassifier
-from classifier.model.networks import build_network
-from classifier.model.precision import resolve_precision
-from classifier.model.whitening import MOST_IMAGES, fit_first_layer, rows_to_fit
-from classifier.params.train import TrainParams
-from classifier.training.loop import Trainee, fit
+from classifier.model.image_classifier import ImageClassifier, resolve_precision
+from classifier.networks.own import build_network
+from classifier.networks.whitening import MAX_IMAGES, fit_first_layer, rows_to_fit
+from classifier.training.loop import TrainState, fit
+from classifier.training.params import TrainParams
 
 MEAN, STD = 0.286, 0.353
 NUM_CLASSES = 10
@@ -92,7 +91,7 @@ def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
     model = ImageClassifier(network, [MEAN] * num_channels, [STD] * num_channels, precision)
     rows = rows_to_fit(len(dataset), math.prod(dataset.shape_CHW))
     fit_first_layer(network, lambda: model.normalised(dataset.batch(rows)[0]))
-    trainee = Trainee(model.to(device), params)
+    train_state = TrainState(model.to(device), params)
     no_validation = _piece(dataset, 0, 0)
     num_images = settings["num_steps"] * params.batch_size
     starts = _starts(len(dataset), num_images)
@@ -100,7 +99,7 @@ def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
     def epoch_of(start: int, num_images: int) -> float:
         piece = _piece(dataset, start, num_images)
         began = time.perf_counter()
-        fit(trainee, piece, no_validation, params, device, lambda result: None)
+        fit(train_state, piece, no_validation, params, device, lambda result: None)
         return time.perf_counter() - began
 
     def run() -> float:
@@ -160,7 +159,7 @@ def _plain_network(params: TrainParams, shape_CHW: tuple[int, int, int]) -> nn.M
 
         return TutorialCnn()
     network = build_network(params.network, shape_CHW, NUM_CLASSES, params.seed)
-    fit_first_layer(network, lambda: torch.randn(MOST_IMAGES, *shape_CHW))
+    fit_first_layer(network, lambda: torch.randn(MAX_IMAGES, *shape_CHW))
     return network
 
 

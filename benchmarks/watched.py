@@ -9,7 +9,7 @@ from pathlib import Path
 
 from classifier.common.errors import UserError
 
-SECONDS_BETWEEN_LOOKS = 0.01
+SECONDS_BETWEEN_CHECKS = 0.01
 KINDS = {"anonymous": "RssAnon", "mapped": "RssFile"}
 """What only this process holds, and pages of files, which the system may take back at any time."""
 
@@ -33,7 +33,7 @@ def watched(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     while process.poll() is None:
         now = held(status.read_text(encoding="ascii"))
         peaks = {kind: max(peak, now.get(kind, 0.0)) for kind, peak in peaks.items()}
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_CHECKS)
     seconds = time.perf_counter() - began
     output, errors = process.communicate()
     if process.returncode:

@@ -16,6 +16,6 @@ if sys.argv[:1] == ["-m"]:
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
-        from classifier.common.lifeline import end_with_caller
+        from classifier.common.process import end_with_parent
 
-        end_with_caller()
+        end_with_parent()

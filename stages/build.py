@@ -6,18 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from classifier.arrays import load_split, take_rows, write_split
-from classifier.blocks import Images, Labels
-from classifier.channel_statistics import channel_statistics
 from classifier.common.errors import UserError
 from classifier.common.files import read_json, replacing_folder, write_json, write_text
-from classifier.data_report import class_table, data_report, remarks
-from classifier.params.build import BuildParams
-from classifier.schema import DatasetInfo, DatasetSplit, TableSchema, TableSplit
-from classifier.table.packed_pixels import read_packed
-from classifier.table.reader import read_table
-from classifier.table.unreadable import read_unreadable
-from classifier.validation_split import Rows, split_rows
+from classifier.images.arrays import Images, Labels, load_split, take_rows, write_split
+from classifier.images.packed_pixels import read_packed
+from classifier.images.schema import DatasetInfo, DatasetSplit, TableSchema, TableSplit
+from classifier.images.table import read_table
+from classifier.images.unreadable import read_unreadable
+from classifier.splits.data_check import class_table, data_report, remarks
+from classifier.splits.params import BuildParams
+from classifier.splits.split import Rows, channel_statistics, split_rows
 from stages.runner import run_stage
 
 TEST_FRACTION = 0.2
@@ -41,7 +39,7 @@ def main(params: BuildParams, root: Path = Path()) -> None:
             dataset=schema.dataset,
             classes=schema.classes,
             shape_CHW=schema.shape_CHW,
-            mirrored=schema.mirrored,
+            hflip_invariant=schema.hflip_invariant,
             rows={split: len(labels_N) for split, (_, labels_N) in splits.items()},
             mean=mean,
             std=std,

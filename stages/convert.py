@@ -4,19 +4,18 @@ import math
 import sys
 from pathlib import Path
 
-from classifier.common.errors import UserError, shown
+from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json, replacing_folder, write_json
-from classifier.conversion.colour import CHANNELS, coloured
-from classifier.conversion.raw_images import read_raw
-from classifier.conversion.resize import resized
-from classifier.conversion.table_writer import write_table
-from classifier.params.convert import ConvertParams
-from classifier.schema import RawDescription, TableSchema
-from classifier.table.packed_pixels import MOST_COLUMNS, write_packed
-from classifier.table.unreadable import UNREADABLE_FILE, write_unreadable
+from classifier.decoding.params import ConvertParams
+from classifier.decoding.raw_images import read_raw
+from classifier.decoding.resize import CHANNELS, coloured, resized
+from classifier.images.packed_pixels import MAX_COLUMNS, write_packed
+from classifier.images.schema import RawDescription, TableSchema
+from classifier.images.table import write_table
+from classifier.images.unreadable import UNREADABLE_FILE, write_unreadable
 from stages.runner import run_stage
 
-MOST_TOLD = 20
+MAX_MESSAGE = 20
 
 
 def main(params: ConvertParams, root: Path = Path()) -> None:
@@ -27,7 +26,7 @@ def main(params: ConvertParams, root: Path = Path()) -> None:
         scratch = folder / "pixels"
         images = read_raw(raw, description, params, scratch)
         shape_CHW = (CHANNELS.get(params.color, images.channels), params.image_size, params.image_size)
-        packed = math.prod(shape_CHW) > MOST_COLUMNS
+        packed = math.prod(shape_CHW) > MAX_COLUMNS
         rows = {}
         for split, blocks in images.splits.items():
             final = resized(coloured(blocks, shape_CHW[0]), params.image_size, params.resize)
@@ -42,16 +41,16 @@ def main(params: ConvertParams, root: Path = Path()) -> None:
             dataset=description.dataset,
             classes=description.classes,
             shape_CHW=shape_CHW,
-            mirrored=description.mirrored,
+            hflip_invariant=description.hflip_invariant,
             packed_pixels=True if packed else None,
             rows=rows,
         )
         write_json(folder / "schema.json", schema.model_dump(mode="json", exclude_none=True))
         if images.unreadable:
             write_unreadable(folder, images.unreadable)
-    for one in images.unreadable[:MOST_TOLD]:
-        print(f"unreadable, left out: {shown(one.path)}: {one.reason}", file=sys.stderr)
-    if len(images.unreadable) > MOST_TOLD:
+    for one in images.unreadable[:MAX_MESSAGE]:
+        print(f"unreadable, left out: {short_repr(one.path)}: {one.reason}", file=sys.stderr)
+    if len(images.unreadable) > MAX_MESSAGE:
         print(f"unreadable, left out: {len(images.unreadable)} in all; data/csv/{UNREADABLE_FILE} lists them", file=sys.stderr)
 
 

@@ -5,23 +5,22 @@ import shutil
 import sys
 from pathlib import Path
 
-from classifier.catalogue import CataloguedDataset, load_dataset
 from classifier.common.errors import UserError
-from classifier.common.files import replacing_folder, write_json
-from classifier.fetch import MIRROR_VARIABLE, fetch_all
-from classifier.image_folder import list_pictures
-from classifier.kaggle_table import classes_of, find_tables, has_labels, labels_of
-from classifier.own_data import CSV, FOLDER, MIRRORED, refuse_mismatch
-from classifier.params.download import DownloadParams
-from classifier.picture_pack import CONTENTS_FILE, LIST_FILE, write_pack
-from classifier.schema import RawDescription
-from stages.runner import run_stage, state_folder
+from classifier.common.files import replacing_folder, state_folder, write_json
+from classifier.images.picture_pack import CONTENTS_FILE, LIST_FILE, write_pack
+from classifier.images.schema import CSV, FOLDER, HFLIP_INVARIANT, RawDescription
+from classifier.sources.catalogue import CataloguedDataset, load_dataset
+from classifier.sources.fetch import MIRROR_VARIABLE, fetch_all
+from classifier.sources.folder import list_pictures
+from classifier.sources.params import DownloadParams, check_source
+from classifier.sources.tables import classes_of, find_tables, has_labels, labels_of
+from stages.runner import run_stage
 
 
 def main(params: DownloadParams, root: Path = Path()) -> None:
     """Fill data/raw/ whole: with a data set of the catalogue, or with what lies in the person's folder or tables."""
     source = root / params.source
-    refuse_mismatch(source, params.dataset)
+    check_source(source, params.dataset)
     if params.dataset == FOLDER:
         _pack_pictures(source, root)
     elif params.dataset == CSV:
@@ -37,7 +36,7 @@ def _download(name: str, dataset: CataloguedDataset, root: Path) -> None:
         for role, file in files.items():
             _copy(paths[role], folder / file)
         description = RawDescription(
-            dataset=name, format=dataset.format, classes=dataset.classes, mirrored=dataset.mirrored, files=files
+            dataset=name, format=dataset.format, classes=dataset.classes, hflip_invariant=dataset.hflip_invariant, files=files
         )
         write_json(folder / "raw.json", description.model_dump())
 
@@ -54,7 +53,7 @@ def _pack_pictures(source: Path, root: Path) -> None:
         write_pack(folder, source, pictures, len(listing.pictures))
         files = {"contents": CONTENTS_FILE, "list": LIST_FILE}
         description = RawDescription(
-            dataset=FOLDER, format="pictures", classes=listing.classes, mirrored=MIRRORED[FOLDER], files=files
+            dataset=FOLDER, format="pictures", classes=listing.classes, hflip_invariant=HFLIP_INVARIANT[FOLDER], files=files
         )
         write_json(folder / "raw.json", description.model_dump())
 
@@ -71,7 +70,9 @@ def _copy_tables(source: Path, root: Path) -> None:
     with replacing_folder(root / "data/raw") as folder:
         for split, path in tables.items():
             _copy(path, folder / files[split])
-        description = RawDescription(dataset=CSV, format="csv", classes=classes_of(labels), mirrored=MIRRORED[CSV], files=files)
+        description = RawDescription(
+            dataset=CSV, format="csv", classes=classes_of(labels), hflip_invariant=HFLIP_INVARIANT[CSV], files=files
+        )
         write_json(folder / "raw.json", description.model_dump())
 
 

@@ -3,16 +3,16 @@
 import math
 from pathlib import Path
 
+from classifier.common.csv_file import write_table
 from classifier.common.errors import UserError
 from classifier.common.files import write_json
-from classifier.csv_file import write_table
-from classifier.model.compute import set_up_compute
+from classifier.compute.device import set_up_compute
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
+from classifier.model.image_classifier import resolve_precision
 from classifier.model.inference import outcomes
-from classifier.model.precision import resolve_precision
-from classifier.params.evaluate import EvaluateParams, resolve_flip_tta
-from classifier.scores import classes_table, predictions_table, summary_metrics
+from classifier.scores.metrics import classes_table, predictions_table, summary_metrics
+from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from stages.runner import run_stage
 
 
@@ -28,7 +28,7 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
         raise UserError(f"{root / 'data/dataset/test'}: needs an image at least, found none; run `dvc repro`")
     if params.precision != "auto":
         model.set_precision(resolve_precision(params.precision, description.network, device))
-    flip_tta = resolve_flip_tta(params.flip_tta, description.mirrored)
+    flip_tta = resolve_flip_tta(params.flip_tta, description.hflip_invariant)
     measured = outcomes(model.to(device), test_set, device, flip_tta=flip_tta)
     if not math.isfinite(measured.loss):
         weights = root / "models/model.safetensors"

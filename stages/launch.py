@@ -17,9 +17,8 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from classifier.common.errors import UserError, shown, told
-from classifier.common.lifeline import LAUNCHER_VARIABLE, identity
-from classifier.common.place import PEER_LOST
+from classifier.common.errors import UserError, short_message, short_repr
+from classifier.common.process import LAUNCHER_VARIABLE, PEER_LOST, identity
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> None:
         os.execvp(program, arguments)
     except OSError as error:
         raise UserError(
-            f"launcher: {shown(program)} cannot be run ({error.strerror}); write `launcher: python`, or a program on PATH"
+            f"launcher: {short_repr(program)} cannot be run ({error.strerror}); write `launcher: python`, or a program on PATH"
         ) from None
 
 
@@ -68,8 +67,8 @@ def _run_torchrun(arguments: list[str]) -> None:
         sys.exit(128 + ended.sigval)  # on Ctrl-C the first process has said so
     except (*REFUSALS, RendezvousError) as error:
         given = " ".join(arguments).rpartition(" -m ")[0]
-        said = "" if isinstance(error, LookupError) else told(error)  # of which that is a key alone
-        words = said or f"{type(error).__name__}, with the options {shown(given)}"
+        said = "" if isinstance(error, LookupError) else short_message(error)  # of which that is a key alone
+        words = said or f"{type(error).__name__}, with the options {short_repr(given)}"
         raise UserError(f"launcher: torchrun cannot run the processes: {words}") from None
 
 
@@ -84,7 +83,11 @@ def _tell_unknown_host(run: ModuleType, options: Any) -> None:
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError) as error:
-        print(f"launcher: waiting for {shown(host)}, which is not known here: {told(error)}", file=sys.stderr, flush=True)
+        print(
+            f"launcher: waiting for {short_repr(host)}, which is not known here: {short_message(error)}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _parsed(parser: Any, arguments: list[str]) -> Any:

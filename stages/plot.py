@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from classifier.arrays import load_split
-from classifier.common.errors import UserError, shown
+from classifier.common.csv_file import read_table
+from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
-from classifier.csv_file import read_table
 from classifier.figures.charts import class_bars, confusion_matrix, learning_curves
 from classifier.figures.galleries import mistake_gallery, sample_grid
+from classifier.figures.params import PlotParams
 from classifier.figures.style import save_png, styled
-from classifier.params.plot import PlotParams
-from classifier.schema import KeptEpoch
+from classifier.images.arrays import load_split
+from classifier.images.schema import KeptEpoch
 from stages.runner import run_stage
 
 
@@ -26,7 +26,7 @@ def main(params: PlotParams, root: Path = Path()) -> None:
     names = list(classes["class"])
     images_NCHW, _ = load_split(root / "data/dataset/test")
     kept_epoch = read_json(root / "metrics/train.json", KeptEpoch).best_epoch
-    _refuse_misfits(plots, history, kept_epoch, predictions, names, len(images_NCHW))
+    _check_misfits(plots, history, kept_epoch, predictions, names, len(images_NCHW))
     with styled(names) as remark:
         save_png(learning_curves(history, kept_epoch), plots / "curves.png")
         save_png(confusion_matrix(predictions, names), plots / "confusion.png")
@@ -37,14 +37,14 @@ def main(params: PlotParams, root: Path = Path()) -> None:
         print(f"plots: {remark}: dvc repro --force --single-item plot", file=sys.stderr)
 
 
-def _refuse_misfits(
+def _check_misfits(
     plots: Path, history: pd.DataFrame, kept_epoch: int, predictions: pd.DataFrame, names: list[str], num_images: int
 ) -> None:
     """Raise UserError for tables that are not of one run."""
     if list(history["epoch"]) != list(range(1, len(history) + 1)):
         raise UserError(f"{plots / 'history.csv'}: needs the epochs 1 to {len(history)} in order; run `dvc repro`")
     if kept_epoch > len(history):
-        needed = f"the epoch {shown(kept_epoch)} that metrics/train.json names"
+        needed = f"the epoch {short_repr(kept_epoch)} that metrics/train.json names"
         raise UserError(f"{plots / 'history.csv'}: needs {needed}, found {len(history)} epochs; run `dvc repro`")
     if len(set(names)) < len(names):
         raise UserError(f"{plots / 'classes.csv'}: needs each class once; run `dvc repro`")
@@ -53,7 +53,9 @@ def _refuse_misfits(
         raise UserError(f"{plots / 'predictions.csv'}: {found}; run `dvc repro`")
     unknown = {*predictions["actual"], *predictions["predicted"]} - set(names)
     if unknown:
-        raise UserError(f"{plots / 'predictions.csv'}: {shown(min(unknown))} is not a class of classes.csv; run `dvc repro`")
+        raise UserError(
+            f"{plots / 'predictions.csv'}: {short_repr(min(unknown))} is not a class of classes.csv; run `dvc repro`"
+        )
 
 
 if __name__ == "__main__":

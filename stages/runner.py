@@ -12,20 +12,16 @@ from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from classifier.common.errors import PeerLostError, UserError
-from classifier.common.files import write_text
+from classifier.common.dvcignore import check_not_ignored
+from classifier.common.errors import PeerLostError, UserError, memory_errors, one_line
+from classifier.common.files import state_folder, write_text
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
-from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, used_keys
-from classifier.common.ignore_rules import refuse_hidden
-from classifier.common.modules import is_code, with_modules
-from classifier.common.out_of_memory import memory_told
-from classifier.common.pins import differing_versions
-from classifier.common.place import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE, PEER_LOST, Place
-from classifier.params.base import AnyParams, read_yaml, unknown_keys, validate
+from classifier.common.graph import GRAPH_FILE, declared_paths, is_code, load_graph, used_keys, with_modules
+from classifier.common.params import PARAMS_FILE, AnyParams, read_yaml, unknown_keys, validate
+from classifier.common.process import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE, PEER_LOST, RankInfo
+from classifier.common.versions import REQUIREMENTS_FILE, differing_versions
 from stages import STARTED_NS
 
-PARAMS_FILE = Path("params.yaml")
-REQUIREMENTS_FILE = Path("requirements.txt")
 SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 
 
@@ -39,9 +35,9 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        speaks = not resumable or Place.of_this_process().rank == 0
+        speaks = not resumable or RankInfo.from_environment().rank == 0
         smaller = "batch_size" if "batch_size" in model.model_fields else ""
-        with _alone(name) if speaks else _silent(), memory_told(smaller):
+        with _alone(name) if speaks else _silent(), memory_errors(smaller):
             _run(name, main, model, resumable, speaks)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -97,11 +93,11 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     values = read_yaml(PARAMS_FILE)
     params = _checked_params(values, model)
     stage = _stage(name)
-    refuse_hidden(Path(), declared_paths(stage, values))
+    check_not_ignored(Path(), declared_paths(stage, values))
     dependencies = [Path(path) for path in declared_paths(stage, values, kinds=["deps"])]
     if speaks and REQUIREMENTS_FILE in dependencies:
         _tell_differing_versions()
-    _refuse_late_edits(name, dependencies)
+    _check_late_edits(name, dependencies)
     before = fingerprints(with_modules(dependencies))
     if resumable:
         states = state_folder(Path()) / "resume"
@@ -109,7 +105,7 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
         main(params, resume=states / f"{name}-{digest[:32]}")
     else:
         main(params)
-    _refuse_changes(name, params, changed_file(before, with_modules(dependencies)))
+    _check_changes(name, params, changed_file(before, with_modules(dependencies)))
 
 
 def _stage(name: str) -> dict[str, Any]:
@@ -133,7 +129,7 @@ def _tell_differing_versions() -> None:
         print(f"versions differ from {REQUIREMENTS_FILE}, so bytes may too: {listed}", file=sys.stderr)
 
 
-def _refuse_late_edits(name: str, dependencies: list[Path]) -> None:
+def _check_late_edits(name: str, dependencies: list[Path]) -> None:
     """Raise UserError if code was edited since the stage began to import it, which takes seconds: the old code may run.
 
     A date in the future, from a clock that was wrong, is not that of an edit just now. A module may also be gone since.
@@ -156,7 +152,7 @@ def _imported_code() -> list[Path]:
     return sorted(file for file in inside if is_code(file))
 
 
-def _refuse_changes(name: str, params: AnyParams, file: Path | None) -> None:
+def _check_changes(name: str, params: AnyParams, file: Path | None) -> None:
     """Raise UserError if a param or a file that the stage read is not what it was, so that DVC records nothing."""
     now = read_yaml(PARAMS_FILE)
     changed = [f"{PARAMS_FILE}: {key}" for key, value in params.model_dump().items() if key not in now or now[key] != value]
@@ -181,15 +177,3 @@ def _alone(name: str) -> Iterator[None]:
     with lock:
         lock.release()  # `with` took it once more
         yield
-
-
-def state_folder(root: Path) -> Path:
-    """Where stages keep what outlives a run: $DVC_ROOT is the repository also when an experiment runs in a copy of it."""
-    return Path(os.environ.get("DVC_ROOT") or root) / ".dvc/tmp"
-
-
-def one_line(error: Exception) -> str:
-    """The text of an error on one line; of a system error, the file and the system's reason."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return " ".join(f"{error.filename}: {error.strerror}".split())
-    return " ".join(str(error).split())

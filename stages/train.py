@@ -5,29 +5,26 @@ from pathlib import Path
 
 import torch
 
+from classifier.common.csv_file import write_table
 from classifier.common.errors import UserError
 from classifier.common.files import read_json, write_json
-from classifier.csv_file import write_table
-from classifier.model.compute import compute_facts, processes_fact, set_up_compute
+from classifier.compute.device import compute_facts, processes_fact, set_up_compute
+from classifier.compute.params import Precision
+from classifier.images.schema import DatasetInfo
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import ModelDescription, save_model
-from classifier.model.image_classifier import ImageClassifier
-from classifier.model.networks import build_network, count_parameters
-from classifier.model.precision import resolve_precision
-from classifier.model.whitening import fit_first_layer, rows_to_fit
-from classifier.params.compute import Precision
-from classifier.params.train import TrainParams, resolve_augment
-from classifier.schema import DatasetInfo
-from classifier.training.global_batch_norm import with_global_batch_norms
-from classifier.training.history import epoch_line, history_table, steps_table, train_metrics
-from classifier.training.loop import Trainee, fit, measured_again
+from classifier.model.image_classifier import ImageClassifier, resolve_precision
+from classifier.networks.own import build_network, count_parameters
+from classifier.networks.pretrained import load_pretrained
+from classifier.networks.whitening import fit_first_layer, rows_to_fit
+from classifier.training.checkpoint import CheckpointStore
+from classifier.training.distributed import DistributedContext, convert_batch_norms, init_distributed
+from classifier.training.history import Result, epoch_line, history_table, steps_table, train_metrics
+from classifier.training.loader import num_epochs
+from classifier.training.loop import TrainState, evaluate_kept, fit
 from classifier.training.losses import class_weights
 from classifier.training.normalisation import normalisation
-from classifier.training.pretrained import load_pretrained
-from classifier.training.progress import Result
-from classifier.training.resume import ResumePoint
-from classifier.training.steps import num_epochs
-from classifier.training.world import World, joined
+from classifier.training.params import TrainParams, resolve_augment
 from stages.runner import run_stage
 
 
@@ -38,17 +35,17 @@ def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -
     train, and the first one writes.
     """
     device = set_up_compute(params.device, params.threads)
-    with joined(device) as world:
-        _train(params, root, resume, device, world)
+    with init_distributed(device) as context:
+        _train(params, root, resume, device, context)
 
 
-def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.device, world: World) -> None:
+def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.device, context: DistributedContext) -> None:
     precision = resolve_precision(params.precision, params.network, device)
     facts = compute_facts(device, params.threads, precision)
-    world.refuse_differences(f"{resume.name if resume else ''} {facts['torch']} {facts['device']} {precision}")
-    together = f", {world.size} processes" if world.size > 1 else ""
+    context.check_same(f"{resume.name if resume else ''} {facts['torch']} {facts['device']} {precision}")
+    together = f", {context.size} processes" if context.size > 1 else ""
     info = read_json(root / "data/dataset/dataset.json", DatasetInfo)
-    augment = resolve_augment(params.augment, info.mirrored)
+    augment = resolve_augment(params.augment, info.hflip_invariant)
     augmented = f"augment: [{', '.join(augment)}]"
     print(f"training {params.network} in {precision} on {device.type}{together}, {augmented}", flush=True)
     train_set = ImageDataset.from_folder(root / "data/dataset/train", info)
@@ -60,26 +57,26 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
     params = _with_enough_epochs(params.model_copy(update={"augment": augment}), len(train_set))
     mean, std = normalisation(params.normalize, info)
     weights_K = class_weights(params.class_weights, train_set.labels_N, info.classes)
-    model = _untrained(params, root, info, train_set, precision, world).to(device)
-    world.copy_first(model.state_dict().values())
-    trainee = Trainee(model, params)
-    point = ResumePoint.of_run(resume, facts) if resume else None
+    model = _untrained(params, root, info, train_set, precision, context).to(device)
+    context.broadcast(model.state_dict().values())
+    train_state = TrainState(model, params)
+    point = CheckpointStore.of_run(resume, facts) if resume else None
 
     def after_epoch(result: Result) -> None:
         print(epoch_line(result, params.epochs), flush=True)
-        if world.is_first:
+        if context.is_main_process:
             if point:
-                point.save(trainee, result)
+                point.save(train_state, result)
             _write_progress(root, result)
 
-    so_far = point.restore(trainee, world) if point else None
+    so_far = point.restore(train_state, context) if point else None
     if so_far:
         print(f"going on after epoch {len(so_far.history)} of {params.epochs}, where this run was broken off", flush=True)
-        if world.is_first:
+        if context.is_main_process:
             _write_progress(root, so_far)
-    result = fit(trainee, train_set, val_set, params, device, after_epoch, so_far, weights_K, world)
-    again = measured_again(trainee, result, train_set, device, world) if params.evaluate_train else None
-    if not world.is_first:
+    result = fit(train_state, train_set, val_set, params, device, after_epoch, so_far, weights_K, context)
+    again = evaluate_kept(train_state, result, train_set, device, context) if params.evaluate_train else None
+    if not context.is_main_process:
         return
     if again:
         write_json(root / "metrics/train.json", train_metrics(result, again))
@@ -87,7 +84,7 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
         dataset=info.dataset,
         classes=info.classes,
         shape_CHW=info.shape_CHW,
-        mirrored=info.mirrored,
+        hflip_invariant=info.hflip_invariant,
         mean=mean,
         std=std,
         network=params.network,
@@ -102,16 +99,21 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
 
 
 def _untrained(
-    params: TrainParams, root: Path, info: DatasetInfo, train_set: ImageDataset, precision: Precision, world: World
+    params: TrainParams,
+    root: Path,
+    info: DatasetInfo,
+    train_set: ImageDataset,
+    precision: Precision,
+    context: DistributedContext,
 ) -> ImageClassifier:
     """The network with its first weights; those that are fitted to images only in the first process."""
     network = build_network(params.network, info.shape_CHW, len(info.classes), params.seed)
     if params.pretrained:
         load_pretrained(network, root / "models/pretrained.safetensors", freeze=params.freeze)
-    with_global_batch_norms(network, world)
+    convert_batch_norms(network, context)
     model = ImageClassifier(network, *normalisation(params.normalize, info), precision)
     rows = rows_to_fit(len(train_set), math.prod(info.shape_CHW))
-    if world.is_first:
+    if context.is_main_process:
         fit_first_layer(network, lambda: model.normalised(train_set.batch(rows)[0]))
     return model
 

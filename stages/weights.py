@@ -5,9 +5,9 @@ from pathlib import Path
 
 from safetensors import serialize
 
-from classifier.common.files import replacing
-from classifier.params.weights import WeightsParams
-from stages.runner import run_stage, state_folder
+from classifier.common.files import replacing, state_folder
+from classifier.networks.params import WeightsParams
+from stages.runner import run_stage
 
 
 def main(params: WeightsParams, root: Path = Path()) -> None:
@@ -22,8 +22,8 @@ def main(params: WeightsParams, root: Path = Path()) -> None:
 
 def _get(network: str, root: Path, target: Path) -> None:
     # These import torch and torchvision, seconds that most runs need not spend.
-    from classifier.fetch import MIRROR_VARIABLE, fetch_all
-    from classifier.published_weights import published_file, write_weights
+    from classifier.networks.pretrained import published_file, write_weights
+    from classifier.sources.fetch import MIRROR_VARIABLE, fetch_all
 
     files = {"weights": published_file(network)}
     paths = fetch_all("weights", files, state_folder(root) / "downloads", os.environ.get(MIRROR_VARIABLE))

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
 # A property has the same examples every time, whichever modules of ours are loaded (hypothesis takes constants out of them),
-# and no limit of time for one: the machine may have other work. CASES_TIMES (tests/bad_input.py) asks for others.
+# and no limit of time for one: the machine may have other work. CASES_TIMES (tests/support/bad_input.py) asks for others.
 settings.register_profile("tests", deadline=None, derandomize="CASES_TIMES" not in os.environ, database=None)
 settings.load_profile("tests")
 providers.is_local_module_file = lambda path: False

@@ -3,34 +3,111 @@
 One line a problem; exit status 1 if any.
 """
 
+import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from classifier.catalogue import load_dataset
-from classifier.common.errors import UserError, shown
-from classifier.common.graph import GRAPH_FILE, declared_paths, load_graph, names, used_keys
-from classifier.common.ignore_rules import ignore_problems
-from classifier.common.modules import PACKAGES, is_code, with_modules
-from classifier.network_sizes import unfit_images
-from classifier.own_data import OWN, refuse_mismatch
-from classifier.params.base import Params, read_yaml, refusals, unknown_keys
-from classifier.params.build import BuildParams
-from classifier.params.convert import ConvertParams
-from classifier.params.download import DownloadParams
-from classifier.params.evaluate import EvaluateParams
-from classifier.params.launcher import LauncherParams
-from classifier.params.plot import PlotParams
-from classifier.params.train import TrainParams
-from classifier.params.weights import WeightsParams
-from stages.runner import PARAMS_FILE, one_line
-from tools.committed_secrets import committed_secrets
-from tools.dvc_locks import damaged_tables
-from tools.import_closure import declared_code, import_closure
-from tools.interrupted import interrupted_experiment
-from tools.lock_file import lock_file_problem
+from classifier.common.dvcignore import ignore_problems
+from classifier.common.errors import UserError, one_line, short_repr
+from classifier.common.graph import GRAPH_FILE, PACKAGES, declared_paths, is_code, load_graph, names, used_keys, with_modules
+from classifier.common.params import PARAMS_FILE, Params, read_yaml, refusals, unknown_keys
+from classifier.decoding.params import ConvertParams
+from classifier.figures.params import PlotParams
+from classifier.images.schema import OWN
+from classifier.networks.names import unfit_images
+from classifier.networks.params import WeightsParams
+from classifier.scores.params import EvaluateParams
+from classifier.sources.catalogue import load_dataset
+from classifier.sources.params import DownloadParams, check_source
+from classifier.splits.params import BuildParams
+from classifier.training.params import LauncherParams, TrainParams
+from record.dvc_locks import damaged_tables
+from record.killed import interrupted_experiment
+from record.lock_file import lock_file_problem
+
+
+def declared_code(deps: Iterable[str], root: Path) -> dict[str, str]:
+    """Each file of code under `root` that `deps`, of a stage, stand for, and the one that does: the file or a folder of it."""
+    paths = {dep: Path(dep) for dep in deps}
+    code = {dep: path for dep, path in paths.items() if is_code(path) or path.suffix == ".py"}
+    return {file.as_posix(): dep for dep, path in code.items() for file in with_modules([path], root)}
+
+
+def import_closure(module: str, root: Path) -> set[Path]:
+    """Files under `root`, relative to it, that `module` and all it imports consist of, packages' `__init__.py` included.
+
+    Read from the source, so imports inside functions count too. Names that are not files under `root` are left out.
+    """
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        for file in _files_of(waiting.pop(), root):
+            if file not in found:
+                found.add(file)
+                waiting.extend(_imported_names((root / file).read_text(encoding="utf-8"), file))
+    return found
+
+
+def _files_of(module: str, root: Path) -> Iterator[Path]:
+    """The file of `module`, if it is ours, and those of the packages it lies in. Python takes a package before a module."""
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        folder = Path(*parts[:depth])
+        candidates = (folder / "__init__.py", folder.with_suffix(".py"))
+        yield from [file for file in candidates if (root / file).is_file()][:1]
+
+
+def _imported_names(source: str, file: Path) -> Iterator[str]:
+    """Dotted names that `source` imports: of `from a import b` both `a` and `a.b`, since b may be a module."""
+    package = file.parent.parts
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*start, *(node.module.split(".") if node.module else ())))
+            yield base
+            yield from (f"{base}.{name.name}" for name in node.names)
+
+
+CONFIG = Path(".dvc/config")
+SECRETS = {
+    *("access_key_id", "secret_access_key", "session_token", "sse_customer_key"),
+    *("password", "passphrase", "token"),
+    *("connection_string", "sas_token", "account_key", "client_secret"),
+    *("oss_key_id", "oss_key_secret", "gdrive_client_secret"),
+}
+"""Settings of remotes that are secrets, or the names that go with them (REMOTE_SCHEMAS in dvc/config_schema.py)."""
+KNOWN_NOW = "where it has been committed, others know it: have a new one made"
+_SECTION = re.compile(r"""\s*\[\s*'?remote\s+"(.+?)"'?\s*\]""")
+_SETTING = re.compile(r"""\s*(\w+)\s*=\s*["']?(.+?)["']?\s*$""")
+_ADDRESS_WITH_PASSWORD = re.compile(r"\w+://[^/@:\s]*:[^/@\s]+@")
+
+
+def committed_secrets(root: Path) -> Iterator[str]:
+    """One line for each secret, with the commands that move it to .dvc/config.local, which git ignores; never its value."""
+    path = root / CONFIG
+    remote = ""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        if section := _SECTION.match(line):
+            remote = section[1]
+        elif line.lstrip().startswith("["):
+            remote = ""
+        elif remote and (setting := _SETTING.match(line)):
+            yield from _problem(path, remote, setting[1].lower(), setting[2])
+
+
+def _problem(path: Path, remote: str, name: str, value: str) -> Iterator[str]:
+    if name in SECRETS:
+        unset, local = f"`dvc remote modify --unset {remote} {name}`", f"`dvc remote modify --local {remote} {name} …`"
+        yield f"{path}: {name} of the remote {remote} is a secret, and git keeps this file; {unset} and {local}; {KNOWN_NOW}"
+    elif _ADDRESS_WITH_PASSWORD.match(value):
+        change, local = f"`dvc remote modify {remote} {name} …` without it", f"`dvc remote modify --local {remote} password …`"
+        yield f"{path}: {name} of the remote {remote} holds a password, and git keeps it; {change} and {local}; {KNOWN_NOW}"
+
 
 STAGE_PARAMS: dict[str, type[Params]] = {
     "download": DownloadParams,
@@ -92,7 +169,7 @@ def _refused(values: dict[str, Any], path: Path) -> list[str]:
 def source_problems(root: Path, source: str, dataset: str) -> Iterator[str]:
     """What is wrong with the catalogue or the images under `root`, if anything."""
     try:
-        refuse_mismatch(root / source, dataset)
+        check_source(root / source, dataset)
         if dataset not in OWN:
             load_dataset(root / source, dataset)
     except (UserError, OSError) as error:
@@ -126,7 +203,7 @@ def _odd_modules(root: Path) -> Iterator[str]:
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             if path.is_symlink() or not path.is_file() or not path.stem.isidentifier():
-                yield f"{shown(str(path))}: needs a plain file with a name that Python can import; rename or remove it"
+                yield f"{short_repr(str(path))}: needs a plain file with a name that Python can import; rename or remove it"
 
 
 def _odd_folders(deps: list[str], root: Path) -> Iterator[str]:
@@ -142,16 +219,12 @@ def _odd_folders(deps: list[str], root: Path) -> Iterator[str]:
 
 
 def _code_problems(declared: dict[str, str], imported: set[str]) -> Iterator[str]:
-    """`declared` is what `declared_code` gives."""
-    for verb, odd in _differences(set(declared), imported):
-        listed = declared.get(odd, odd)
-        if listed == odd:
-            yield f"{verb} the dependency {odd}"
-        else:
-            yield (
-                f"dvc.yaml lists {listed}, but its code does not use {odd}; move that out of the folder, or list those of the "
-                f"folder's files that the stage uses"
-            )
+    """`declared` is what `declared_code` gives. A folder may hold more than the stage imports, but not nothing of it."""
+    for file in sorted(imported - declared.keys()):
+        yield f"its code uses but dvc.yaml does not list the dependency {file}"
+    used = {declared[file] for file in imported & declared.keys()}
+    for dep in sorted(set(declared.values()) - used):
+        yield f"dvc.yaml lists but its code does not use the dependency {dep}"
 
 
 def _differences(declared: set[str], used: set[str]) -> Iterator[tuple[str, str]]:

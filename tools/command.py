@@ -1,4 +1,4 @@
-"""How a tool that a person runs ends: with a status, and with one line where something is wrong."""
+"""How a tool that a person runs ends: with a status, and with one line that a terminal can show where something is wrong."""
 
 import io
 import os
@@ -7,10 +7,19 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from classifier.common.errors import UserError
-from classifier.common.out_of_memory import memory_told
-from stages.runner import one_line
-from tools.visible import visible
+from classifier.common.errors import UserError, memory_errors, one_line
+from classifier.images.schema import JOINERS
+
+_KEPT = frozenset(f"{JOINERS}\n\N{NO-BREAK SPACE}\N{WORD JOINER}")
+"""Python does not count them as printable. The last two are our own: between a figure and its unit, and behind an @."""
+
+
+def visible(text: str) -> str:
+    r"""`text` with the code of each character that cannot be seen, as `\x1b`: colours, turned writing, half characters."""
+    return "".join(
+        letter if letter.isprintable() or letter in _KEPT else letter.encode("unicode_escape").decode() for letter in text
+    )
+
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -32,7 +41,7 @@ def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
                 signal.signal(number, _unwind)
     try:
-        with memory_told():
+        with memory_errors():
             status = main()
         sys.stdout.flush()
         sys.exit(status)

@@ -19,8 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from classifier.common.pins import differing_versions
-from tools.dvc_locks import living_processes
+from classifier.common.versions import differing_versions
+from record.dvc_locks import living_processes
 from tools.half_installed import half_installed
 
 VENV = Path(".venv")
@@ -29,7 +29,7 @@ DATA_BYTES = 2 * 10**9
 """Disk space for data, cache and some experiments."""
 VENV_BYTES = 10 * 10**9 if platform.system() == "Linux" else 2 * 10**9
 """Disk space for .venv and pip's cache: the torch for Linux brings CUDA with it."""
-NOT_INSTALLED = "none"  # the word of classifier.common.pins
+NOT_INSTALLED = "none"  # the word of classifier.common.versions
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "constraints.txt")
 REINSTALL = "run `rm -f .venv/.installed-*` and `make setup`"
 
@@ -157,7 +157,7 @@ def dvc_section() -> Iterator[str]:
     status, words = _output(sys.executable, "-m", "dvc", "remote", "default")
     yield f"shared storage: {words}; `python -m tools.share status` asks it" if status == 0 else "no shared storage"
     yield from (f"process {pid} holds files: {command}" for pid, command in living_processes(Path()).items())
-    from tools.left_experiments import left_experiments  # needs a package that comes with DVC
+    from record.killed import left_experiments  # needs a package that comes with DVC
 
     yield from (Wrong(line) for line in left_experiments(Path()))
     if _is_locked(LOCK):
@@ -208,9 +208,9 @@ def mirror_section() -> Iterator[str]:
 def _wanted() -> tuple[str, list[str]]:
     """The data set of params.yaml and the names of its files that a mirror may hold; none where that cannot be told."""
     try:
-        from classifier.catalogue import load_dataset
         from classifier.common.errors import UserError
-        from classifier.params.base import read_yaml
+        from classifier.common.params import read_yaml
+        from classifier.sources.catalogue import load_dataset
     except ImportError:
         return "", []
     try:

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from classifier.common.dvcignore import IGNORE_FILE, check_not_ignored, inside
 from classifier.common.errors import UserError
 from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, filled, load_graph, names
-from classifier.common.ignore_rules import IGNORE_FILE, inside, refuse_hidden
-from classifier.params.base import read_yaml
-from tools.command import run_command
-from tools.review.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
-from tools.review.revisions import WORKSPACE, Revision, find_revision
-from tools.review.staleness import stale_inputs
-from tools.visible import visible
+from classifier.common.params import read_yaml
+from record.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
+from record.revisions import WORKSPACE, Revision, find_revision
+from record.staleness import stale_inputs
+from tools.command import run_command, visible
 
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
 
@@ -39,23 +38,23 @@ def stale_lines(revision: Revision) -> list[str]:
 
 def _read(revision: Revision) -> tuple[Graph, Lock]:
     edited = [PARAMS_FILE, str(GRAPH_FILE)]
-    revision.refuse_conflicts([LOCK_FILE], edited)
+    revision.check_conflicts([LOCK_FILE], edited)
     with revision.unpacked([LOCK_FILE, *edited]) as folder:
         if not (folder / LOCK_FILE).is_file():
             raise UserError(f"{folder / LOCK_FILE}: no such file; {MEND}")
         params = read_yaml(folder / PARAMS_FILE)
         graph = filled(load_graph(folder / GRAPH_FILE), params)
         lock = read_lock(folder / LOCK_FILE)
-    _refuse_hidden(revision, graph)
+    _check_hidden(revision, graph)
     return graph, lock
 
 
-def _refuse_hidden(revision: Revision, graph: Graph) -> None:
+def _check_hidden(revision: Revision, graph: Graph) -> None:
     """Raise UserError where DVC may have recorded less than the stages read and wrote."""
     declared = [inside(Path(), path) for stage in graph.values() for path in declared_paths(stage, {})]
     folders = {folder for path in declared for folder in path.parents}
     with revision.unpacked(sorted((folder / IGNORE_FILE).as_posix() for folder in folders)) as root:
-        refuse_hidden(root, map(str, declared))
+        check_not_ignored(root, map(str, declared))
 
 
 def _reasons(declared: dict[str, Any], recorded: LockedStage, differing: list[str]) -> Iterator[str]:

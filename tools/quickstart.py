@@ -8,15 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from classifier.catalogue import load_dataset
-from classifier.common.errors import UserError
+from classifier.common.errors import UserError, one_line
 from classifier.common.files import replacing
-from classifier.fetch import UnreachableError
-from classifier.own_data import OWN
-from classifier.params.base import read_yaml, validate
-from classifier.params.download import DownloadParams
+from classifier.common.params import PARAMS_FILE, read_yaml, validate
+from classifier.images.schema import OWN
+from classifier.sources.catalogue import load_dataset
+from classifier.sources.fetch import UnreachableError
+from classifier.sources.params import DownloadParams
 from stages.download import fetch
-from stages.runner import PARAMS_FILE, one_line
 from tools.command import run_command
 
 FALLBACK = "digits"

@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, whole files, fingerprints, pins, and which process this is."""
+"""What every stage stands on: errors, whole files, the graph, params, and which process this is."""

@@ -1,13 +1,18 @@
-"""The one exception that means: the person can mend this; and how its text shows what came."""
+"""What a person can mend, on one line: UserError, and how its text shows what came; memory that runs out."""
 
+import errno
+import re
 import reprlib
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-MOST_SHOWN = 80
-MOST_TOLD = 400
+MAX_SHOWN = 80
+MAX_MESSAGE = 400
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
-_SHORT.maxstring = _SHORT.maxother = MOST_SHOWN
+_SHORT.maxstring = _SHORT.maxother = MAX_SHOWN
 
 
 class UserError(ValueError):
@@ -21,18 +26,64 @@ class PeerLostError(UserError):
     """Another process of the job is gone: the error of that one is the one to tell."""
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """`value` for an error's text: its repr, at most 80 characters and three levels of it.
 
     A few lines of YAML aliases can nest so deeply that the whole repr would not fit into memory.
     """
     try:
-        return _SHORT.repr(value)[:MOST_SHOWN]
+        return _SHORT.repr(value)[:MAX_SHOWN]
     except ValueError:  # Python does not write out numbers of more than 4300 digits
         return "a number too long to show"
 
 
-def told(error: Exception) -> str:
+def short_message(error: Exception) -> str:
     """What a library says of bad input, on one line of at most 400 characters: some quote all that they were given."""
     text = " ".join(str(error).split())
-    return text if len(text) <= MOST_TOLD else f"{text[: MOST_TOLD - 1]}…"
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"
+
+
+WORDS = (
+    "DefaultCPUAllocator",
+    "out of memory",
+    "ALLOC_FAILED",
+    "bad_alloc",
+    "Cannot allocate memory",
+    "can't start new thread",
+)
+"""Of the RuntimeErrors of torch's parts and of Python's threads that mean this."""
+AMOUNT = re.compile(r"allocate (?P<number>[0-9]+(\.[0-9]+)?)\.? (?P<unit>bytes|[KMGTPE]i?B)")
+
+
+@contextmanager
+def memory_errors(smaller: str = "") -> Iterator[None]:
+    """Raise UserError in place of any error that means this; the param `smaller`, where there is one, would need less."""
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        if not _is_meant_by(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold what there was no more room beside
+        missing = _missing(error)
+        lower = f" or lower {smaller}" if smaller else ""
+        raise UserError(f"out of memory: {missing} could not be had; free some{lower}, and run it again") from None
+
+
+def _is_meant_by(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or any(words in str(error) for words in WORDS)
+
+
+def _missing(error: Exception) -> str:
+    """What could not be had, with its amount where that is told."""
+    of_gpu = any(name in str(error) for name in ("CUDA", "CUBLAS", "CUDNN", "MPS"))
+    found = AMOUNT.search(str(error))
+    return (f"{found['number']} {found['unit']} of " if found else "") + ("the GPU's memory" if of_gpu else "memory")
+
+
+def one_line(error: Exception) -> str:
+    """The text of an error on one line; of a system error, the file and the system's reason."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return " ".join(f"{error.filename}: {error.strerror}".split())
+    return " ".join(str(error).split())

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from classifier.common.errors import MOST_SHOWN, UserError, shown
+from classifier.common.errors import MAX_SHOWN, UserError, short_repr
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -93,5 +93,10 @@ def read_json(path: Path, model: type[Model]) -> Model:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part)[:MOST_SHOWN] for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {field}: {first['msg']}, got {shown(first['input'])}") from None
+        field = ".".join(str(part)[:MAX_SHOWN] for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {field}: {first['msg']}, got {short_repr(first['input'])}") from None
+
+
+def state_folder(root: Path) -> Path:
+    """Where stages keep what outlives a run: $DVC_ROOT is the repository also when an experiment runs in a copy of it."""
+    return Path(os.environ.get("DVC_ROOT") or root) / ".dvc/tmp"

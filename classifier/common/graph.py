@@ -1,13 +1,39 @@
-"""dvc.yaml: the stages, and what they declare to read and write."""
+"""dvc.yaml: the stages, what they declare to read and write, and what counts of a folder of code among that."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 
-from classifier.common.errors import UserError, shown
+from classifier.common.errors import UserError, short_repr
+
+PACKAGES = ("classifier", "stages")
+
+
+def is_code(path: PurePath) -> bool:
+    """Whether `path`, relative to the project's folder, is or lies in one of the packages whose modules stages declare."""
+    return path.parts[:1] in [(package,) for package in PACKAGES] and ".." not in path.parts
+
+
+def counts(file: PurePath) -> bool:
+    """Whether a file of the project counts. Of a package only modules do: nothing compiled, no copy that an editor left."""
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    return not is_code(file) or (file.suffix == ".py" and not hidden)
+
+
+def with_modules(paths: Iterable[Path], root: Path = Path()) -> list[Path]:
+    """`paths`, relative to `root`, with the modules of each folder of code in place of the folder."""
+    return [file for path in paths for file in (_modules(path, root) if is_code(path) else [path])]
+
+
+def _modules(path: Path, root: Path) -> list[Path]:
+    if not (root / path).is_dir():
+        return [path]
+    files = (file.relative_to(root) for file in (root / path).rglob("*.py") if file.is_file())
+    return sorted(file for file in files if counts(file))
+
 
 GRAPH_FILE = Path("dvc.yaml")
 OUTPUTS = ("outs", "metrics", "plots")
@@ -24,12 +50,12 @@ def load_graph(file: Path) -> Graph:
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{file}: needs a mapping `stages:`, got {' '.join(str(error).split())}") from None
     if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
-        raise UserError(f"{file}: needs a mapping below `stages:` for each stage, got {shown(stages)}")
+        raise UserError(f"{file}: needs a mapping below `stages:` for each stage, got {short_repr(stages)}")
     for name, stage in stages.items():
         for key in ("params", "deps", *OUTPUTS):
             entries = stage.get(key, [])
             if not isinstance(entries, list) or not all(isinstance(path, str) and path for path in names(entries)):
-                raise UserError(f"{file}: stages.{name}.{key}: needs a list of names, got {shown(entries)}")
+                raise UserError(f"{file}: stages.{name}.{key}: needs a list of names, got {short_repr(entries)}")
     return stages
 
 

@@ -1,1 +1,1 @@
-"""Pictures of results and of images. Only the stage `plot` imports it."""
+"""Pictures of results and of images. The stage `plot`."""

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from classifier.figures.style import BLUE, GREEN, GREY, VERMILION
 
-MOST_ANNOTATED_CLASSES = 20
+MAX_ANNOTATED_CLASSES = 20
 """A confusion matrix of more classes has no room for figures in its cells."""
 
 
@@ -45,7 +45,7 @@ def confusion_matrix(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     axes.set_yticks(range(num_classes), classes)
     axes.set(title="Confusion matrix of the test split", xlabel="predicted", ylabel="actual")
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the actual class")
-    if num_classes <= MOST_ANNOTATED_CLASSES:
+    if num_classes <= MAX_ANNOTATED_CLASSES:
         _annotate(axes, counts_KK, shares_KK)
     return figure
 

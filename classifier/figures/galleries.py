@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from classifier.figures.style import VERMILION, isolated
 
 SAMPLES_PER_CLASS = 10
-MOST_CLASSES = 20
+MAX_CLASSES = 20
 MISTAKES_PER_ROW = 8
-MOST_MISTAKES = 40
+MAX_MISTAKES = 40
 HIGHEST_INCHES = 40
 """Of a figure; images can be a thousand times as high as wide."""
 
 
 def sample_grid(images_NCHW: NDArray[np.uint8], actual: "pd.Series[str]", classes: list[str]) -> Figure:
     """The first ten images of each class, one class a row (of the first twenty classes, where there are more)."""
-    shown = classes[:MOST_CLASSES]
+    shown = classes[:MAX_CLASSES]
     _, channels, height, width = images_NCHW.shape
     grid_RMCHW = np.zeros((len(shown), SAMPLES_PER_CLASS, channels, height, width), np.uint8)
     for row, name in enumerate(shown):
@@ -43,7 +43,7 @@ def sample_grid(images_NCHW: NDArray[np.uint8], actual: "pd.Series[str]", classe
 def mistake_gallery(images_NCHW: NDArray[np.uint8], predictions: pd.DataFrame) -> Figure:
     """The forty mistakes of highest confidence, surest first: actual class, predicted class, confidence."""
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
-    surest = wrong.sort_values("confidence", ascending=False, kind="stable")[:MOST_MISTAKES]
+    surest = wrong.sort_values("confidence", ascending=False, kind="stable")[:MAX_MISTAKES]
     num_rows = max(1, math.ceil(len(surest) / MISTAKES_PER_ROW))
     figure = Figure(figsize=(9, 1.4 * num_rows + 0.5))
     figure.suptitle(

@@ -1,1 +1,1 @@
-"""The model: networks and their layers, the images it is given, and what makes its numbers repeatable."""
+"""A network with its normalisation and precision: given images, saved, loaded, asked."""

@@ -9,13 +9,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from classifier.common.errors import UserError, shown, told
+from classifier.common.errors import UserError, short_message, short_repr
 from classifier.common.files import read_json, replacing, write_json
+from classifier.compute.device import parameter_dtype
+from classifier.compute.params import Precision
+from classifier.images.schema import Standardised
 from classifier.model.image_classifier import ImageClassifier
-from classifier.model.networks import build_network
-from classifier.model.precision import parameter_dtype
-from classifier.params.compute import Precision
-from classifier.schema import Standardised
+from classifier.networks.own import build_network
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -52,7 +52,7 @@ def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
     if needed != found:
         odd = sorted(name for name in needed.keys() | found.keys() if needed.get(name) != found.get(name))[0]
         raise UserError(
-            f"{folder / WEIGHTS}: tensor {shown(odd)} must be {needed.get(odd, 'absent')} by {DESCRIPTION}, "
+            f"{folder / WEIGHTS}: tensor {short_repr(odd)} must be {needed.get(odd, 'absent')} by {DESCRIPTION}, "
             f"found {found.get(odd, 'none')}; make both files anew with `dvc repro`"
         )
     network.load_state_dict(weights, assign=True)
@@ -88,4 +88,6 @@ def _load_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise UserError(f"{path}: not a whole safetensors file ({told(error)}); make it anew with `dvc repro`") from None
+        raise UserError(
+            f"{path}: not a whole safetensors file ({short_message(error)}); make it anew with `dvc repro`"
+        ) from None

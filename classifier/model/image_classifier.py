@@ -1,10 +1,14 @@
 """A network with its normalisation and its precision: uint8 images in, logits out."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from classifier.model.precision import autocast, parameter_dtype
-from classifier.params.compute import Precision
+from classifier.common.errors import UserError
+from classifier.compute.device import autocast, has_bfloat16, parameter_dtype
+from classifier.compute.params import Precision
+from classifier.networks.names import WITHOUT_CONVOLUTIONS
 
 
 class ImageClassifier(nn.Module):
@@ -45,3 +49,16 @@ class ImageClassifier(nn.Module):
         with autocast(self.precision, normalised_NCHW.device):
             logits_NK: Tensor = self.network(normalised_NCHW)
         return logits_NK.to(self.mean_C11.dtype)
+
+
+def resolve_precision(asked: Literal["auto"] | Precision, network: str, device: torch.device) -> Precision:
+    """`asked`, or for "auto": bfloat16 where the device computes in it natively and `network` is convolutional, else float32.
+
+    Without convolutions the layers are so small that converting the weights at every step costs more than bfloat16 saves.
+    Raises UserError for a precision that the device does not have.
+    """
+    if asked == "float64" and device.type == "mps":
+        raise UserError("precision 'float64' is not on device 'mps'; write `precision: auto` or `device: cpu`")
+    if asked != "auto":
+        return asked
+    return "bfloat16" if network not in WITHOUT_CONVOLUTIONS and has_bfloat16(device) else "float32"

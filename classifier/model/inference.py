@@ -16,7 +16,7 @@ PIXELS_OF_A_BATCH = 2**21
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class Predictions:
     """One entry an image, in the data set's order."""
 
     actual_N: NDArray[np.int64]
@@ -38,14 +38,14 @@ class Outcomes:
 
 
 @torch.inference_mode()
-def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device, *, flip_tta: bool = False) -> Outcomes:
+def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device, *, flip_tta: bool = False) -> Predictions:
     """Run `model` in evaluation mode over `dataset`, which must not be empty."""
     model.eval()
     batches = [
         _outcomes_of_batch(model, dataset, rows, device, flip_tta)
         for rows in torch.arange(len(dataset)).split(batch_size(dataset))
     ]
-    return Outcomes(*(torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)))
+    return Predictions(*(torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)))
 
 
 def class_logits(model: ImageClassifier, images_NCHW: torch.Tensor, flip_tta: bool) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""The training of a model: its input, its steps, and what survives a kill. Only the stage `train` imports it."""
+"""The training of a model: its input, its steps, its history, and what survives a kill. The stage `train`."""

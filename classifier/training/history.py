@@ -1,9 +1,222 @@
-"""What is told of a training run: the learning curves, the kept epoch's metrics, and a line for the terminal."""
+"""What is measured while a network trains: by epoch and by step, and which weights to keep. Legend: N images, K classes."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from classifier.training.measured import Measured
-from classifier.training.progress import Result
+from classifier.common.errors import UserError
+from classifier.model.dataset import ImageDataset
+from classifier.model.image_classifier import ImageClassifier
+from classifier.model.inference import outcomes
+from classifier.training.distributed import DistributedContext
+
+STEPS_BETWEEN_READINGS = 20
+"""Figures are counted, and read off the device, only this often: each reading waits for the device."""
+
+
+@dataclass(frozen=True)
+class MetricSums:
+    """Over `seen` images: the cross-entropies in nats, and how many were classified right."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    seen: int = 0
+
+    def __add__(self, other: "MetricSums") -> "MetricSums":
+        return MetricSums(self.loss + other.loss, self.correct + other.correct, self.seen + other.seen)
+
+    def all_reduced(self, context: DistributedContext) -> "MetricSums":
+        """Over the images of all processes."""
+        if context.size == 1:
+            return self
+        sums = torch.tensor([self.loss, self.correct, self.seen], dtype=torch.float64)
+        context.all_reduce(sums)
+        loss, correct, seen = sums.tolist()
+        return MetricSums(loss, correct, round(seen))
+
+    def means(self) -> tuple[float, float]:
+        """Mean cross-entropy in nats, and accuracy (0 to 1)."""
+        return self.loss / self.seen, self.correct / self.seen
+
+
+class MetricAccumulator:
+    """Sums of plain cross-entropy, whatever is minimised, and of images classified right, before each step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(2, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+        self.seen = 0
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, logits_NK: Tensor, labels_N: Tensor) -> bool:
+        """Note a step; return whether the sums have been brought up to date."""
+        self.seen += len(labels_N)
+        self.waiting.append((logits_NK, labels_N))
+        if len(self.waiting) < STEPS_BETWEEN_READINGS:
+            return False
+        self._count()
+        return True
+
+    def read(self) -> MetricSums:
+        """The sums of all that was added since the last `take`; this waits for the device."""
+        self._count()
+        loss, correct = self.sums.tolist()
+        return MetricSums(loss, correct, self.seen)
+
+    def take(self) -> MetricSums:
+        """The same, and begin anew."""
+        sums = self.read()
+        self.sums.zero_()
+        self.seen = 0
+        return sums
+
+    def _count(self) -> None:
+        if self.waiting:
+            logits_NK, labels_N = (torch.cat(column) for column in zip(*self.waiting, strict=True))
+            loss = cross_entropy(logits_NK, labels_N, reduction="none").to(self.sums.dtype).sum()
+            self.sums += torch.stack((loss, (logits_NK.argmax(dim=1) == labels_N).sum()))
+            self.waiting.clear()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Mean cross-entropy in nats, and accuracy (0 to 1)."""
+
+    loss: float
+    accuracy: float
+
+
+def measured(model: ImageClassifier, dataset: ImageDataset, device: torch.device, context: DistributedContext) -> Measured:
+    """Run `model` in evaluation mode over `dataset`, which must not be empty. Every process returns the same."""
+    part = context.shard_slice(len(dataset))
+    sums = _sums(model, ImageDataset(dataset.images_NCHW[part], dataset.labels_N[part]), device)
+    return Measured(*sums.all_reduced(context).means())
+
+
+def _sums(model: ImageClassifier, dataset: ImageDataset, device: torch.device) -> MetricSums:
+    if not len(dataset):
+        return MetricSums()
+    found = outcomes(model, dataset, device)
+    loss = float(found.loss_N.sum(dtype="float64"))
+    return MetricSums(loss, float((found.predicted_N == found.actual_N).sum()), len(dataset))
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Losses are plain cross-entropies in nats, whatever is minimised. Those of training were taken while the weights moved."""
+
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+
+    def figures(self) -> dict[str, float]:
+        """The measured figures by name; without validation there are no `val_` ones."""
+        return {name: value for name, value in vars(self).items() if name.startswith(("train_", "val_")) and value is not None}
+
+    def check_finite(self, where: str) -> None:
+        """Raise UserError when a figure is not finite."""
+        for name, figure in self.figures().items():
+            if not math.isfinite(figure):
+                raise UserError(f"training diverged in {where}: {name} is {figure}; try a lower `lr`")
+
+
+@dataclass(frozen=True)
+class Epoch(_Figures):
+    """Figures of one epoch. Training figures are means over the epoch, with dropout on."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
+class StepRow(_Figures):
+    """Figures after the step `step`, counted from 1 over the whole run. Training figures are means since the row before."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Every epoch so far, and the kept one with its weights (those of `ImageClassifier.network`).
+
+    `steps` are the rows so far, and `since_row` the sums over the steps after the last of them. `processes` are the numbers
+    of processes that computed it, one after the other: more than one where a run was broken off and went on with others.
+    """
+
+    history: tuple[Epoch, ...]
+    kept: Epoch
+    weights: dict[str, Tensor]
+    steps: tuple[StepRow, ...] = ()
+    since_row: MetricSums = field(default_factory=MetricSums)
+    processes: tuple[int, ...] = ()
+
+    def computed_by(self, num_processes: int) -> "Result":
+        """Note who computed the last epoch."""
+        if self.processes[-1:] == (num_processes,):
+            return self
+        return replace(self, processes=(*self.processes, num_processes))
+
+    def extended(self, epoch: Epoch, model: ImageClassifier) -> "Result":
+        """Append `epoch`; keep its weights when it is the best on validation, or when there is no validation."""
+        history = (*self.history, epoch)
+        if _rank(self.kept) >= _rank(epoch):
+            return replace(self, history=history)
+        return replace(self, history=history, kept=epoch, weights=copy.deepcopy(model.network.state_dict()))
+
+
+def begun(epoch: Epoch, model: ImageClassifier) -> Result:
+    """The first epoch, which is kept so far."""
+    return Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
+
+
+def _rank(epoch: Epoch) -> tuple[float, float, int]:
+    """Higher is better: validation accuracy, then lower validation loss; the earlier of equals. Without it the later."""
+    if epoch.val_accuracy is None or epoch.val_loss is None:
+        return 0.0, 0.0, epoch.epoch
+    return epoch.val_accuracy, -epoch.val_loss, -epoch.epoch
+
+
+def row_figures(trained: MetricSums, validated: Measured | None) -> dict[str, Any]:
+    """Those of an Epoch or a StepRow: what was summed while the weights moved, and what validation gave after it, if any."""
+    loss, accuracy = trained.means()
+    return {
+        "train_loss": loss,
+        "train_accuracy": accuracy,
+        "val_loss": validated.loss if validated else None,
+        "val_accuracy": validated.accuracy if validated else None,
+    }
+
+
+class StepHistory:
+    """A row every `every` steps, None for none. `validate` gives the figures of that moment, None without validation."""
+
+    def __init__(self, every: int | None, validate: Callable[[], Measured | None], so_far: Result | None) -> None:
+        self.every = every
+        self.validate = validate
+        self.rows = list(so_far.steps) if so_far else []
+        self.since_row = so_far.since_row if so_far else MetricSums()
+
+    def is_due(self, step: int) -> bool:
+        """Whether a row is made after `step` steps."""
+        return self.every is not None and step % self.every == 0
+
+    def add_row(self, step: int, sums: MetricSums) -> None:
+        """Validate, and make the row of the steps up to `step`, of which `sums` are those that were not carried over."""
+        row = StepRow(**row_figures(self.since_row + sums, self.validate()), step=step)
+        row.check_finite(f"step {step}")
+        self.rows.append(row)
+        self.since_row = MetricSums()
+
+    def carry_over(self, sums: MetricSums) -> None:
+        """Keep the sums of an epoch's last steps for the row that comes in the next."""
+        if self.every is not None:
+            self.since_row += sums
 
 
 def history_table(result: Result) -> pd.DataFrame:

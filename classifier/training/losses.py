@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from classifier.blocks import Labels
-from classifier.common.errors import UserError, shown
-from classifier.params.train import TrainParams
+from classifier.common.errors import UserError, short_repr
+from classifier.images.arrays import Labels
+from classifier.training.params import TrainParams
 
 Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -63,7 +63,7 @@ def class_weights(
     if asked == "balanced":
         counts_K = np.bincount(labels_N, minlength=len(classes))
         if 0 in counts_K:
-            lacking = shown(classes[int(np.argmin(counts_K))])
+            lacking = short_repr(classes[int(np.argmin(counts_K))])
             raise UserError(f"class_weights 'balanced' needs an image of each class to train on, found none of {lacking}")
         return [float(weight) for weight in len(labels_N) / (len(classes) * counts_K)]
     if len(asked) != len(classes):

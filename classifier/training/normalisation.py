@@ -1,8 +1,8 @@
 """By what the pixels are normalised, by name: the mean and standard deviation of each channel, in units of 1/255."""
 
 from classifier.common.errors import UserError
-from classifier.params.train import Normalisation
-from classifier.schema import Standardised
+from classifier.images.schema import Standardised
+from classifier.training.params import Normalisation
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]

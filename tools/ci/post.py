@@ -13,15 +13,15 @@ from typing import Any
 
 import requests
 
-from classifier.common.errors import UserError, shown, told
+from classifier.common.errors import UserError, short_message, short_repr
 from tools.command import run_command
 from tools.review.markdown import MARK
 
 AUTHOR = "github-actions[bot]"
 """Whom GitHub names as the author of what GITHUB_TOKEN writes. Anybody may write a comment that begins with our mark."""
-MOST_CHARACTERS = 65_536
+MAX_CHARACTERS = 65_536
 """Of a comment."""
-MOST_IN_SUMMARY = 1024 * 1024 // 4
+MAX_IN_SUMMARY = 1024 * 1024 // 4
 """A summary takes a mebibyte; a character is at most four bytes."""
 FORBIDDEN = (401, 403, 404)
 """GitHub also says "not found" of what a token may not see."""
@@ -72,7 +72,7 @@ class Comments:
         try:
             answer = self.session.request(method, address, timeout=SECONDS, **options)
         except requests.RequestException as error:
-            raise ApiError(f"{method} {address}: no answer from GitHub: {told(error)}") from None
+            raise ApiError(f"{method} {address}: no answer from GitHub: {short_message(error)}") from None
         if not answer.ok:
             raise ApiError(f"{method} {address}: HTTP {answer.status_code}: {_message(answer)}", answer.status_code)
         if not answer.headers.get("Content-Type", "").startswith("application/json"):
@@ -83,7 +83,7 @@ class Comments:
 def _message(answer: requests.Response) -> str:
     """GitHub's own words on what went wrong."""
     try:
-        return told(Exception(answer.json()["message"]))
+        return short_message(Exception(answer.json()["message"]))
     except (ValueError, KeyError, TypeError):
         return answer.reason or "no reason given"
 
@@ -91,7 +91,7 @@ def _message(answer: requests.Response) -> str:
 def _field(value: Any, name: str) -> Any:
     """A field of an answer. Raises ApiError for an answer without it."""
     if not isinstance(value, dict) or name not in value:
-        raise ApiError(f"an answer of GitHub has no {name}, got {shown(value)}")
+        raise ApiError(f"an answer of GitHub has no {name}, got {short_repr(value)}")
     return value[name]
 
 
@@ -116,10 +116,10 @@ def post(text: str, environment: dict[str, str]) -> tuple[str, int]:
     if not token:
         return f"no GITHUB_TOKEN; {_summarise(text, environment)}", 0
     try:
-        where = Comments(api, repository, number, token).put(shortened(text, MOST_CHARACTERS))
+        where = Comments(api, repository, number, token).put(shortened(text, MAX_CHARACTERS))
     except ApiError as error:
         return f"{error}; {_summarise(text, environment)}", 0 if error.forbidden else 1
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > MAX_CHARACTERS:
         return f"{where} has the beginning; {_summarise(text, environment)}", 0
     return where, 0
 
@@ -130,7 +130,9 @@ def _pull_request(environment: dict[str, str]) -> tuple[str, int]:
     match = re.fullmatch(r"refs/pull/(\d+)/merge", ref)
     if not match or not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         needed = "GITHUB_REPOSITORY and GITHUB_REF of a pull request's workflow"
-        raise UserError(f"post: needs {needed}, got {shown(repository)} and {shown(ref)}; elsewhere use `make review`")
+        raise UserError(
+            f"post: needs {needed}, got {short_repr(repository)} and {short_repr(ref)}; elsewhere use `make review`"
+        )
     return repository, int(match[1])
 
 
@@ -140,7 +142,7 @@ def _summarise(text: str, environment: dict[str, str]) -> str:
     if not path:
         return "and no GITHUB_STEP_SUMMARY to write the review to"
     with Path(path).open("a", encoding="utf-8") as summary:
-        summary.write(shortened(text, MOST_IN_SUMMARY))
+        summary.write(shortened(text, MAX_IN_SUMMARY))
     return "the review is in the summary of this run"
 
 

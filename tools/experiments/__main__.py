@@ -11,9 +11,9 @@ from pathlib import Path
 from classifier.common.errors import UserError
 from tools.command import run_command
 
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 LARGEST_SEED = 2**32 - 1
-MOST_SETTINGS = 50
+MAX_SETTINGS = 50
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,14 +54,15 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from tools.experiments.ranking import compare
-    from tools.experiments.ranking_text import as_text
+    from tools.experiments.ranking import as_text, compare
 
     comparison = compare()
     print(as_text(comparison), end="", flush=True)
     if options.scatter:
-        from tools.experiments.costs import Cost
-        from tools.experiments.scatter import draw  # matplotlib takes half a second to import
+        from tools.experiments.scatter import (
+            Cost,
+            draw,  # matplotlib takes half a second to import
+        )
 
         print("\n".join(["", *draw(comparison, Cost(options.by), options.scatter)]))
     return 0
@@ -103,7 +104,7 @@ def _add_sweep(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("settings", nargs="+", metavar="NAME=VALUE,VALUE", help="such as lr=0.001,0.01 augment=[],[flip,shift]")
     sweep.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at once (1); they share the cores")
     sweep.add_argument("--metric", default="val_accuracy", help="what ranks them: val_accuracy (the default) or val_loss")
-    sweep.add_argument("--limit", type=_positive, default=MOST_SETTINGS, metavar="N", help=f"most settings ({MOST_SETTINGS})")
+    sweep.add_argument("--limit", type=_positive, default=MAX_SETTINGS, metavar="N", help=f"most settings ({MAX_SETTINGS})")
     sweep.add_argument("--dry-run", action="store_true", help="check all, say what would run, and queue nothing")
     sweep.set_defaults(do=_sweep)
 
@@ -135,9 +136,9 @@ def _seeds(text: str) -> list[int]:
     for part in text.split(","):
         bounds = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part)
         first, last = (int(bounds[1]), int(bounds[2] or bounds[1])) if bounds else (1, 0)
-        if not first <= last <= LARGEST_SEED or last - first >= MOST_SEEDS:
+        if not first <= last <= LARGEST_SEED or last - first >= MAX_SEEDS:
             raise argparse.ArgumentTypeError(
-                f"must be like 0-4 or 0,3,7, up to {LARGEST_SEED}, {MOST_SEEDS} at most; got {text}"
+                f"must be like 0-4 or 0,3,7, up to {LARGEST_SEED}, {MAX_SEEDS} at most; got {text}"
             )
         found.update(range(first, last + 1))
     return sorted(found)

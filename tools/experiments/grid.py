@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from classifier.common.errors import UserError, shown
+from classifier.common.errors import UserError, short_repr
 
 LONGEST_NAME = 120
 _PART = re.compile(r"""\[[^\]]*\]|"(?:\\.|[^"\\])*"|'(?:''|[^'])*'|[^,]""")
@@ -25,7 +25,7 @@ def assignments(texts: Sequence[str]) -> dict[str, list[str]]:
     for text in texts:
         name, equals, values = text.partition("=")
         if not name or not equals:
-            raise UserError(f"{shown(text)}: needs NAME=VALUE,VALUE as in lr=0.001,0.01")
+            raise UserError(f"{short_repr(text)}: needs NAME=VALUE,VALUE as in lr=0.001,0.01")
         if name in found:
             raise UserError(f"{name}: given twice; write all its values after one `{name}=`")
         found[name] = split_values(values)
@@ -54,7 +54,9 @@ def parse_value(name: str, text: str) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError):
-        raise UserError(f"{name}: {shown(text)} is not readable as YAML; see params.yaml for how it is written there") from None
+        raise UserError(
+            f"{name}: {short_repr(text)} is not readable as YAML; see params.yaml for how it is written there"
+        ) from None
 
 
 def grid(texts: Sequence[str]) -> list[dict[str, Any]]:

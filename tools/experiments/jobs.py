@@ -1,25 +1,64 @@
 """Runs or queues the chosen experiments, a seed at a time, and says of each what became of it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from classifier.common.errors import UserError
-from classifier.common.graph import GRAPH_FILE, OUTPUTS, declared_paths, load_graph
-from classifier.common.modules import counts
-from classifier.params.base import read_yaml
-from stages.runner import PARAMS_FILE
-from tools.experiments.dvc import dvc_exp_run
-from tools.experiments.git import git, head_commit
-from tools.experiments.known import find_result
-from tools.experiments.listed import EXPERIMENTS_FILE, SEED, Experiment, read_experiments
-from tools.experiments.results_file import note, read_results_file
-from tools.experiments.settings import missing_images, refuse_bad, set_param_options, with_overrides
-from tools.experiments.shown import waiting_experiments
+from classifier.common.graph import GRAPH_FILE, OUTPUTS, counts, declared_paths, load_graph
+from classifier.common.params import PARAMS_FILE, read_yaml
+from record.experiments import difference
+from record.git import git, head_commit
+from record.revisions import Held, Revision, held_experiments
+from tools.experiments.dvc_exp import dvc_exp_run, waiting_experiments
+from tools.experiments.named import (
+    EXPERIMENTS_FILE,
+    SEED,
+    Experiment,
+    check_experiments,
+    missing_images,
+    read_experiments,
+    set_param_options,
+    with_overrides,
+)
 from tools.experiments.snapshot import Snapshot, snapshot
-from tools.experiments.telling import say
-from tools.review.revisions import Held, Revision
+from tools.experiments.table import note, read_results_file
+
+
+def say(text: str) -> None:
+    """On a line of its own, at once: DVC and the stages print between."""
+    print(f"experiments: {text}", flush=True)
+
+
+def count(number: int, word: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+_SHORT_COMMIT = 7
+
+
+def find_result(
+    name: str, params: dict[str, Any], commit: str, *, if_taken: str, passing_over: Collection[str] = ()
+) -> Held | None:
+    """An experiment `name` that read what one with `params` begun from `commit` would read, but for the params passed over.
+
+    Raises UserError when another experiment begun from `commit` has the name; `if_taken` tells what to do then.
+    """
+    found = [held for held in held_experiments() if held.name == name]
+    held = sorted(found, key=lambda one: one.baseline != commit)
+    differences = [difference(one, params, commit, passing_over) for one in held]
+    for one, differs in zip(held, differences, strict=True):
+        if differs is None:
+            say(f"{name}: has its result already ({one.commit[:_SHORT_COMMIT]}, begun from {one.baseline[:_SHORT_COMMIT]})")
+            return one
+    for one, differs in zip(held, differences, strict=True):
+        if one.baseline == commit:
+            raise UserError(f"the name is taken by another experiment ({differs}); {if_taken}")
+        say(f"{name}: the one begun from {one.baseline[:_SHORT_COMMIT]} stays, but is another ({differs})")
+    return None
+
 
 INTERRUPTED = 130
 _SHORT = 7
@@ -49,7 +88,7 @@ def run_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
     with snapshot(commit) as place:
         with Revision(commit[:_SHORT], commit).naming(place.folder):
             params = read_yaml(place.folder / PARAMS_FILE)
-        refuse_bad(params, chosen, Path(f"{commit[:_SHORT]}:{PARAMS_FILE}"))
+        check_experiments(params, chosen, Path(f"{commit[:_SHORT]}:{PARAMS_FILE}"))
         say(f"in a copy of the last commit, {commit[:_SHORT]}; the workspace stays as it is")
         if changed := uncommitted(_sources(chosen)):
             say(f"not part of it, since not committed: {', '.join(changed)}")
@@ -66,7 +105,7 @@ def queue_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
     if changed := uncommitted(_sources(chosen)):
         raise UserError(f"not committed: {', '.join(changed)}; queued experiments begin from the commit, so commit this first")
     params = read_yaml(PARAMS_FILE)
-    refuse_bad(params, chosen, PARAMS_FILE)
+    check_experiments(params, chosen, PARAMS_FILE)
     waiting = waiting_experiments()
     status = _each(
         _jobs(chosen, seeds, params),

@@ -1,16 +1,13 @@
-"""DVC's queue: what waits, works, has failed or was left by a worker that died; and the workers themselves.
-
-A worker is a process `dvc exp queue-worker`, and the run that it works on its child `dvc exp exec-run`. When a worker is
-killed, the run goes on, but nobody takes its result, and DVC 3.67 lists it as running for ever: so the processes are looked at.
-"""
+"""DVC's queue: what waits, works, has failed or was left by a worker that died; and the workers, started and followed."""
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -20,17 +17,18 @@ from typing import Any
 import psutil
 from dvc.repo import Repo
 
-from classifier.common.errors import MOST_TOLD, UserError, told
-from tools.experiments.dvc import environment
-from tools.left_experiments import WORKERS, read_note
+from classifier.common.errors import MAX_MESSAGE, UserError, short_message
+from record.killed import WORKERS, read_note
+from tools.experiments.dvc_exp import environment
+from tools.experiments.jobs import say
 
 FOLDERS = Path(".dvc/tmp/exps")
 """Where DVC makes a folder for each run at work."""
 SECONDS_TO_END = 60
 SECONDS_FOR_WORD = 2
 """Workers hear of the end within this time."""
-MOST_LOG_BYTES = 2**16
-MOST_TRIES = 3
+MAX_LOG_BYTES = 2**16
+MAX_TRIES = 3
 HALF_WRITTEN = "Expecting value"
 """Of a JSON error: DVC and its workers talk through files, and kombu 5.7 reads some before they are written."""
 _ERROR = re.compile(r"^(?:error|ERROR): (.+)$", re.MULTILINE)
@@ -57,7 +55,7 @@ class Task:
     problem: str | None = None
     """Of a failed one, the first error that it printed."""
 
-    def told(self) -> str:
+    def outcome(self) -> str:
         """Its state in words."""
         return self.state.value + (f": {self.problem}" if self.problem else "")
 
@@ -159,22 +157,22 @@ def _first_error(log: Path) -> str | None:
     """On one line; None where there is none, or no log."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - MOST_LOG_BYTES))
+            file.seek(max(0, log.stat().st_size - MAX_LOG_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return None
     found = _ERROR.findall(text)
-    return found[0][:MOST_TOLD] if found else None
+    return found[0][:MAX_MESSAGE] if found else None
 
 
 def _dvc_queue(*arguments: str) -> None:
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         problem = _problem_of_dvc_queue(*arguments)
         if problem is None:
             return
         if HALF_WRITTEN not in problem:
             break
-    raise UserError(f"dvc queue {arguments[0]}: {told(Exception(problem))}")
+    raise UserError(f"dvc queue {arguments[0]}: {short_message(Exception(problem))}")
 
 
 def _problem_of_dvc_queue(*arguments: str) -> str | None:
@@ -184,3 +182,80 @@ def _problem_of_dvc_queue(*arguments: str) -> str | None:
         done = subprocess.run(command, env=environment(), stdout=said, stderr=said, check=False)
         said.seek(0)
         return said.read() if done.returncode else None
+
+
+SECONDS_BETWEEN_CHECKS = 1
+SECONDS_TO_START = 20
+"""Within these a worker that was started has noted its process."""
+
+
+def follow(names: set[str], num_jobs: int) -> dict[str, str]:
+    """Run them, and wait until none waits. Returns what went wrong, by name. When this is broken off, the workers end."""
+    try:
+        return _Watch(names, num_jobs).until_done()
+    except BaseException:
+        with _without_interrupts():
+            say("stopping what is at work")
+            stop_workers()
+        raise
+
+
+class _Watch:
+    def __init__(self, names: set[str], num_jobs: int) -> None:
+        self.waiting, self.num_jobs, self.num_names = set(names), num_jobs, len(names)
+        self.problems: dict[str, str] = {}
+        self.at_work: set[str] = set()
+        self.suspects: set[str] = set()
+        self.restarted_with = -1
+        """How many waited when workers were started last."""
+        self.started = 0.0
+
+    def until_done(self) -> dict[str, str]:
+        self.start_workers()
+        while self.waiting:
+            time.sleep(SECONDS_BETWEEN_CHECKS)
+            self.look()
+        return self.problems
+
+    def look(self) -> None:
+        found = {task.name: task for task in tasks() if task.name in self.waiting}
+        for name in sorted(self.waiting):
+            self.tell(name, found.get(name))
+        # A worker ends between two runs, too: what is dead must be so twice.
+        self.suspects = {task.name for task in found.values() if task.state is State.DEAD}
+        if self.waiting and not living_workers() and time.monotonic() > self.started + SECONDS_TO_START:
+            self.start_workers()
+
+    def tell(self, name: str, task: Task | None) -> None:
+        """Say what is new of it."""
+        if task is None:
+            self.end(name, "ended")
+        elif task.state is State.RUNNING and name not in self.at_work:
+            self.at_work.add(name)
+            say(f"{name}: at work")
+        elif task.state is State.FAILED or (task.state is State.DEAD and name in self.suspects):
+            self.problems[name] = task.outcome()
+            self.end(name, task.outcome())
+
+    def end(self, name: str, how: str) -> None:
+        self.waiting.discard(name)
+        say(f"{name}: {how} ({self.num_names - len(self.waiting)} of {self.num_names})")
+
+    def start_workers(self) -> None:
+        """Again, too, where all ended with something left to do. Raises UserError when they got nothing done in between."""
+        if self.restarted_with == len(self.waiting):
+            logs = ", ".join(sorted(map(str, WORKERS.glob("*.out"))))
+            raise UserError(f"dvc queue: its workers end without taking a run; what they say is in {logs or WORKERS}")
+        self.restarted_with = len(self.waiting)
+        start_workers(self.num_jobs)
+        self.started = time.monotonic()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A second Ctrl-C must not leave half of the work going."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,8 +1,9 @@
-"""Test accuracy of all experiments against what they take, as a picture."""
+"""Test accuracy of all experiments against parameters or seconds, as a picture."""
 
 import math
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,40 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from classifier.common.errors import UserError
 from classifier.figures.galleries import shortened
 from classifier.figures.style import BLUE, GREY, save_png, styled
-from tools.experiments.costs import WHY_UNKNOWN, Cost, costs
+from record.experiments import read_model
+from tools.experiments.jobs import count
 from tools.experiments.ranking import Comparison, Ranked
-from tools.experiments.telling import count
+from tools.experiments.table import RESULTS_FILE, Run, read_results_file
+
+
+class Cost(StrEnum):
+    """What can be asked for."""
+
+    PARAMETERS = "parameters"
+    SECONDS = "seconds"
+
+
+WHY_UNKNOWN = {
+    Cost.PARAMETERS: f"its model is no longer in DVC's cache, and {RESULTS_FILE} does not have it",
+    Cost.SECONDS: f"{RESULTS_FILE} has no time of it; `python -m tools.experiments run` notes that of a training",
+}
+
+
+def costs(ranked: Sequence[Ranked], kind: Cost) -> list[float | None]:
+    """Of each run; None where nothing tells."""
+    noted = {run.experiment: run for setting in read_results_file().values() for run in setting.runs}
+    return [_cost(one, kind, [noted[commit] for commit in one.candidate.commits if commit in noted]) for one in ranked]
+
+
+def _cost(one: Ranked, kind: Cost, noted: Sequence[Run]) -> float | None:
+    if kind == Cost.SECONDS:
+        return next((run.seconds for run in noted if run.seconds is not None), None)
+    known = next((run.num_parameters for run in noted if run.num_parameters is not None), None)
+    if known is not None:
+        return known
+    model = read_model(one.candidate.results.lock)
+    return model.num_parameters if model else None
+
 
 LONGEST_NAME = 28
 _LEAST_COST = 0.05
@@ -25,7 +57,7 @@ _MARGIN = math.log(2)
 """Of the axis at either end."""
 _STEP, _WIDEST = 0.02, 0.15
 """Shares of the axis: between runs that take the same, and for all of them."""
-_MOST_DECADES = 4
+_MAX_DECADES = 4
 """On an axis with marks at 1, 2 and 5."""
 
 
@@ -114,7 +146,7 @@ def _logarithmic(axes: Axes, places: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(places) / math.exp(_MARGIN), max(places) * math.exp(_MARGIN))
     decades = math.log10(max(places) / min(places))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades <= _MOST_DECADES else (1,)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades <= _MAX_DECADES else (1,)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(y=0.1)

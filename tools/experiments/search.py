@@ -1,4 +1,4 @@
-"""Draws settings with Optuna, each from what those before have taught, runs each as an experiment, ranks by validation."""
+"""Draws settings with Optuna, runs each as an experiment, stops the poor ones early, ranks by validation."""
 
 import hashlib
 import json
@@ -11,30 +11,79 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from classifier.common.errors import UserError, told
-from classifier.params.base import read_yaml
-from stages.runner import PARAMS_FILE
+from classifier.common.csv_file import read_table
+from classifier.common.errors import UserError, short_message
+from classifier.common.params import PARAMS_FILE, read_yaml
+from record.git import git, head_commit
+from record.results import HISTORY
+from record.revisions import Held, Revision
 from tools.command import INTERRUPTED
-from tools.experiments.compared import METRICS, THREADS, Setting, refuse_base, refuse_metric, refuse_names, setting
-from tools.experiments.dvc import dvc_exp_run
-from tools.experiments.git import git, head_commit
+from tools.experiments.dvc_exp import dvc_exp_run
 from tools.experiments.grid import name_of
-from tools.experiments.jobs import files_read, uncommitted
-from tools.experiments.judged import Judged
-from tools.experiments.known import find_result
-from tools.experiments.selection import measured, report
-from tools.experiments.settings import missing_images
+from tools.experiments.jobs import count, files_read, find_result, say, uncommitted
+from tools.experiments.named import missing_images
+from tools.experiments.selection import (
+    METRICS,
+    THREADS,
+    Setting,
+    check_base,
+    check_metric,
+    check_names,
+    measured,
+    report,
+    setting,
+)
 from tools.experiments.snapshot import STATE, Snapshot, snapshot
 from tools.experiments.space import Space, corners, drawn, space
-from tools.experiments.telling import count, say
-from tools.review.results import HISTORY
-from tools.review.revisions import Held, Revision
+
+
+class Pruner:
+    """Reports each epoch of plots/history.csv in `folder`, which `train` rewrites after every epoch, to Optuna's `trial`.
+
+    The epochs are judged one after the other, however many have come since the last look, so that what is pruned does not
+    depend on when it was looked.
+    """
+
+    def __init__(self, trial: Trial, metric: str, folder: Path) -> None:
+        self._trial, self._metric, self._history = trial, metric, folder / HISTORY
+        self._before: tuple[int, int] | None = None
+        self.num_epochs = max(trial._get_latest_trial().intermediate_values, default=0)
+        self.is_poor = False
+
+    def begin(self) -> None:
+        """To be called before the training: a history that lies there now counts for nothing."""
+        self._before = self._identity()
+
+    def look(self) -> bool:
+        """Whether it is poor by now."""
+        identity = self._identity()
+        if identity and identity != self._before:
+            self.report(self._history)
+        return self.is_poor
+
+    def report(self, history: Path) -> None:
+        """Report the epochs that are new, up to one at which the trial is poor."""
+        figures = read_table(history, ["epoch", self._metric])[self._metric]
+        for figure in figures[self.num_epochs :]:
+            if self.is_poor:
+                return
+            self.num_epochs += 1
+            self._trial.report(float(figure), self.num_epochs)
+            self.is_poor = self._trial.should_prune()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._history.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
 
 WHERE = "search"
 SEARCHES = STATE / "searches"
 TRIALS_BEFORE_PRUNING = 5
 FIRST_EPOCH_TO_PRUNE = 2
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 """In a row; then something else is wrong than the setting."""
 _SHORT = 7
 _EXPERIMENT, _BASELINE, _OVERRIDES = "experiment", "baseline", "overrides"
@@ -43,9 +92,9 @@ _Outcome = tuple[TrialState, float | None]
 
 def search(texts: Sequence[str], *, num_trials: int, metric: str, seed: int, prune: bool) -> int:
     """Go on until there are `num_trials` trials, with those of earlier calls. Returns the exit status: 1 without any result."""
-    refuse_metric(metric)
+    check_metric(metric)
     dimensions, commit = space(texts), head_commit()
-    refuse_names([*dimensions], WHERE)
+    check_names([*dimensions], WHERE)
     params = _committed_params(commit)
     for overrides in corners(dimensions):
         setting(params, overrides, WHERE)
@@ -93,7 +142,7 @@ class _Search:
             (self.folder / "resume").mkdir()
             say(f"trial {trial.number + 1}: {_told(state, self.metric, value, trial)}")
             failures = failures + 1 if state is TrialState.FAIL else 0
-            if failures == MOST_FAILURES:
+            if failures == MAX_FAILURES:
                 raise UserError(f"{WHERE}: {failures} trials failed one after the other; what they say stands above")
 
     def _next(self) -> Trial:
@@ -111,7 +160,7 @@ class _Search:
             for key, value in before.user_attrs.items():
                 trial.set_user_attr(key, value)
             return before.state, before.value if before.state is TrialState.COMPLETE else None
-        judged = Judged(trial, self.metric, self.place.folder)
+        judged = Pruner(trial, self.metric, self.place.folder)
         try:
             held = self._found(one, judged) or self._run(one, judged)
         except UserError as error:
@@ -129,7 +178,7 @@ class _Search:
         """A trial of the same setting: it would give the same."""
         return next((trial for trial in _ended(self.study) if trial.user_attrs[_OVERRIDES] == one.overrides), None)
 
-    def _found(self, one: Setting, judged: Judged) -> Held | None:
+    def _found(self, one: Setting, judged: Pruner) -> Held | None:
         free = f"`dvc exp rename {one.name} NEW` keeps that one, and frees the name"
         held = find_result(one.name, one.params, self.place.commit, if_taken=free, passing_over=(THREADS,))
         if held:
@@ -137,7 +186,7 @@ class _Search:
                 judged.report(folder / HISTORY)
         return held
 
-    def _run(self, one: Setting, judged: Judged) -> Held | None:
+    def _run(self, one: Setting, judged: Pruner) -> Held | None:
         """None when it failed or was poor; one that ended before its poor epoch was seen is poor all the same."""
         self.place.clear()
         judged.begin()
@@ -195,7 +244,7 @@ def _study(folder: Path, metric: str, prune: bool) -> optuna.Study:
         )
     except (SQLAlchemyError, RuntimeError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path}: not a study of this Optuna ({told(error)}); `rm {path}` and the same command begins "
+            f"{path}: not a study of this Optuna ({short_message(error)}); `rm {path}` and the same command begins "
             "anew, and finds the experiments that have run"
         ) from None
 
@@ -204,13 +253,13 @@ def _committed_params(commit: str) -> dict[str, Any]:
     revision = Revision(commit[:_SHORT], commit)
     with revision.unpacked([str(PARAMS_FILE)]) as folder:
         params = read_yaml(folder / PARAMS_FILE)
-    refuse_base(params, Path(f"{revision.name}:{PARAMS_FILE}"))
+    check_base(params, Path(f"{revision.name}:{PARAMS_FILE}"))
     return params
 
 
 def _digest(dimensions: Space, params: dict[str, Any], metric: str, seed: int, prune: bool) -> str:
     """Other for all that the trials depend on but the versions: a search of other code or settings is another."""
-    drawn_from = {name: dimension.told() for name, dimension in dimensions.items()}
+    drawn_from = {name: dimension.description() for name, dimension in dimensions.items()}
     fixed = {name: value for name, value in params.items() if name not in dimensions and name != THREADS}
     code = git("ls-tree", "-r", "HEAD", "--", *files_read())
     text = json.dumps([drawn_from, fixed, metric, seed, prune, code], sort_keys=True, default=str)

@@ -1,24 +1,96 @@
-"""Which setting is the best on validation, and how much of that may be chance. Only the chosen one's test figure is told."""
+"""Settings that validation chooses between: what is refused before, which is best, and how much of that may be chance."""
 
 import math
+import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from scipy.stats import binomtest
 
-from classifier.common.errors import UserError
+from classifier.common.csv_file import read_table
+from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
-from classifier.csv_file import read_table
-from tools.experiments.compared import METRICS
+from classifier.common.graph import GRAPH_FILE, used_keys
+from classifier.common.params import PARAMS_FILE, unknown_keys
+from record.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
+from record.revisions import Held
+from record.statistics import LEVEL
+from tools.check import STAGE_PARAMS, value_problems
 from tools.experiments.grid import name_of
-from tools.experiments.listed import SEED
-from tools.experiments.telling import count
-from tools.review.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
-from tools.review.revisions import Held
-from tools.review.statistics import LEVEL
+from tools.experiments.jobs import count
+from tools.experiments.named import SEED, check_params, param_options
+
+METRICS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
+"""Of metrics/train.json, and which way is better."""
+OTHER_IMAGES = ("dataset", "source", "val_fraction", "test_fraction", "max_unreadable")
+"""Params with other values of which the validation images are others."""
+AFTER_TRAINING = ("evaluate", "plot")
+THREADS = "threads"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A name for DVC, what differs from params.yaml, and all params."""
+
+    name: str
+    overrides: dict[str, Any]
+    params: dict[str, Any]
+
+    def options(self, also: Mapping[str, Any]) -> list[str]:
+        """Of `dvc exp run`; `also` are overrides that the name does not tell."""
+        return ["--name", self.name, *param_options({**also, **self.overrides})]
+
+
+def check_metric(metric: str) -> None:
+    """Raise UserError for one that must not or cannot choose."""
+    if metric.startswith("test_"):
+        raise UserError(
+            f"--metric {metric}: the test images measure what was chosen; choosing by them would make their figure look better "
+            f"than it is; choose by {' or '.join(METRICS)}"
+        )
+    if metric not in METRICS:
+        raise UserError(f"--metric: needs {' or '.join(METRICS)} of metrics/train.json, got {short_repr(metric)}")
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Raise UserError for a param that is not there, or between whose values validation cannot choose."""
+    for problem in unknown_keys(Path(where), dict.fromkeys(names), used_keys(GRAPH_FILE)):
+        raise UserError(problem)
+    for name in names:
+        if name in OTHER_IMAGES:
+            raise UserError(f"{where}: {name}: each value has validation images of its own, so their figures do not compare")
+        if not any(name in model.model_fields for stage, model in STAGE_PARAMS.items() if stage not in AFTER_TRAINING):
+            raise UserError(f"{where}: {name}: changes nothing that validation measures, so it cannot choose")
+
+
+def check_base(params: dict[str, Any], where: Path = PARAMS_FILE) -> None:
+    """Raise UserError for bad params, and for those without validation."""
+    check_params(params, where)
+    if params["val_fraction"] == 0:
+        raise UserError(f"{where}: val_fraction: 0 leaves no validation images to choose by; set it to 0.1 and commit that")
+
+
+def setting(params: Mapping[str, Any], overrides: dict[str, Any], where: str) -> Setting:
+    """Raises UserError for the first thing wrong with `params` changed so."""
+    name, changed = name_of(overrides), {**params, **overrides}
+    for problem in value_problems(changed, Path(f"{where}: {name}")):
+        raise UserError(problem)
+    return Setting(name, overrides, changed)
+
+
+def threads_of_job(params: Mapping[str, Any], num_jobs: int) -> int:
+    """Those of params.yaml, or fewer where so many jobs at once would want more than there are cores; 1 at least."""
+    return min(int(params[THREADS]), max(1, num_cores() // num_jobs))
+
+
+def num_cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 
 DATA_METRICS = "metrics/data.json"
 VAL_ACCURACY, TEST_ACCURACY = "val_accuracy", "test_accuracy"

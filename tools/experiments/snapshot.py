@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from classifier.common.errors import UserError
 from classifier.common.files import write_text
-from tools.experiments.git import git
-from tools.interrupted import interrupted_experiment
+from record.git import git
+from record.killed import interrupted_experiment
 
 STATE = Path(".dvc/tmp")
 PLACE = STATE / "experiments"

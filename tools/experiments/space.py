@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
 
-from classifier.common.errors import UserError, shown
+from classifier.common.errors import UserError, short_repr
 from tools.check import STAGE_PARAMS
 from tools.experiments.grid import assignments, parse_value, word
 
 KINDS = ("log", "range")
 DIGITS = 4
 """Significant ones of a drawn number: enough for a setting, and short in a name."""
-MOST_CORNERS = 10_000
+MAX_CORNERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Interval:
         """The ends."""
         return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
 
-    def told(self) -> str:
+    def description(self) -> str:
         """As it is written."""
         return f"{'log' if self.log else 'range'}:{self.low!r}:{self.high!r}"
 
@@ -56,7 +56,7 @@ class Choice:
         """All of them."""
         return [*self.values.values()]
 
-    def told(self) -> str:
+    def description(self) -> str:
         """As it is written, nearly."""
         return ",".join(self.values)
 
@@ -77,7 +77,7 @@ def drawn(dimensions: Space, trial: Any) -> dict[str, Any]:
 def corners(dimensions: Space) -> list[dict[str, Any]]:
     """All combinations of ends and choices, the first ten thousand of them."""
     combinations = product(*(dimension.corners for dimension in dimensions.values()))
-    return [dict(zip(dimensions, values, strict=True)) for values in islice(combinations, MOST_CORNERS)]
+    return [dict(zip(dimensions, values, strict=True)) for values in islice(combinations, MAX_CORNERS)]
 
 
 def _dimension(name: str, values: Sequence[str]) -> Interval | Choice:
@@ -91,10 +91,10 @@ def _interval(name: str, kind: str, ends: str) -> Interval:
     low, _, high = ends.partition(":")
     numbers = [parse_value(name, end) for end in (low, high)]
     if not all(type(number) in (int, float) for number in numbers):
-        raise UserError(f"{name}: needs two numbers as in {name}={kind}:1:10, got {shown(ends)}")
+        raise UserError(f"{name}: needs two numbers as in {name}={kind}:1:10, got {short_repr(ends)}")
     if not numbers[0] < numbers[1] or (kind == "log" and numbers[0] <= 0):
         above = " above 0" if kind == "log" else ""
-        raise UserError(f"{name}: {kind} needs a number{above} and a larger one, got {shown(ends)}")
+        raise UserError(f"{name}: {kind} needs a number{above} and a larger one, got {short_repr(ends)}")
     return Interval(numbers[0], numbers[1], log=kind == "log", whole=_takes_whole_numbers(name))
 
 

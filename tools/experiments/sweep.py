@@ -5,38 +5,35 @@ from pathlib import Path
 from typing import Any
 
 from classifier.common.errors import UserError
-from classifier.params.base import read_yaml
-from stages.runner import PARAMS_FILE
+from classifier.common.params import PARAMS_FILE, read_yaml
+from record.git import head_commit
+from record.revisions import Held, held_experiments
 from tools.command import INTERRUPTED
-from tools.experiments.compared import (
+from tools.experiments.dvc_exp import dvc_exp_run
+from tools.experiments.grid import grid
+from tools.experiments.jobs import count, find_result, say, uncommitted
+from tools.experiments.named import missing_images
+from tools.experiments.queue import State, follow, forget, tasks
+from tools.experiments.selection import (
     THREADS,
     Setting,
+    check_base,
+    check_metric,
+    check_names,
+    measured,
     num_cores,
-    refuse_base,
-    refuse_metric,
-    refuse_names,
+    report,
     setting,
     threads_of_job,
 )
-from tools.experiments.dvc import dvc_exp_run
-from tools.experiments.follow import follow
-from tools.experiments.git import head_commit
-from tools.experiments.grid import grid
-from tools.experiments.jobs import uncommitted
-from tools.experiments.known import find_result
-from tools.experiments.queue import State, forget, tasks
-from tools.experiments.selection import measured, report
-from tools.experiments.settings import missing_images
 from tools.experiments.snapshot import alone
-from tools.experiments.telling import count, say
-from tools.review.revisions import Held, held_experiments
 
 WHERE = "sweep"
 
 
 def sweep(texts: Sequence[str], *, num_jobs: int, metric: str, limit: int, dry_run: bool) -> int:
     """Run every combination of `texts` that has no result yet. Returns the exit status: 1 if one has none in the end."""
-    refuse_metric(metric)
+    check_metric(metric)
     settings = _settings(texts, limit)
     commit = head_commit()
     if changed := uncommitted():
@@ -61,13 +58,13 @@ def sweep(texts: Sequence[str], *, num_jobs: int, metric: str, limit: int, dry_r
 def _settings(texts: Sequence[str], limit: int) -> list[Setting]:
     """Raises UserError for the first thing wrong with params.yaml or a combination, and for too many."""
     combinations = grid(texts)
-    refuse_names([*combinations[0]], WHERE)
+    check_names([*combinations[0]], WHERE)
     if len(combinations) > limit:
         raise UserError(
             f"{WHERE}: {len(combinations)} settings, more than {limit}; `--limit {len(combinations)}` runs them all the same"
         )
     params = read_yaml(PARAMS_FILE)
-    refuse_base(params)
+    check_base(params)
     settings = [setting(params, overrides, WHERE) for overrides in combinations]
     if problem := missing_images(params, Path()):
         raise UserError(problem)
@@ -111,7 +108,7 @@ def _queue(missing: Sequence[Setting], also: dict[str, Any]) -> None:
     found = {task.name: task for task in tasks()}
     again = [task for one in missing if (task := found.get(one.name)) and task.state in (State.FAILED, State.DEAD)]
     for task in again:
-        say(f"{task.name}: {task.told()}; queued again")
+        say(f"{task.name}: {task.outcome()}; queued again")
     forget(again)
     for one in missing:
         task = found.get(one.name)

@@ -1,16 +1,147 @@
-"""docs/results.md: what was reported beside what came out here."""
+"""docs/results.md: what was reported beside what came out here; benchmarks/results.json keeps it."""
 
+import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from classifier.common.errors import UserError
-from classifier.common.files import write_text
-from classifier.params.base import read_yaml
-from stages.runner import PARAMS_FILE
-from tools.experiments.listed import EXPERIMENTS_FILE, Experiment, Reported, read_experiments
-from tools.experiments.results_file import RESULTS_FILE, Run, Setting, read_results_file
-from tools.experiments.settings import with_overrides
+from classifier.common.files import read_json, write_json, write_text
+from classifier.common.params import PARAMS_FILE, read_yaml
+from classifier.figures.style import BLUE, save_png, styled
+from record.experiments import read_model, read_recorded
+from record.provenance import processor_name
+from record.revisions import Held
+from tools.experiments.named import EXPERIMENTS_FILE, SEED, Experiment, Reported, read_experiments, with_overrides
+
+RESULTS_FILE = Path("benchmarks/results.json")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Run(_Strict):
+    """One seed. `seconds` are those of the training, which only a run that trained from its start can tell."""
+
+    seed: int
+    commit: str
+    """Of the code: the commit that the experiment began from."""
+    experiment: str
+    """The experiment's own commit."""
+    metrics: dict[str, float]
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """That were trained; None of a run that was noted before they were."""
+    num_parameters: int | None
+    computed_with: dict[str, str | int] | None
+    """Versions, device, threads, by models/model.json; None, as num_parameters, where the cache no longer has it."""
+    seconds: Annotated[float, Field(ge=0)] | None
+    machine: str | None
+    """Of the seconds."""
+
+
+class Setting(_Strict):
+    """All params of an experiment but the seed, and its runs by seed."""
+
+    params: dict[str, Any]
+    runs: list[Run]
+
+    def agrees_with(self, params: dict[str, Any]) -> bool:
+        """Whether `params` have the same values, as far as both have them: a param that came later changes no earlier run."""
+        return all(params[name] == value for name, value in self.params.items() if name in params)
+
+
+class _File(RootModel[dict[str, Setting]]):
+    model_config = ConfigDict(strict=True)
+
+
+def read_results_file() -> dict[str, Setting]:
+    """The settings by experiment; none where there is no file. Raises UserError for a damaged one."""
+    if not RESULTS_FILE.exists():
+        return {}
+    try:
+        return read_json(RESULTS_FILE, _File).root
+    except UserError as error:
+        raise UserError(f"{error}; mend it, or `git restore {RESULTS_FILE}`") from None
+
+
+def note(name: str, seed: int, params: dict[str, Any], held: Held, seconds: float | None) -> None:
+    """Put the run into the file, in place of an earlier one of this seed; runs of the name with other params go.
+
+    Without `seconds` of its own it takes over those of an earlier run that gave the same metrics.
+    """
+    results = read_results_file()
+    setting = {key: value for key, value in params.items() if key != SEED}
+    kept = results[name].runs if name in results and results[name].agrees_with(setting) else []
+    earlier = next((run for run in kept if run.seed == seed), None)
+    if seconds is None and earlier and earlier.experiment == held.commit and earlier.epochs is not None:
+        return
+    run = _run(seed, held, seconds)
+    if seconds is None and earlier and earlier.metrics == run.metrics:
+        run = run.model_copy(update={"seconds": earlier.seconds, "machine": earlier.machine})
+    runs = sorted([run, *(one for one in kept if one.seed != seed)], key=lambda one: one.seed)
+    results[name] = Setting(params=setting, runs=runs)
+    write_json(RESULTS_FILE, {name: results[name].model_dump() for name in sorted(results)})
+
+
+def _run(seed: int, held: Held, seconds: float | None) -> Run:
+    recorded = read_recorded(held.revision)
+    model = read_model(recorded.lock)
+    return Run(
+        seed=seed,
+        commit=held.baseline,
+        experiment=held.commit,
+        metrics=recorded.metrics,
+        epochs=recorded.epochs,
+        num_parameters=model.num_parameters if model else None,
+        computed_with=model.computed_with if model else None,
+        seconds=seconds,
+        machine=None if seconds is None else _machine(),
+    )
+
+
+def _machine() -> str:
+    """The processor and how many of it there are."""
+    return f"{processor_name()}, {os.cpu_count()} cores"
+
+
+def draw(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
+    """A point an experiment at the mean of its timed runs, with bars of a standard deviation where there are several."""
+    with styled():
+        save_png(accuracy_against_seconds(runs), path)
+
+
+def accuracy_against_seconds(runs: Mapping[str, Sequence[Run]]) -> Figure:
+    """The time axis is logarithmic. The points have numbers: of names some would lie on one another."""
+    figure = Figure(figsize=(9, max(4.5, 1 + 0.22 * len(runs))))
+    axes = figure.subplots()
+    for number, (name, of_name) in enumerate(runs.items(), start=1):
+        timed = [run for run in of_name if run.seconds is not None]
+        # Logarithms have no zero, and a training that took less than the clock's tenth of a second is told as 0.0.
+        seconds = [max(run.seconds or 0.0, 0.05) for run in timed]
+        percents = [100 * run.metrics["test_accuracy"] for run in timed]
+        at = statistics.fmean(seconds), statistics.fmean(percents)
+        axes.errorbar(*at, xerr=_deviation(seconds), yerr=_deviation(percents), fmt="o", color=BLUE, capsize=3)
+        axes.annotate(str(number), at, xytext=(6, 6), textcoords="offset points")
+        axes.plot([], [], linestyle="none", label=f"{number}  {name}")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.15, y=0.15)
+    figure.legend(loc="outside right upper", handlelength=0, handletextpad=0)
+    axes.set(xlabel="seconds of training", ylabel="test accuracy (%)", title="Accuracy against training time")
+    return figure
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
+
 
 PAGE = Path("docs/results.md")
 PICTURE = Path("docs/results.png")
@@ -31,8 +162,6 @@ def write_page() -> list[Path]:
         raise UserError(f"{RESULTS_FILE}: has no run of {EXPERIMENTS_FILE}; `python -m tools.experiments run` makes them")
     timed = {name: found.runs for name, found in results.items() if name in experiments and _figures(found.runs, "seconds")}
     if timed:
-        from tools.experiments.picture import draw  # matplotlib takes half a second to import
-
         draw(timed, PICTURE)
     else:
         PICTURE.unlink(missing_ok=True)

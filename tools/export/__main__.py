@@ -13,15 +13,13 @@ from filelock import FileLock, Timeout
 
 from classifier.common.errors import UserError
 from classifier.common.files import replacing_folder
-from classifier.model.compute import set_up_compute
+from classifier.compute.device import set_up_compute
+from record.results import EVALUATE
 from tools.command import run_command
-from tools.export.agreement import compare
 from tools.export.card import Export, model_card
-from tools.export.onnx_file import write_onnx
-from tools.export.origin import Origin, read_origin, refuse_strangers
-from tools.export.probabilities import Probabilities
-from tools.export.provenance import read_provenance, refuse_missing_packages
-from tools.review.results import EVALUATE
+from tools.export.onnx_file import Probabilities, compare, write_onnx
+from tools.export.origin import Origin, check_lock, read_origin
+from tools.export.provenance import check_packages, read_provenance
 
 TARGET = Path("models/export")
 MODEL, CARD = "model.onnx", "README.md"
@@ -30,10 +28,10 @@ MODEL, CARD = "model.onnx", "README.md"
 def main(arguments: list[str] | None = None) -> int:
     """Export, and say what was written."""
     argparse.ArgumentParser(prog="python -m tools.export", description=(__doc__ or "").partition("\n")[0]).parse_args(arguments)
-    if remark := refuse_missing_packages():
+    if remark := check_packages():
         print(remark, file=sys.stderr)
     with _alone():
-        _refuse_other_files()
+        _check_other_files()
         origin = read_origin()
         export = _export(origin)
     agreement, num_images = export.agreement, len(origin.test_set)
@@ -58,11 +56,11 @@ def _export(origin: Origin) -> Export:
         agreement = compare(folder / MODEL, network, origin.test_set, description.classes, threads)
         export = Export(origin, read_provenance(), agreement, (folder / MODEL).read_bytes())
         (folder / CARD).write_text(model_card(export), encoding="utf-8", newline="\n")
-        refuse_strangers(origin.lock)  # a `dvc repro` may have gone on meanwhile
+        check_lock(origin.lock)  # a `dvc repro` may have gone on meanwhile
     return export
 
 
-def _refuse_other_files() -> None:
+def _check_other_files() -> None:
     """Raise UserError where the folder holds what an export would delete and not make again."""
     others = sorted(path.name for path in TARGET.iterdir() if path.name not in (MODEL, CARD)) if TARGET.is_dir() else []
     if others:

@@ -10,31 +10,88 @@ from typing import Any
 
 import numpy as np
 
-from classifier.catalogue import load_dataset
-from classifier.data_report import remarks
-from classifier.own_data import OWN
-from classifier.params.train import resolve_augment
-from tools.export.agreement import Agreement
-from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT
+from classifier.decoding.resize import Fit
+from classifier.images.schema import OWN
+from classifier.sources.catalogue import load_dataset
+from classifier.splits.data_check import remarks
+from classifier.training.params import resolve_augment
+from record.lock_file import LOCK_FILE
+from record.results import EVALUATE, TEST_SPLIT
+from record.revisions import WORKSPACE, Revision
+from record.seeds import SEEDS_FILE, read_spread
+from record.staleness import stale_inputs
+from record.statistics import Interval, share_interval
+from record.verdicts import ACCURACY, commonest_mistakes, metric_intervals
+from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT, Agreement
 from tools.export.origin import Origin
 from tools.export.provenance import Provenance
-from tools.export.usage import program
-from tools.review.flips import commonest_mistakes
-from tools.review.intervals import metric_intervals
-from tools.review.lock_file import LOCK_FILE
 from tools.review.markdown import code, table, text
-from tools.review.results import EVALUATE, TEST_SPLIT
-from tools.review.revisions import WORKSPACE, Revision
-from tools.review.seeds import SEEDS_FILE, read_spread
-from tools.review.staleness import stale_inputs
-from tools.review.statistics import Interval, share_interval
-from tools.review.verdicts import ACCURACY
 from tools.review.wording import metric_words
+
+_PROGRAM = '''\
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+SIDE = {side}
+
+
+def prepared(path):
+    """The picture as uint8 (C, H, W)."""
+    with Image.open(path) as image:
+        picture = ImageOps.exif_transpose(image)
+    if picture.mode.startswith("I"):  # of 16 bits the upper eight
+        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        ground = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
+    picture = picture.convert("{mode}")
+{fit}
+{array}
+
+
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+images = np.stack([prepared(path) for path in sys.argv[1:]])
+(probabilities,) = session.run(None, {{"images": images}})
+for path, row in zip(sys.argv[1:], probabilities, strict=True):
+    best = row.argsort()[::-1][:3]
+    print(path, *(f"{{classes[label]}} {{row[label]:.1%}}" for label in best), sep="  ")
+'''
+_FITS: dict[Fit, str] = {
+    "crop": """\
+    width, height = picture.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    picture = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))""",
+    "pad": """\
+    longest = max(picture.size)
+    inner = tuple(max(1, round(SIDE * length / longest)) for length in picture.size)
+    ground = Image.new(picture.mode, (SIDE, SIDE))
+    ground.paste(picture.resize(inner, Image.Resampling.BILINEAR), ((SIDE - inner[0]) // 2, (SIDE - inner[1]) // 2))
+    picture = ground""",
+    "stretch": """\
+    picture = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)""",
+}
+_ARRAYS = {
+    1: "    return np.asarray(picture)[np.newaxis]",
+    3: "    return np.asarray(picture).transpose(2, 0, 1)",
+}
+
+
+def program(shape_CHW: tuple[int, int, int], fit: Fit) -> str:
+    """Python source that prints the three likeliest classes of each picture named on its command line."""
+    channels, side, _ = shape_CHW
+    return _PROGRAM.format(side=side, mode="L" if channels == 1 else "RGB", fit=_FITS[fit], array=_ARRAYS[channels])
+
 
 SURE = 0.9
 """Confidence of a mistake that its reader would not expect."""
-MOST_NAMED = 20
-MOST_MISTAKES = 3
+MAX_NAMED = 20
+MAX_MISTAKES = 3
 _PERCENT = (ACCURACY,)
 _OF_MACHINE = ("device", "threads", "compile", "source")
 """Params that say where things lie or run; `source` may be a path of a person's machine."""
@@ -135,11 +192,11 @@ def _training(export: Export) -> Iterator[str]:
 
 def _meant_by_auto(origin: Origin) -> Iterator[str]:
     """Of the params that go by whether a mirror image of an image shows the same class."""
-    mirrored = origin.description.mirrored
-    meanings = {("train", "augment"): resolve_augment("auto", mirrored), (EVALUATE, "flip_tta"): origin.flip_tta}
+    hflip_invariant = origin.description.hflip_invariant
+    meanings = {("train", "augment"): resolve_augment("auto", hflip_invariant), (EVALUATE, "flip_tta"): origin.flip_tta}
     for (stage, name), meaning in meanings.items():
         if origin.param(stage, name) == "auto":
-            same = "shows the same class" if mirrored else "need not show the same class"
+            same = "shows the same class" if hflip_invariant else "need not show the same class"
             auto = code(f'{name}: "auto"')
             yield f"{auto} means {code(json.dumps(meaning))} here: the mirror image of an image {same}."
 
@@ -227,7 +284,7 @@ def _limit_lines(origin: Origin) -> Iterator[str]:
         f"{int((confidence_N[wrong] > SURE).sum()):,} of {len(wrong):,}."
     )
     if len(wrong):
-        named = commonest_mistakes(wrong, results, MOST_MISTAKES)
+        named = commonest_mistakes(wrong, results, MAX_MISTAKES)
         listed = "; ".join(f"{text(actual)} taken for {text(predicted)} ({count:,})" for actual, predicted, count in named)
         yield f"Its commonest mistakes: {listed}."
     spread = read_spread(Revision(WORKSPACE, None), origin.lock)
@@ -261,8 +318,8 @@ def _state_words(provenance: Provenance) -> str:
 
 
 def _named(names: list[str]) -> str:
-    left = len(names) - MOST_NAMED
-    return ", ".join(code(name) for name in names[:MOST_NAMED]) + (f" and {left} more" if left > 0 else "")
+    left = len(names) - MAX_NAMED
+    return ", ".join(code(name) for name in names[:MAX_NAMED]) + (f" and {left} more" if left > 0 else "")
 
 
 def _hashes(origin: Origin) -> Iterator[tuple[str, str]]:

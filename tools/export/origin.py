@@ -8,16 +8,16 @@ from typing import Any
 import pandas as pd
 from pydantic import ConfigDict, RootModel
 
+from classifier.common.csv_file import read_table
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
-from classifier.csv_file import read_table
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import DESCRIPTION, WEIGHTS, ModelDescription, load_model
 from classifier.model.image_classifier import ImageClassifier
-from classifier.params.evaluate import resolve_flip_tta
-from tools.review.lock_file import LOCK_FILE, Lock
-from tools.review.results import EVALUATE, TEST_SPLIT, Results, read_results
-from tools.review.revisions import WORKSPACE, find_revision
+from classifier.scores.params import resolve_flip_tta
+from record.lock_file import LOCK_FILE, Lock
+from record.results import EVALUATE, TEST_SPLIT, Results, read_results
+from record.revisions import WORKSPACE, find_revision
 
 MODELS = Path("models")
 MODEL_FILES = [f"{MODELS}/{DESCRIPTION}", f"{MODELS}/{WEIGHTS}"]
@@ -37,7 +37,7 @@ class Origin:
     results: Results
     test_set: ImageDataset
     data_report: dict[str, Any]
-    """As classifier.data_report makes it."""
+    """As classifier.splits.data_check makes it."""
     images_of_classes: pd.DataFrame
     """Columns class, train, val, test: images of each."""
 
@@ -62,7 +62,7 @@ class Origin:
     @property
     def flip_tta(self) -> bool:
         """Whether `evaluate` classified each image together with its mirror image."""
-        return bool(resolve_flip_tta(self.param(EVALUATE, "flip_tta"), self.description.mirrored))
+        return bool(resolve_flip_tta(self.param(EVALUATE, "flip_tta"), self.description.hflip_invariant))
 
 
 def read_origin() -> Origin:
@@ -77,17 +77,17 @@ def read_origin() -> Origin:
     results = read_results(find_revision(WORKSPACE))
     if not Path(TEST_SPLIT).is_dir():
         raise UserError(f"{TEST_SPLIT}: the test images are not here; `dvc pull {TEST_SPLIT}` or `dvc repro` brings them")
-    refuse_strangers(results.lock)
+    check_lock(results.lock)
     test_set = ImageDataset.from_folder(Path(TEST_SPLIT), description)
     for path in (DATA_REPORT, DATA_TABLE):
-        _refuse_unrecorded(results.lock, path)
+        _check_unrecorded(results.lock, path)
     report, table = read_json(Path(DATA_REPORT), _Report).root, read_table(Path(DATA_TABLE), ["class", "train", "test"])
     return Origin(model, description, results, test_set, report, table)
 
 
-def refuse_strangers(lock: Lock) -> None:
+def check_lock(lock: Lock) -> None:
     """Raise UserError unless model and test images are those on which dvc.lock's results were measured."""
-    from tools.clean_room.content import md5  # the import of DVC takes a second
+    from record.content import md5  # the import of DVC takes a second
 
     measured, made = lock.stages[EVALUATE], lock.out_hashes
     for path in (*MODEL_FILES, TEST_SPLIT):
@@ -100,7 +100,7 @@ def refuse_strangers(lock: Lock) -> None:
             )
 
 
-def _refuse_unrecorded(lock: Lock, path: str) -> None:
+def _check_unrecorded(lock: Lock, path: str) -> None:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; `git checkout HEAD -- {path}` or `dvc repro` brings it")
     if lock.out_hashes.get(path) != hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest():

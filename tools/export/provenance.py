@@ -5,8 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from classifier.common.errors import UserError
-from classifier.common.pins import differing_versions
-from tools.experiments.git import git
+from classifier.common.versions import differing_versions
+from record.git import git
 
 REQUIREMENTS = Path("requirements-export.txt")
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -36,7 +36,7 @@ def read_provenance() -> Provenance:
     )
 
 
-def refuse_missing_packages() -> str | None:
+def check_packages() -> str | None:
     """Raise UserError unless all that an export needs is installed; return a line on versions other than the pinned ones."""
     differing = differing_versions(REQUIREMENTS)
     missing = [name for name, (installed, _) in differing.items() if installed == "none"]

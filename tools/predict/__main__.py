@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from classifier.common.errors import UserError
 from tools.command import run_command
-from tools.predict.picture_files import find_pictures, shown_path
+from tools.predict.pictures import displayed_path, find_pictures
 
 if TYPE_CHECKING:
-    from tools.predict.report import Report
+    from tools.predict.output import Report
+
 
 SOME_UNREADABLE = 3
 
@@ -25,15 +26,15 @@ def main(arguments: list[str] | None = None, root: Path = Path()) -> int:
     options = _options(arguments)
     found = find_pictures(options.pictures)
     if options.grid:
-        _refuse_bad_grid(options.grid, found.paths)
+        _check_bad_grid(options.grid, found.paths)
     for note in found.notes:
         print(note, file=sys.stderr)
     return _predict(options, found.paths, root)
 
 
 def _predict(options: argparse.Namespace, paths: list[Path], root: Path) -> int:
+    from tools.predict.output import Report
     from tools.predict.predictor import Predictor  # torch takes seconds to import: a wrong command line is told before
-    from tools.predict.report import Report
 
     predictor = Predictor.of_project(root, options.invert)
     report = Report(predictor, as_json=options.json, show=options.show, keeps_pictures=options.grid is not None)
@@ -50,20 +51,20 @@ def _predict(options: argparse.Namespace, paths: list[Path], root: Path) -> int:
 
 def _draw(path: Path, report: "Report") -> None:
     from classifier.figures.style import save_png, styled  # matplotlib takes half a second to import
-    from tools.predict.grid import answer_grid
+    from tools.predict.output import answer_grid
 
     names = [name for answer in report.kept for name in (answer.picture.path.name, answer.top[0][0])]
     with styled(names) as remark:
         save_png(answer_grid(report.kept), path)
     if remark:
-        print(f"{shown_path(path)}: {remark}", file=sys.stderr)
+        print(f"{displayed_path(path)}: {remark}", file=sys.stderr)
     if report.num_answered > len(report.kept):
-        print(f"{shown_path(path)}: the first {len(report.kept)} of {report.num_answered} pictures", file=sys.stderr)
+        print(f"{displayed_path(path)}: the first {len(report.kept)} of {report.num_answered} pictures", file=sys.stderr)
 
 
-def _refuse_bad_grid(path: Path, pictures: list[Path]) -> None:
+def _check_bad_grid(path: Path, pictures: list[Path]) -> None:
     """Before any work; also what would write over a picture, as `--grid *.png` of a shell does."""
-    where = f"--grid {shown_path(path)}"
+    where = f"--grid {displayed_path(path)}"
     if path.suffix.lower() != ".png":
         raise UserError(f"{where}: needs a name that ends in .png")
     if path.exists() and any(path.samefile(picture) for picture in pictures):

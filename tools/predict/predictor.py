@@ -1,4 +1,4 @@
-"""The trained model, asked about picture files. Legend: N pictures, K classes, M of them the likeliest."""
+"""The trained model, asked about picture files, used as its results were made. Legend: N pictures, K classes."""
 
 import math
 import sys
@@ -6,26 +6,58 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from classifier.common.errors import UserError
-from classifier.conversion.decode import quiet_pillow
-from classifier.conversion.picture_reader import in_order
-from classifier.model.compute import set_up_compute
+from classifier.common.params import PARAMS_FILE, read_yaml, validate
+from classifier.compute.device import set_up_compute
+from classifier.decoding.pictures import in_order, quiet_pillow
+from classifier.decoding.resize import Fit
+from classifier.images.unreadable import Unreadable
 from classifier.model.file import WEIGHTS, ModelDescription, load_model
 from classifier.model.image_classifier import ImageClassifier
 from classifier.model.inference import class_logits
-from classifier.table.unreadable import Unreadable
-from tools.predict.ground import Invert
-from tools.predict.preparation import Preparation, Prepared
-from tools.predict.settings import Settings, read_settings
+from classifier.scores.params import EvaluateParams, resolve_flip_tta
+from record.lock_file import LOCK_FILE, read_lock
+from tools.predict.pictures import Invert, Preparation, Prepared
+
+RECORDED = {"convert": "resize", "evaluate": "flip_tta"}
+"""Stage to the param of it that a prediction must share with the run that made and measured the model."""
+
+
+class Settings(EvaluateParams):
+    """The params of other stages that matter for a prediction."""
+
+    resize: Fit
+
+    def mirrors(self, description: ModelDescription) -> bool:
+        """Whether the model that is so described is asked about a picture and its mirror image together."""
+        return resolve_flip_tta(self.flip_tta, description.hflip_invariant)
+
+
+def read_settings(root: Path) -> Settings:
+    """`resize` and `flip_tta` of the last run, so that an edit of params.yaml since then changes no answer.
+
+    Of a stage that dvc.lock does not have, params.yaml says. Raises UserError for a file that is damaged.
+    """
+    lock, params = root / LOCK_FILE, root / PARAMS_FILE
+    values = read_yaml(params)
+    recorded = _recorded(lock) if lock.exists() else {}
+    return validate(lock if recorded else params, values | recorded, Settings)
+
+
+def _recorded(lock: Path) -> dict[str, Any]:
+    stages = read_lock(lock).stages
+    found = {name: stages[stage].param_values.get(name) for stage, name in RECORDED.items() if stage in stages}
+    return {name: value for name, value in found.items() if value is not None}
+
 
 BATCH_SIZE = 64
-MOST_CLASSES = 3
+MAX_CLASSES = 3
 
 
 @dataclass(frozen=True)
@@ -79,7 +111,7 @@ class Predictor:
         if not bool(probabilities_NK.isfinite().all()):
             raise UserError(f"{self.models / WEIGHTS}: needs weights that give numbers, found others; run `dvc repro`")
         classes = self.description.classes
-        values_NM, indices_NM = probabilities_NK.topk(min(MOST_CLASSES, len(classes)), dim=1)
+        values_NM, indices_NM = probabilities_NK.topk(min(MAX_CLASSES, len(classes)), dim=1)
         return [
             [(classes[index], value) for index, value in zip(indices, values, strict=True)]
             for indices, values in zip(indices_NM.tolist(), values_NM.tolist(), strict=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from classifier.common.errors import UserError
 from classifier.common.files import write_text
-from tools.command import run_command
+from tools.command import run_command, visible
 from tools.report.page import as_page
 from tools.report.run import read_run
 from tools.review.wording import stale_stages
-from tools.visible import visible
 
 REPORT = Path("report.html")
 

@@ -1,11 +1,105 @@
-"""The charts of the report: learning curves, and the reliability diagram."""
+"""The charts of the report as SVG, with colours from the page by class: learning curves, the reliability diagram."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 
 from tools.report.calibration import Bin, Calibration
-from tools.report.svg import Axes, chart, dot, line, polyline, ticks
 
-MOST_DOTS = 40
+WIDTH, HEIGHT = 400, 290
+"""Of a chart, in its own units: about a pixel on a small screen, less than two on a large one."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 42
+MAX_TICKS = 6
+
+Point = tuple[float, float]
+
+
+def ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Round numbers, 1, 2 or 5 times a power of ten apart, MAX_TICKS at most, from `low` or just above it to `high`.
+
+    `whole` leaves out fractions.
+    """
+    if not high > low:
+        return [low]
+    step = 10.0 ** math.floor(math.log10((high - low) / (MAX_TICKS - 1)))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= MAX_TICKS - 1 + 1e-9)
+    step = max(1.0, step) if whole else step
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)] or [low]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A chart's area, from `x_low`, `y_low` at its lower left to `x_high`, `y_high`."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+
+    def at(self, x: float, y: float) -> Point:
+        """Where a value stands, in units of the chart."""
+        return (
+            _LEFT + _share(x, self.x_low, self.x_high) * (WIDTH - _LEFT - _RIGHT),
+            HEIGHT - _BOTTOM - _share(y, self.y_low, self.y_high) * (HEIGHT - _TOP - _BOTTOM),
+        )
+
+    def frame(self, x_label: str, y_label: str, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> str:
+        """Grid, figures at the ticks, and what the axes are of."""
+        parts = []
+        for y in y_ticks:
+            left, height = self.at(self.x_low, y)
+            parts.append(line((left, height), (WIDTH - _RIGHT, height), "grid"))
+            parts.append(text((left - 6, height + 4), f"{y:.6g}", "end"))
+        for x in x_ticks:
+            parts.append(text((self.at(x, 0)[0], HEIGHT - _BOTTOM + 17), f"{x:.6g}", "middle"))
+        parts.append(line((_LEFT, HEIGHT - _BOTTOM), (WIDTH - _RIGHT, HEIGHT - _BOTTOM), "axis"))
+        parts.append(text(((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 6), x_label, "middle"))
+        middle = (_TOP + HEIGHT - _BOTTOM) / 2
+        turned = f'transform="rotate(-90 13 {middle:g})"'
+        return "".join([*parts, f'<text x="13" y="{middle:g}" text-anchor="middle" {turned}>{escape(y_label)}</text>'])
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return (value - low) / (high - low) if high > low else 0.5
+
+
+def chart(title: str, content: str) -> str:
+    """A picture that is read out as `title`."""
+    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{content}</svg>'
+
+
+def line(start: Point, end: Point, kind: str) -> str:
+    """From `start` to `end`."""
+    return f'<path class="{kind}" d="M{_place(start)}L{_place(end)}"/>'
+
+
+def polyline(points: Sequence[Point], kind: str) -> str:
+    """Through all points."""
+    return f'<path class="{kind}" d="M{"L".join(_place(point) for point in points)}"/>'
+
+
+def dot(centre: Point, kind: str, radius: float = 3.5) -> str:
+    """A filled circle."""
+    x, y = centre
+    return f'<circle class="{kind}" cx="{x:.2f}" cy="{y:.2f}" r="{radius:g}"/>'
+
+
+def text(place: Point, words: str, anchor: str, kind: str = "") -> str:
+    """Words that start, are centred, or end at `place`."""
+    x, y = place
+    named = f' class="{kind}"' if kind else ""
+    return f'<text{named} x="{x:.2f}" y="{y:.2f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _place(point: Point) -> str:
+    return f"{point[0]:.2f} {point[1]:.2f}"
+
+
+MAX_DOTS = 40
 """Of a curve; more epochs are a line alone."""
 _SPLITS = (("train", "training"), ("val", "validation"))
 _BAR_HEIGHT = 0.25
@@ -25,7 +119,7 @@ def learning_curve(history: pd.DataFrame, kept_epoch: int | None, measure: str, 
     for words, curve in curves.items():
         points = [axes.at(epoch, float(figure)) for epoch, figure in zip(epochs, curve, strict=True)]
         parts.append(polyline(points, words))
-        parts += [dot(point, words) for point in points] if len(points) <= MOST_DOTS else []
+        parts += [dot(point, words) for point in points] if len(points) <= MAX_DOTS else []
     told = "; ".join(f"{words} {curve.iloc[0]:.4g} to {curve.iloc[-1]:.4g}" for words, curve in curves.items())
     return chart(f"{measure.capitalize()} by epoch, from epoch {epochs[0]:g} to {epochs[-1]:g}: {told}", "".join(parts))
 

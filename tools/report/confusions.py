@@ -1,19 +1,24 @@
-"""Which images stand in each cell of the confusion matrix, and which of them the page has room for. Legend: N images."""
+"""Which images stand in each cell of the confusion matrix, which of them the page has room for, and their small pictures."""
 
+import base64
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from tools.review.flips import surest_first
-from tools.review.results import Results
+from classifier.images.arrays import Images
+from record.results import Results
+from record.verdicts import surest_first
 
-MOST_PER_CELL = 48
-MOST_MISTAKES = 40
-MOST_CLASSES = 40
+MAX_PER_CELL = 48
+MAX_MISTAKES = 40
+MAX_CLASSES = 40
 """Of a matrix that can be read. With more classes the page lists the commonest confusions instead."""
-MOST_CONFUSIONS = 200
+MAX_CONFUSIONS = 200
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,14 @@ class Cell:
 
 
 def find_cells(results: Results) -> list[Cell]:
-    """All of the matrix by row; of more than MOST_CLASSES classes, the commonest confusions."""
+    """All of the matrix by row; of more than MAX_CLASSES classes, the commonest confusions."""
     num_classes = len(results.classes)
     support_K = np.bincount(results.actual_N, minlength=num_classes)
     code_N = results.actual_N * num_classes + results.predicted_N
     codes, counts = np.unique(code_N, return_counts=True)
-    if num_classes > MOST_CLASSES:
+    if num_classes > MAX_CLASSES:
         wrong = codes // num_classes != codes % num_classes
-        codes = codes[wrong][np.argsort(-counts[wrong], kind="stable")][:MOST_CONFUSIONS]
+        codes = codes[wrong][np.argsort(-counts[wrong], kind="stable")][:MAX_CONFUSIONS]
     cells = []
     for code in codes.tolist():
         actual, predicted = divmod(code, num_classes)
@@ -57,11 +62,54 @@ def find_cells(results: Results) -> list[Cell]:
 
 def surest_mistakes(results: Results) -> NDArray[np.intp]:
     """Positions of the mistakes that the model was surest of."""
-    return surest_first(np.flatnonzero(~results.right_N), results)[:MOST_MISTAKES]
+    return surest_first(np.flatnonzero(~results.right_N), results)[:MAX_MISTAKES]
 
 
 def fair_order(cells: list[Cell]) -> list[int]:
     """Rows in the order in which they get room: the first of each cell, then the second of each, mistakes before right ones."""
     ordered = sorted(cells, key=lambda cell: cell.is_right)
-    ranks = zip_longest(*(cell.rows_N[:MOST_PER_CELL].tolist() for cell in ordered))
+    ranks = zip_longest(*(cell.rows_N[:MAX_PER_CELL].tolist() for cell in ordered))
     return [row for rank in ranks for row in rank if row is not None]
+
+
+MAX_IMAGES = 5000
+MAX_BYTES = 6 * 2**20
+"""Of all encoded pictures together; in the page they take a third more."""
+LONGEST_SIDE = 64
+"""In pixels; larger images are reduced to it, and kept as JPEG."""
+_QUALITY = 85
+
+
+def thumbnails(images_NCHW: Images, rows: Iterable[int]) -> dict[int, bytes]:
+    """PNG or JPEG by row: of as many of `rows`, from the first, as the budget has room for."""
+    pictures: dict[int, bytes] = {}
+    num_bytes = 0
+    for row in rows:
+        if row not in pictures:
+            encoded = thumbnail(images_NCHW[row])
+            num_bytes += len(encoded)
+            if num_bytes > MAX_BYTES or len(pictures) == MAX_IMAGES:
+                break
+            pictures[row] = encoded
+    return pictures
+
+
+def thumbnail(image_CHW: NDArray[np.uint8]) -> bytes:
+    """Three channels are red, green and blue; of others the first is shown, dark on light as in print."""
+    if len(image_CHW) == 3:
+        picture = Image.fromarray(np.ascontiguousarray(image_CHW.transpose(1, 2, 0)))
+    else:
+        picture = Image.fromarray(255 - np.asarray(image_CHW[0]))
+    buffer = io.BytesIO()
+    if max(picture.size) > LONGEST_SIDE:
+        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+        picture.save(buffer, "JPEG", quality=_QUALITY)
+    else:
+        picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def data_address(picture: bytes) -> str:
+    """The picture as an address that needs no file."""
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -5,10 +5,9 @@ from html import escape
 
 import numpy as np
 
-from tools.report.confusions import MOST_CLASSES, MOST_PER_CELL, Cell
-from tools.report.thumbnails import data_address
+from record.results import Results
+from tools.report.confusions import MAX_CLASSES, MAX_PER_CELL, Cell, data_address
 from tools.review.html import own_text
-from tools.review.results import Results
 from tools.review.wording import percent
 
 SHADES = (0.01, 0.05, 0.2, 0.6)
@@ -19,8 +18,8 @@ SHADE_WORDS = ("under 1 %", "1 to 5 %", "5 to 20 %", "20 to 60 %", "60 % and mor
 
 
 def confusion_matrix(results: Results, cells: Sequence[Cell]) -> str:
-    """Of MOST_CLASSES classes at most: actual classes down, predicted ones across. With more, the commonest confusions."""
-    return _matrix(results, cells) if len(results.classes) <= MOST_CLASSES else _list(results, cells)
+    """Of MAX_CLASSES classes at most: actual classes down, predicted ones across. With more, the commonest confusions."""
+    return _matrix(results, cells) if len(results.classes) <= MAX_CLASSES else _list(results, cells)
 
 
 def _matrix(results: Results, cells: Sequence[Cell]) -> str:
@@ -90,7 +89,7 @@ def cell_dialogs(results: Results, cells: Sequence[Cell], pictures: Mapping[int,
 
 
 def _dialog(results: Results, cell: Cell, pictures: Mapping[int, bytes] | None) -> str:
-    rows = cell.rows_N[:MOST_PER_CELL].tolist()
+    rows = cell.rows_N[:MAX_PER_CELL].tolist()
     rows = rows if pictures is None else [row for row in rows if row in pictures]
     actual, predicted = own_text(results.classes[cell.actual]), own_text(results.classes[cell.predicted])
     title = f"{actual}, right" if cell.is_right else f"{actual} taken for {predicted}"

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from html import escape
 
-from tools.report.svg import text
-from tools.review.lock_file import Lock, LockedStage
+from record.lock_file import Lock, LockedStage
+from tools.report.charts import text
 
 _BOX, _GAP, _MARGIN = 186, 28, 8
 _HEAD, _ROW = 46, 19
-_MOST_OUTS = 5
+_MAX_OUTS = 5
 _LONGEST = 25
 _LIFT = 19
 """How much higher an arrow is for each further stage that it passes over."""
@@ -28,7 +28,7 @@ def pipeline_picture(lock: Lock) -> str:
     lock = Lock(stages=_in_order(lock.stages))
     names, arrows = list(lock.stages), _arrows(lock)
     sky = max((arrow.end - arrow.start for arrow in arrows), default=1) * _LIFT + 16
-    most_outs = max(min(len(stage.outs), _MOST_OUTS + 1) for stage in lock.stages.values())
+    most_outs = max(min(len(stage.outs), _MAX_OUTS + 1) for stage in lock.stages.values())
     width = len(names) * (_BOX + _GAP) - _GAP + 2 * _MARGIN
     height = sky + _HEAD + most_outs * _ROW + 20
     parts = [_box(index, name, lock.stages[name], sky) for index, name in enumerate(names)]
@@ -75,8 +75,8 @@ def _arrows(lock: Lock) -> list[_Arrow]:
 def _box(index: int, name: str, stage: LockedStage, top: int) -> str:
     left, middle = _left(index), _left(index) + _BOX / 2
     shown = [out.path for out in stage.outs]
-    if len(shown) > _MOST_OUTS + 1:
-        shown = [*shown[:_MOST_OUTS], f"and {len(shown) - _MOST_OUTS} more"]
+    if len(shown) > _MAX_OUTS + 1:
+        shown = [*shown[:_MAX_OUTS], f"and {len(shown) - _MAX_OUTS} more"]
     height = _HEAD + len(shown) * _ROW + 8
     params = f"{len(stage.param_values)} params" if len(stage.param_values) != 1 else "1 param"
     rows = [

@@ -8,17 +8,16 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from classifier.blocks import Images
+from classifier.common.csv_file import read_table
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
-from classifier.csv_file import read_table
-from classifier.schema import DatasetSplit
-from tools.report.provenance import Provenance, read_provenance
-from tools.review.images import load_test_images
-from tools.review.lock_file import Lock
-from tools.review.results import PREDICTIONS, Results, read_results
-from tools.review.revisions import WORKSPACE, Revision
-from tools.review.staleness import stale_inputs
+from classifier.images.arrays import Images
+from classifier.images.schema import DatasetSplit
+from record.lock_file import Lock
+from record.provenance import Provenance, read_provenance
+from record.results import PREDICTIONS, Results, load_test_images, read_results
+from record.revisions import WORKSPACE, Revision
+from record.staleness import stale_inputs
 
 DATA_REPORT = "metrics/data.json"
 DATA_CLASSES = "plots/data.csv"
@@ -32,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class DataReport(_Strict):
-    """metrics/data.json: what `classifier.data_report.data_report` counts."""
+    """metrics/data.json: what `classifier.splits.data_check.data_report` counts."""
 
     images: dict[DatasetSplit, _Count]
     classes: _Count

@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from classifier.data_report import remarks
-from tools.report.calibration import NUM_BINS, Calibration
+from classifier.splits.data_check import remarks
+from record.lock_file import LOCK_FILE, Lock
+from record.statistics import Interval, share_interval
+from record.verdicts import ACCURACY, LOSS, MACRO_F1
+from tools.report.calibration import METHODS, NUM_BINS, Calibration, Figures
 from tools.report.charts import learning_curve, reliability_diagram
-from tools.report.figures import METHODS, Figures
 from tools.report.pipeline import pipeline_picture
 from tools.report.run import DataReport, Run
 from tools.review.html import own_text, table
-from tools.review.lock_file import LOCK_FILE, Lock
-from tools.review.statistics import Interval, share_interval
-from tools.review.verdicts import ACCURACY, LOSS, MACRO_F1
 from tools.review.wording import figure, metric_words, percent, stale_stages
 
-MOST_FILES_NAMED = 20
+MAX_FILES_NAMED = 20
 _MEASURES = (("loss", "cross-entropy (nats)"), ("accuracy", "share of images right"))
 
 
@@ -211,8 +210,8 @@ def _share(count: int, num_images: int) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"<code>{escape(name)}</code>" for name in names[:MOST_FILES_NAMED])
-    return shown + (f" and {len(names) - MOST_FILES_NAMED:,} more files" if len(names) > MOST_FILES_NAMED else "")
+    shown = ", ".join(f"<code>{escape(name)}</code>" for name in names[:MAX_FILES_NAMED])
+    return shown + (f" and {len(names) - MAX_FILES_NAMED:,} more files" if len(names) > MAX_FILES_NAMED else "")
 
 
 def _as_yaml(value: Any) -> str:

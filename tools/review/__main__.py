@@ -11,14 +11,12 @@ from pathlib import Path
 
 from classifier.common.errors import UserError
 from classifier.common.files import write_text
-from tools.command import run_command
-from tools.review.document import as_json
+from record.revisions import WORKSPACE, find_revision
+from record.verdicts import ACCURACY, TESTED, WORSE, regression
+from tools.command import run_command, visible
 from tools.review.markdown import as_markdown
 from tools.review.page import as_page
-from tools.review.review import Review, review
-from tools.review.revisions import WORKSPACE, find_revision
-from tools.review.verdicts import ACCURACY, TESTED, WORSE, regression
-from tools.visible import visible
+from tools.review.review import Review, as_json, review
 
 FAILED = 3
 
@@ -36,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _draw(compared: Review, options: argparse.Namespace) -> list[str]:
     """Write the page and the pictures that are asked for; return the paths of the pictures that are kept."""
-    from tools.review.drawing import CAPTIONS, draw  # matplotlib takes half a second to import
+    from tools.review.pictures import CAPTIONS, draw  # matplotlib takes half a second to import
 
     with tempfile.TemporaryDirectory(prefix="review-") as temporary:
         folder = options.pictures or Path(temporary)

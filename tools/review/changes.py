@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from classifier.common.modules import is_code
-from tools.review.code_hashes import folder_hash, module_hashes
-from tools.review.lock_file import Lock, LockedStage
-from tools.review.revisions import Revision
+from classifier.common.graph import is_code
+from record.lock_file import Lock, LockedStage
+from record.revisions import Revision
+from record.staleness import folder_hash, module_hashes
 
 DATA = "data/"
 """Where the stages put data sets. Models, metrics and plots are results: that they differ is no reason, but the outcome."""

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from record.verdicts import NO_EVIDENCE
 from tools.review import wording
 from tools.review.review import Review
-from tools.review.verdicts import NO_EVIDENCE
 
 MARK = "<!-- tools.review -->"
 """The first line, by which a program finds its own comment again."""
-MOST_ROWS_NAMED = 30
-MOST_CHANGES_OPEN = 10
+MAX_ROWS_NAMED = 30
+MAX_CHANGES_OPEN = 10
 _LONGEST = 100
 _SPECIAL = re.compile(r"([!\"#$&'*<>@\[-`{-~])")
 """Punctuation that means something in Markdown, in HTML or to the platform, within a line."""
@@ -94,7 +94,7 @@ def _changes(review: Review) -> Iterator[str]:
         yield f"**What changed:** nothing that a stage reads. {sentence}"
         return
     changed = table(["what changed", "before", "after", "read by"], rows, "llll")
-    if len(rows) <= MOST_CHANGES_OPEN:
+    if len(rows) <= MAX_CHANGES_OPEN:
         yield changed
         yield sentence
     else:
@@ -130,8 +130,8 @@ def _flips(review: Review) -> Iterator[str]:
     ):
         line = f"**{sentence}**" + (f" ({'; '.join(map(text, mistakes))})" if mistakes else "")
         if len(rows):
-            more = f" and {len(rows) - MOST_ROWS_NAMED:,} more" if len(rows) > MOST_ROWS_NAMED else ""
-            line += f". Images {', '.join(str(row) for row in rows[:MOST_ROWS_NAMED])}{more}"
+            more = f" and {len(rows) - MAX_ROWS_NAMED:,} more" if len(rows) > MAX_ROWS_NAMED else ""
+            line += f". Images {', '.join(str(row) for row in rows[:MAX_ROWS_NAMED])}{more}"
         lines.append(f"{line}.")
     summary = f"Images that changed sides: {len(review.flips.lost):,} lost, {len(review.flips.gained):,} gained"
     yield from _folded(summary, *lines, "Images are counted from 0 in the order of the test split.")

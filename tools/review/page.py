@@ -4,11 +4,11 @@ import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from record.verdicts import BETTER, WORSE
 from tools.review import wording
 from tools.review.html import BASE_STYLE, document, table
 from tools.review.markdown import METHODS
 from tools.review.review import Review
-from tools.review.verdicts import BETTER, WORSE
 
 STYLE = (
     BASE_STYLE

@@ -1,9 +1,7 @@
-"""Pictures of a review: curves overlaid, the change of the confusion matrix, the images that changed sides.
-
-Legend: N images, K classes, C channels, H height, W width.
-"""
+"""Pictures of a review: curves overlaid, the change of the confusion matrix, the images whose answer changed."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,15 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from classifier.blocks import Images
-from classifier.figures.charts import MOST_ANNOTATED_CLASSES
+from classifier.figures.charts import MAX_ANNOTATED_CLASSES
 from classifier.figures.galleries import shortened, show_image
-from classifier.figures.style import BLUE, VERMILION, isolated
-from tools.review.flips import Flips, surest_first
-from tools.review.results import Results
+from classifier.figures.style import BLUE, VERMILION, isolated, save_png, styled
+from classifier.images.arrays import Images
+from record.results import Results, load_test_images
+from record.verdicts import Flips, surest_first
+from tools.review.review import Review
 
 IMAGES_PER_ROW = 8
-MOST_IMAGES = 24
+MAX_IMAGES = 24
 """Of each direction."""
 LONGEST_NAME, SHORT_NAME = 25, 12
 """Characters of a class name beside the matrix: longer ones are cut; above the second, the picture grows with the name."""
@@ -64,7 +63,7 @@ def confusion_change(before: Results, after: Results) -> Figure:
     axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(num_classes), names)
     axes.set(title="Test images after less before: blue is better", xlabel="predicted", ylabel="actual")
-    if num_classes <= MOST_ANNOTATED_CLASSES:
+    if num_classes <= MAX_ANNOTATED_CLASSES:
         for (row, column), change in np.ndenumerate(change_KK):
             if change:
                 colour = "white" if abs(change) > 0.7 * most else "black"
@@ -84,11 +83,11 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
         ("right → wrong", surest_first(flips.lost, after), VERMILION),
         ("wrong → right", surest_first(flips.gained, before), BLUE),
     ]
-    num_rows = [max(1, math.ceil(min(len(rows), MOST_IMAGES) / IMAGES_PER_ROW)) for _, rows, _ in parts]
+    num_rows = [max(1, math.ceil(min(len(rows), MAX_IMAGES) / IMAGES_PER_ROW)) for _, rows, _ in parts]
     figure = Figure(figsize=(9, 1.55 * sum(num_rows) + 0.9))
     halves = figure.subfigures(2, 1, height_ratios=num_rows, squeeze=False).ravel()
     for half, height, (words, rows, colour) in zip(halves, num_rows, parts, strict=True):
-        shown = rows[:MOST_IMAGES]
+        shown = rows[:MAX_IMAGES]
         half.suptitle(f"{words}: {len(shown)} of {len(rows)}, surest first (actual: before → after)", fontsize=11, color=colour)
         all_axes = half.subplots(height, IMAGES_PER_ROW, squeeze=False).ravel()
         for axes in all_axes:
@@ -98,3 +97,26 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
             was, now = (isolated(shortened(results.classes[results.predicted_N[row]])) for results in (before, after))
             axes.set_title(f"{row}: {isolated(shortened(before.classes[before.actual_N[row]]))}\n{was} →\n{now}", fontsize=6.5)
     return figure
+
+
+CURVES, CONFUSION, FLIPS = "curves.png", "confusion.png", "flips.png"
+CAPTIONS = {
+    CURVES: "Learning curves, before (dashed) and after",
+    CONFUSION: "How the confusion matrix changed: test images after less before",
+    FLIPS: "Images that changed sides",
+}
+
+
+def draw(review: Review, folder: Path) -> tuple[list[str], str | None]:
+    """Write what can be drawn; return the names of the files, and what is missing in them and why, if something is."""
+    with styled([*review.before.classes, *review.after.classes]) as remark:
+        save_png(overlaid_curves(review.before, review.after), folder / CURVES)
+        if review.flips is None:
+            return [CURVES], None
+        save_png(confusion_change(review.before, review.after), folder / CONFUSION)
+        images_NCHW, no_images = load_test_images(review.after)
+        missing = "; ".join(line for line in (no_images, remark) if line) or None
+        if images_NCHW is None:
+            return [CURVES, CONFUSION], missing
+        save_png(flip_gallery(images_NCHW, review.flips, review.before, review.after), folder / FLIPS)
+    return [CURVES, CONFUSION, FLIPS], missing

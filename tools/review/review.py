@@ -1,21 +1,24 @@
-"""All that a review says of two revisions, before it is put into words."""
+"""All that a review says of two revisions, before it is put into words; as JSON for other programs."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from tools.review.changes import Change, Touched, by_module, find_changes, touched_stages
-from tools.review.flips import Flips, find_flips
-from tools.review.results import Results, read_results
-from tools.review.revisions import Revision
-from tools.review.seeds import SeedSpread, read_spread
-from tools.review.staleness import stale_inputs
-from tools.review.verdicts import (
+from record.results import Results, read_results
+from record.revisions import Revision
+from record.seeds import SeedSpread, read_spread
+from record.staleness import stale_inputs
+from record.verdicts import (
     ClassVerdict,
+    Flips,
     TestedMetric,
-    judge_classes,
-    judge_metrics,
+    compare_classes,
+    compare_metrics,
+    find_flips,
     reason_not_to_compare,
     same_predictions,
 )
+from tools.review.changes import Change, Touched, by_module, find_changes, touched_stages
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,45 @@ def review(base: Revision, head: Revision) -> Review:
         touched_stages(before.lock, after.lock),
         {name: stages for name, stages in stale.items() if stages},
         refusal,
-        judge_metrics(before, after, comparable=refusal is None),
-        judge_classes(before, after) if refusal is None else [],
+        compare_metrics(before, after, comparable=refusal is None),
+        compare_classes(before, after) if refusal is None else [],
         find_flips(before, after) if refusal is None else None,
         read_spread(head, after.lock),
         identical=refusal is None and same_predictions(before, after),
     )
+
+
+def as_json(review: Review) -> str:
+    """Everything, the positions of all images that changed sides included."""
+    metrics = [
+        {
+            "name": metric.name,
+            "before": metric.before,
+            "after": metric.after,
+            "difference": metric.interval and metric.interval.estimate,
+            "low": metric.interval and metric.interval.low,
+            "high": metric.interval and metric.interval.high,
+            "p_value": metric.p_value,
+            "verdict": metric.verdict,
+            "within_seed_spread": review.within_spread(metric) if review.spread and metric.interval else None,
+        }
+        for metric in review.metrics
+    ]
+    document = {
+        "base": _side(review.before),
+        "head": _side(review.after),
+        "not_comparable_because": review.refusal,
+        "identical_predictions": review.identical,
+        "metrics": metrics,
+        "other_metrics": {name: {"before": old, "after": new} for name, (old, new) in review.other_metrics.items()},
+        "classes": [asdict(one) for one in review.classes],
+        "flips": review.flips and {"lost": review.flips.lost.tolist(), "gained": review.flips.gained.tolist()},
+        "changes": [asdict(change) for change in review.changes],
+        "touched_stages": asdict(review.touched),
+        "stale": review.stale,
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _side(results: Results) -> dict[str, Any]:
+    return {"name": results.revision.name, "commit": results.revision.commit, "test_hash": results.test_hash}

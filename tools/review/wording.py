@@ -1,12 +1,11 @@
 """The sentences and cells of a review, as plain text that Markdown and HTML share."""
 
-from tools.review.flips import commonest_mistakes
-from tools.review.results import Results
+from record.results import Results
+from record.statistics import Interval
+from record.verdicts import BETTER, NO_EVIDENCE, WORSE, TestedMetric, commonest_mistakes
 from tools.review.review import Review
-from tools.review.statistics import Interval
-from tools.review.verdicts import BETTER, NO_EVIDENCE, WORSE, TestedMetric
 
-MOST_MISTAKES_NAMED = 5
+MAX_MISTAKES_NAMED = 5
 _WORDS = {"test_accuracy": "test accuracy", "test_loss": "test loss", "test_macro_f1": "macro-F1"}
 
 
@@ -136,7 +135,7 @@ def flip_sentences(review: Review) -> list[tuple[str, list[str]]]:
         (review.flips.lost, review.after, "right before and wrong after"),
         (review.flips.gained, review.before, "wrong before and right after"),
     ):
-        mistakes = commonest_mistakes(rows, wrong, MOST_MISTAKES_NAMED)
+        mistakes = commonest_mistakes(rows, wrong, MAX_MISTAKES_NAMED)
         pairs = [f"{actual} taken for {predicted}: {count}" for actual, predicted, count in mistakes]
         told.append((f"{len(rows):,} image{'' if len(rows) == 1 else 's'} {words}", pairs))
     return told

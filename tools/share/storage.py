@@ -18,7 +18,7 @@ from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import find_tree_by_obj_id
 
-from classifier.common.errors import UserError, told
+from classifier.common.errors import UserError, short_message
 
 NO_REMOTE = "DVC has no default remote; `dvc remote add --default storage /path/to/folder` sets one (docs/sharing.md)"
 NO_FOLDER = "no such folder; mount the disk, correct the address, or make the folder (docs/sharing.md)"
@@ -98,16 +98,20 @@ def opened(name: str | None) -> Iterator[Storage]:
                 raise UserError(NO_REMOTE)
             settings = repo.config["remote"].get(name.lower(), {})
             storage = Storage(repo, repo.cloud.get_remote(name), settings.get("url", ""))
-            _refuse_no_disk(storage)
+            _check_no_disk(storage)
             storage.outs.update(_named_by_lock(storage))
             yield storage
     except ImportError as error:
-        raise UserError(f"remote {name}: {told(error)}; `make push` and `make pull` install it for S3 and SSH") from error
+        raise UserError(
+            f"remote {name}: {short_message(error)}; `make push` and `make pull` install it for S3 and SSH"
+        ) from error
     except (ConfigError, NoRemoteError, NotDvcRepoError) as error:
-        raise UserError(f"remote {name}: {without_password(told(error))}; `dvc remote list` shows what there is") from error
+        raise UserError(
+            f"remote {name}: {without_password(short_message(error))}; `dvc remote list` shows what there is"
+        ) from error
 
 
-def _refuse_no_disk(storage: Storage) -> None:
+def _check_no_disk(storage: Storage) -> None:
     """Raise UserError where not even the folder above a folder is there: DVC would make both, on the disk of this machine."""
     above = Path(storage.remote.path).parent
     if storage.odb.fs.protocol == "local" and not above.exists():
@@ -160,7 +164,7 @@ class _Reasons(logging.Handler):
 
 def reason_of(error: Exception) -> str:
     """What an exception says, or its name where it says nothing; on one line, without a password."""
-    return without_password(told(error) if str(error) else type(error).__name__)
+    return without_password(short_message(error) if str(error) else type(error).__name__)
 
 
 def without_password(text: str) -> str:

@@ -8,7 +8,7 @@ from classifier.common.errors import UserError
 from tools.share.storage import Storage, one_line_for, reason_of
 
 MAKE_THEM = "`make push` where the results were made brings them, or `make repro` makes them here"
-MOST_NAMED = 3
+MAX_NAMED = 3
 AGAIN = "what has arrived stays there; push again to go on"
 
 
@@ -38,13 +38,13 @@ def pull(storage: Storage) -> str:
     Raises UserError, before anything is fetched, if the storage lacks some of it, and after it if something came damaged.
     """
     lacking = storage.outs.keys() - storage.sizes_here().keys()
-    _refuse_absent(storage, lacking - storage.sizes(lacking).keys(), "nothing was fetched; ")
+    _check_absent(storage, lacking - storage.sizes(lacking).keys(), "nothing was fetched; ")
     storage.transfer(lacking, back=True)
     if damaged := _damaged(lacking - storage.sizes_here().keys()):
-        paths = ", ".join(storage.odb.oid_to_path(md5) for md5 in damaged[:MOST_NAMED])
+        paths = ", ".join(storage.odb.oid_to_path(md5) for md5 in damaged[:MAX_NAMED])
         raise UserError(
             f"{storage}: damaged there: {_files(damaged)} of {storage.names(damaged)} "
-            f"({paths}{', …' * (len(damaged) > MOST_NAMED)}); delete that there, then {MAKE_THEM}"
+            f"({paths}{', …' * (len(damaged) > MAX_NAMED)}); delete that there, then {MAKE_THEM}"
         )
     try:
         storage.repo.checkout()
@@ -62,11 +62,11 @@ def _damaged(absent: set[str]) -> list[str]:
 def status(storage: Storage) -> str:
     """That it has everything, in a line. Raises UserError if not."""
     here, there = storage.sizes_here(), storage.sizes(storage.outs)
-    _refuse_absent(storage, {md5 for md5 in storage.outs if md5 not in there or here.get(md5, there[md5]) != there[md5]})
+    _check_absent(storage, {md5 for md5 in storage.outs if md5 not in there or here.get(md5, there[md5]) != there[md5]})
     return f"{storage}: has all {_files(storage.outs)} that dvc.lock names, {sum(there.values()):,} bytes"
 
 
-def _refuse_absent(storage: Storage, absent: set[str], done: str = "") -> None:
+def _check_absent(storage: Storage, absent: set[str], done: str = "") -> None:
     if absent:
         raise UserError(
             f"{storage}: lacks {len(absent)} of the {_files(storage.outs)} that dvc.lock names, of {storage.names(absent)}; "

@@ -11,16 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from classifier.common.errors import UserError
+from record.results import HISTORY
+from record.revisions import WORKSPACE, Revision, find_revision
 from tools.command import run_command
-from tools.review.results import HISTORY
-from tools.review.revisions import WORKSPACE, Revision, find_revision
-from tools.tensorboard.folders import RUNS, replacing_run
-from tools.tensorboard.server import refuse_taken, served
-from tools.tensorboard.watch import Watch
+from tools.tensorboard.runs import RUNS, replacing_run
+from tools.tensorboard.server import Watch, check_port, served
 
 PORT = 6006
 LARGEST_PORT = 65535
-SECONDS_BETWEEN_LOOKS = 1
+SECONDS_BETWEEN_CHECKS = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if find_spec("tensorboard") is None:
         raise UserError("tensorboard: not installed; `make tensorboard` installs it from requirements-tensorboard.txt")
     if options.server:
-        refuse_taken(options.port)
+        check_port(options.port)
     workspace = Revision(WORKSPACE, None)
     revisions = [find_revision(name) for name in dict.fromkeys(options.names) if name != WORKSPACE]
     for revision in revisions:
@@ -48,14 +47,14 @@ def _stay(options: argparse.Namespace, watch: Watch | None) -> int:
                 watch.look()
             if server and server.poll() is not None:
                 raise UserError(f"tensorboard: ended with status {server.returncode}; its own words are above")
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_CHECKS)
     return 0
 
 
 def _write(revision: Revision) -> list[str]:
     """What there is to say of it."""
     from tools.tensorboard.events import write_run  # torch takes seconds to import: not for --help
-    from tools.tensorboard.run import opened
+    from tools.tensorboard.runs import opened
 
     with opened(revision) as run:
         with replacing_run(RUNS / run.name) as folder:

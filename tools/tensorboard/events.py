@@ -9,17 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
+from classifier.common.csv_file import read_table
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
-from classifier.csv_file import read_table
+from classifier.images.schema import DatasetInfo, KeptEpoch
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
-from classifier.schema import DatasetInfo, KeptEpoch
-from tools.review.results import HISTORY, PREDICTIONS, TRAIN_METRICS
-from tools.tensorboard.run import DATASET, MODEL, STEPS, Run
+from record.results import HISTORY, PREDICTIONS, TRAIN_METRICS
+from tools.tensorboard.runs import DATASET, MODEL, STEPS, Run
 
 SAMPLES_PER_CLASS = 10
-MOST_CLASSES = 20
+MAX_CLASSES = 20
 WIDEST = 2000
 """Pixels of a row of samples; one sample at least."""
 CONFIDENCE_BINS = np.linspace(0, 1, 51)
@@ -82,7 +82,7 @@ def _add_samples(writer: SummaryWriter, folder: Path) -> None:
     info = read_json(folder / "dataset.json", DatasetInfo)
     samples = ImageDataset.from_folder(folder / "train", info)
     most = min(SAMPLES_PER_CLASS, max(1, WIDEST // info.shape_CHW[2]))
-    for label, name in enumerate(info.classes[:MOST_CLASSES]):
+    for label, name in enumerate(info.classes[:MAX_CLASSES]):
         rows = np.flatnonzero(samples.labels_N == label)[:most]
         if len(rows):
             writer.add_image(f"samples/{label}_{name}", _row(samples.images_NCHW[rows]), 0)

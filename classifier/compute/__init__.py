@@ -1,0 +1,1 @@
+"""What makes numbers repeatable: device, threads, precision, seeds."""

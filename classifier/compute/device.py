@@ -1,0 +1,90 @@
+"""Sets torch up so that the same inputs give the same bits: a named device, fixed threads, a precision from a table."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from classifier.common.errors import UserError
+from classifier.common.memory import keep_freed_memory
+from classifier.compute.params import Precision
+
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
+"""Of a CPU, by the names of `torch.cpu.get_capabilities()`, the fastest first: Intel's AMX, AVX-512, ARM."""
+
+
+def parameter_dtype(precision: Precision) -> torch.dtype:
+    """The weights are float32 under bfloat16 too: only products and convolutions are computed in it (mixed precision)."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which the forward pass runs."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def bfloat16_instructions() -> str:
+    """The first of BFLOAT16_INSTRUCTIONS that this CPU has, else "emulated": the last bits depend on it."""
+    capabilities = torch.cpu.get_capabilities()
+    return next((name for name in BFLOAT16_INSTRUCTIONS if capabilities.get(name)), "emulated")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bfloat16_instructions() != "emulated"
+
+
+def set_up_compute(device: str, threads: int) -> torch.device:
+    """Return the device asked for ("auto": CUDA, then MPS, then the CPU) with `threads` CPU threads.
+
+    The C library is told to keep freed memory: every step needs the same again. Raises UserError when the device is not there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    # The same flag as torch.use_deterministic_algorithms(True), which also imports the compiler: 0.7 s.
+    torch.set_deterministic_debug_mode("error")
+    # Filling fresh memory is a debugging aid of the deterministic mode; our kernels write before they read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    available = _available_devices()
+    if device == "auto":
+        return torch.device(available[0])
+    if device not in available:
+        raise UserError(f"device {device!r} is not on this machine, which has {', '.join(available)}; use `device: auto`")
+    return torch.device(device)
+
+
+def _available_devices() -> list[str]:
+    """Device kinds that work here, best first."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, here in found.items() if here]
+
+
+def compute_facts(device: torch.device, threads: int, precision: str) -> dict[str, str | int]:
+    """What the last bits of the numbers depend on besides params and data; for model.json."""
+    facts: dict[str, str | int] = {
+        "torch": torch.__version__.partition("+")[0],
+        "device": device.type,
+        "precision": precision,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": bfloat16_instructions(),  # in which Muon multiplies whatever the precision
+        "threads": threads,
+    }
+    if device.type != "cuda":
+        return facts
+    facts["cuda_device"] = torch.cuda.get_device_name(device)
+    facts["cuda"] = str(torch.version.cuda)
+    facts["cudnn"] = int(torch.backends.cudnn.version() or 0)
+    return facts
+
+
+def processes_fact(processes: Sequence[int]) -> dict[str, str | int]:
+    """Another fact, from how many processes computed the run, one number after the other; none where it was always one.
+
+    How many share a batch changes the order of sums. Where a run went on with another number, all stand there: "4, 2".
+    """
+    if set(processes) <= {1}:
+        return {}
+    return {"processes": processes[0] if len(processes) == 1 else ", ".join(map(str, processes))}

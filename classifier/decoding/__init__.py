@@ -1,0 +1,1 @@
+"""File formats -> pixels of one size. The stage `convert`."""

@@ -1,7 +1,0 @@
-"""Parameters of the stage `plot`: none; its pictures depend on its input files alone."""
-
-from classifier.params.base import Params
-
-
-class PlotParams(Params):
-    """No fields."""

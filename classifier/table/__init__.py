@@ -1,1 +1,0 @@
-"""Tables of images: their layout, their reader, and what is beside them."""

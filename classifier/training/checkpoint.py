@@ -1,0 +1,236 @@
+"""Everything a killed run needs to go on to the same bits: one safetensors file, whole or not there, kept for a time."""
+
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from classifier.common.errors import UserError, memory_errors
+from classifier.common.files import naming, replacing
+from classifier.training.distributed import SINGLE_PROCESS, DistributedContext
+from classifier.training.history import Epoch, MetricSums, Result, StepRow
+from classifier.training.loop import TrainState
+
+
+@dataclass(frozen=True)
+class _Progress:
+    history: tuple[Epoch, ...]
+    kept_epoch: int
+    steps: tuple[StepRow, ...]
+    since_row: MetricSums
+    processes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a file holds, read whole and found to fit the trainee."""
+
+    tensors: dict[str, Tensor]
+    progress: _Progress
+
+
+_PROGRESS = TypeAdapter(_Progress)
+
+
+class DamagedCheckpointError(Exception):
+    """The file is not there, not a state of this model and optimizer, or not the bytes that were written."""
+
+
+def write_checkpoint(path: Path, train_state: TrainState, result: Result) -> None:
+    """Write the weights, their average, the optimizers' states, the kept weights and the history, with a checksum over all.
+
+    Two runs of the same experiment may save at once, each under a name of its own: whichever is the last, `path` is whole.
+    """
+    tensors = {
+        **_prefixed("network.", train_state.model.network.state_dict()),
+        **_prefixed("average.", train_state.average.network.state_dict() if train_state.average else {}),
+        **_prefixed("kept.", result.weights),
+        **_optimizer_tensors(train_state),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    progress = _Progress(result.history, result.kept.epoch, result.steps, result.since_row, result.processes)
+    metadata = {"run": path.name, "progress": json.dumps(asdict(progress))}
+    content = save(tensors, metadata=metadata | {"sha256": _checksum(tensors, metadata)})
+    own = path.with_name(f"{path.name}.{os.getpid()}")
+    with replacing(own) as partial, naming(path):
+        partial.write_bytes(content)
+    own.replace(path)
+
+
+def read_checkpoint(path: Path, train_state: TrainState) -> State:
+    """What was saved. Raises DamagedCheckpointError unless it is there, whole, of the run that `path` names, and fits.
+
+    Raises UserError when there is no memory for it.
+    """
+    try:
+        with memory_errors("batch_size"), safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if metadata.pop("sha256") != _checksum(tensors, metadata):
+            raise DamagedCheckpointError("its checksum is wrong")
+        if metadata["run"] != path.name:
+            raise DamagedCheckpointError("it belongs to another run")
+        progress = _PROGRESS.validate_json(metadata["progress"], strict=True)
+        _ = progress.history[progress.kept_epoch - 1]
+    except UserError:
+        raise  # the state is as good as it was
+    except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
+        raise DamagedCheckpointError(f"it is not a whole training state ({type(error).__name__})") from None
+    for prefix in ("network.", "kept.", *(["average."] if train_state.average else [])):
+        _require_same_shapes(_with_prefix(tensors, prefix), train_state.model.network.state_dict(), "network")
+    saved = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
+    _require_same_shapes(saved, _optimizer_tensors(train_state), "optimizer")
+    return State(tensors, progress)
+
+
+def restore_checkpoint(state: State, train_state: TrainState) -> Result:
+    """Give `trainee` the saved weights, average and optimizer states; return the history so far."""
+    tensors, progress = state.tensors, state.progress
+    if train_state.average:
+        train_state.average.network.load_state_dict(_with_prefix(tensors, "average."))
+    train_state.model.network.load_state_dict(_with_prefix(tensors, "network."))
+    for name, tensor in _optimizer_tensors(train_state).items():
+        tensor.copy_(tensors[name])
+    kept = progress.history[progress.kept_epoch - 1]
+    weights = _with_prefix(tensors, "kept.")
+    return Result(progress.history, kept, weights, progress.steps, progress.since_row, progress.processes)
+
+
+def _optimizer_tensors(train_state: TrainState) -> dict[str, Tensor]:
+    """The optimizers' states, as they are and by name: to be saved, or to be copied over."""
+    return {
+        f"optimizer.{number}.{index}.{name}": tensor
+        for number, optimizer in enumerate(train_state.optimizers)
+        for name, tensors in optimizer.state.items()
+        for index, tensor in enumerate(tensors)
+    }
+
+
+def _require_same_shapes(tensors: dict[str, Tensor], needed: Mapping[str, Tensor], kind: str) -> None:
+    if {name: tensor.shape for name, tensor in tensors.items()} != {name: tensor.shape for name, tensor in needed.items()}:
+        raise DamagedCheckpointError(f"it belongs to another {kind}")
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 of the names, the bytes and the metadata, which hold the file's name: that of the run it belongs to."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+MAX_BYTES = 2 * 2**30
+MAX_SECONDS = 30 * 24 * 3600
+UNFINISHED = re.compile(r"\.(?P<pid>\d+)(\.partial)?$")
+"""The end of the name under which a process saves a state."""
+
+
+class CheckpointStore:
+    """The state of one run at `path`, whose name holds the digest of all that the run's bytes depend on.
+
+    So the state of another experiment, or of other code, data or versions, is never found here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of_run(cls, start: Path, facts: dict[str, str | int]) -> Self:
+        """`start` is different for all that the stage declares to read; `facts` are what else the bytes depend on."""
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return cls(start.with_name(f"{start.name}-{digest[:8]}.safetensors"))
+
+    def restore(self, train_state: TrainState, context: DistributedContext = SINGLE_PROCESS) -> Result | None:
+        """Put the saved state in place and return the history so far; None when there is none to go on from.
+
+        The first process of `world` reads it, for all. A damaged file is set aside as `<name>.damaged`, and said on standard
+        error.
+        """
+        state = context.broadcast_object(self._read(train_state) if context.is_main_process else None)
+        return restore_checkpoint(state, train_state) if state else None
+
+    def _read(self, train_state: TrainState) -> State | None:
+        _make_room(self.path)
+        while True:
+            before = _figures(self.path)
+            try:
+                return read_checkpoint(self.path, train_state)
+            except DamagedCheckpointError as error:
+                if _figures(self.path) == before:
+                    if before:
+                        self._set_aside(error)
+                    return None
+                # Another run of the same experiment replaced or removed it while it was read.
+
+    def _set_aside(self, error: DamagedCheckpointError) -> None:
+        aside = self.path.with_suffix(".damaged")
+        with suppress(FileNotFoundError):  # another run may have removed it just now
+            self.path.replace(aside)
+            print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
+
+    def save(self, train_state: TrainState, result: Result) -> None:
+        """Replace the state, whole or not at all."""
+        write_checkpoint(self.path, train_state, result)
+
+    def discard(self) -> None:
+        """Remove the state: the run is complete."""
+        self.path.unlink(missing_ok=True)
+
+
+def _figures(path: Path) -> tuple[int, int] | None:
+    """They differ after each save; None where there is no file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _make_room(path: Path) -> None:
+    """Of the files beside `path`, never itself, delete those over thirty days old, then the oldest until two GiB are left.
+
+    Also delete what processes that are gone were saving when they were killed.
+    """
+    left = MAX_BYTES
+    for file, figures in sorted(_others(path), key=lambda pair: pair[1].st_mtime, reverse=True):
+        left -= figures.st_size
+        if left < 0 or time.time() - figures.st_mtime > MAX_SECONDS or _is_abandoned(file):
+            file.unlink(missing_ok=True)
+
+
+def _is_abandoned(file: Path) -> bool:
+    saving = UNFINISHED.search(file.name)
+    return saving is not None and not psutil.pid_exists(int(saving["pid"]))
+
+
+def _others(path: Path) -> list[tuple[Path, os.stat_result]]:
+    """The files beside `path`. Other runs may be renaming or removing theirs just now."""
+    found = []
+    for file in path.parent.glob("*"):
+        with suppress(FileNotFoundError):
+            if file != path and file.is_file():
+                found.append((file, file.stat()))
+    return found

@@ -1,0 +1,1 @@
+"""What a run left behind, read back: dvc.lock, revisions, results, statistics. It imports no torch."""

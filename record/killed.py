@@ -1,0 +1,206 @@
+"""What a killed `dvc exp run` leaves of the workspace, in temporary folders and in the queue, and how to mend it."""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from record.dvc_locks import EXPERIMENTS_TABLE, is_alive, left_by_killed, living_processes
+
+STASHING = "workspace"
+"""What DVC locks while the workspace is in the stash."""
+TAKING_OVER = "refs/exps/exec"
+"""What DVC locks while it turns the workspace into that of the experiment."""
+BASELINE = "refs/exps/exec/EXEC_BASELINE"
+HEAD_BEFORE = "refs/exps/exec/EXEC_HEAD"
+EXPERIMENT = "refs/exps/exec/EXEC_MERGE"
+WAITING = "refs/exps/stash"
+SECONDS_TO_STASH = 60
+"""The stash of a killed command was made within so many seconds of its lock."""
+FOLDERS = ("metrics", "plots")
+"""What the stages write there is in git, and DVC deletes it before they run."""
+
+
+@dataclass(frozen=True)
+class Stash:
+    """A stash commit that holds the person's changes, and the options to apply it with."""
+
+    commit: str
+    options: str = ""
+
+
+def interrupted_experiment(root: Path) -> str | None:
+    """One line that says how to mend it without losing anything; None when there is nothing to mend, or `dvc` is at work."""
+    if living_processes(root):
+        return None
+    killed = left_by_killed(root)
+    if STASHING in killed:
+        return _told_of_the_start(root, _own_stash(root))
+    if TAKING_OVER in killed and (experiment := _commit(root, EXPERIMENT)):
+        return _told_of_the_start(root, Stash(experiment))
+    return _told_of_the_work(root)
+
+
+def _told_of_the_start(root: Path, own: Stash | None) -> str | None:
+    """Of a kill before the stages began. The changes may be in the workspace, in a stash, or in both."""
+    locks = _left_locks(root)
+    waiting = _commit(root, WAITING)
+    branch = _branch_before(root, _commit(root, "HEAD")) if _is_detached(root) else ""
+    if not (locks or branch or own or waiting):
+        return None
+    steps = [f"rm -f {' '.join(map(shlex.quote, locks))}"] if locks else []
+    if branch:
+        steps.append(f"git symbolic-ref HEAD refs/heads/{shlex.quote(branch)}")
+    if own:
+        steps += ["git stash", f"git stash apply {own.options}{own.commit}"]
+    if not own or not own.options:
+        steps.append("git reset --quiet")
+    steps += [f"git update-ref -d {name}" for name in (WAITING, BASELINE) if _commit(root, name)]
+    steps.append(f"rm -f {EXPERIMENTS_TABLE}")
+    after = "run the experiment again (`git stash list` shows what is left over, `git diff HEAD params.yaml` its values)"
+    return _line("in its first moments", steps, after)
+
+
+def _told_of_the_work(root: Path) -> str | None:
+    """Of a kill while the stages ran or after them: the workspace holds the changes, the experiment's params and results."""
+    baseline = _baseline_of_work(root)
+    if not _is_detached(root) or not baseline:
+        return None
+    locks = _left_locks(root)
+    steps = [f"rm -f {' '.join(map(shlex.quote, locks))}"] if locks else []
+    branch = _branch_before(root, baseline)
+    steps += [f"git symbolic-ref HEAD refs/heads/{shlex.quote(branch)}"] if branch else []
+    steps += [f"git reset --quiet {'' if branch else baseline}".rstrip(), f"git update-ref -d {BASELINE}"]
+    gone = _git(root, "diff", "--name-only", "--relative", "--diff-filter=D", baseline, "--", *FOLDERS).splitlines()
+    steps += [f"git restore {' '.join(map(shlex.quote, gone))}"] if gone else []
+    after = "the experiment's command goes on where it was (params.yaml has its values until then: `git diff HEAD params.yaml`)"
+    return _line("at work", steps, after)
+
+
+def _line(when: str, steps: list[str], after: str) -> str:
+    commands = " && ".join(steps)
+    return f"git: `dvc exp run` was killed here {when}; this mends it and keeps your changes: {commands}; then {after}"
+
+
+def _baseline_of_work(root: Path) -> str:
+    """The commit that the experiment began from, if it was killed; empty when HEAD is where a person left it.
+
+    DVC deletes EXEC_BASELINE in the end. EXEC_HEAD stays, so that HEAD must also be an experiment that no checkout led to.
+    """
+    head, parent = (_commit(root, name) for name in ("HEAD", "HEAD^"))
+    baseline = _commit(root, BASELINE)
+    if baseline and baseline in (head, parent):
+        return baseline
+    before = _commit(root, HEAD_BEFORE)
+    is_experiment = _git(root, "for-each-ref", "--points-at", head, "refs/exps")
+    came_here = _git(root, "log", "--walk-reflogs", "--max-count=1", "--format=%gs", "HEAD")
+    return before if before and before == parent and is_experiment and not came_here.startswith("checkout:") else ""
+
+
+def _own_stash(root: Path) -> Stash | None:
+    """What DVC stashed of the person's changes, right after it had taken the lock; None if there were none."""
+    since = int((root / EXPERIMENTS_TABLE).stat().st_mtime)
+    for line in reversed(_git(root, "stash", "list", "--format=%H %ct %gs").splitlines()):
+        commit, time, message = line.split(" ", 2)
+        if since <= int(time) <= since + SECONDS_TO_STASH and "dvc-exp:" not in message:
+            return Stash(commit, "--index ")
+    return None
+
+
+def _branch_before(root: Path, commit: str) -> str:
+    """The branch at `commit` that HEAD left last; empty if it was on none."""
+    for line in _git(root, "log", "--walk-reflogs", "--max-count=100", "--format=%gs", "HEAD").splitlines():
+        left = re.match(r"checkout: moving from (\S+) to ", line)
+        if left and _commit(root, f"refs/heads/{left[1]}") == commit:
+            return left[1]
+    return ""
+
+
+def _is_detached(root: Path) -> bool:
+    return bool(_commit(root, "HEAD")) and not _git(root, "symbolic-ref", "--quiet", "HEAD")
+
+
+def _left_locks(root: Path) -> list[str]:
+    """Lock files of git, which then does nothing until they are gone."""
+    names = [_git(root, "rev-parse", "--git-path", name) for name in ("index.lock", "HEAD.lock")]
+    return [name for name in names if name and (root / name).exists()]
+
+
+def _commit(root: Path, name: str) -> str:
+    return _git(root, "rev-parse", "--quiet", "--verify", name)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git answers; empty when it fails, as it does where there is no repository or no git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+TEMPORARY = Path(".dvc/tmp/exps/standalone")
+QUEUED = Path(".dvc/tmp/exps/run")
+WORKERS = Path(".dvc/tmp/exps/celery")
+RUNNING = 2
+"""Of dvc.repo.experiments.executor.base.TaskStatus. Once it is noted, the process works in the experiment's folder."""
+
+
+def left_experiments(root: Path) -> Iterator[str]:
+    """One line for each that was killed, with the command that forgets it."""
+    yield from _temporary(root)
+    yield from _queued(root)
+
+
+def _temporary(root: Path) -> Iterator[str]:
+    for note in sorted((root / TEMPORARY / "run").glob("*/*.run")):
+        told = read_note(note)
+        folder = Path(str(told.get("root_dir")))
+        if told.get("status") == RUNNING and folder.is_dir() and not _somebody_works_in(folder):
+            shown = folder.relative_to(root.resolve()) if folder.is_relative_to(root.resolve()) else folder
+            yield (
+                f"the experiment {told.get('name')} of `dvc exp run --temp` was killed and stays listed as running; the same "
+                f"command goes on where it was; `rm -rf {shlex.quote(str(shown))}` forgets this one"
+            )
+
+
+def _queued(root: Path) -> Iterator[str]:
+    if any(_runs(read_note(worker)) for worker in (root / WORKERS).glob("*.json")):
+        return  # it notes itself what ends
+    for note in sorted((root / QUEUED).glob("*/*.json")):
+        process = read_note(note)
+        name = read_note(note.with_suffix(".run")).get("name")
+        if name and "returncode" in process and process["returncode"] is None and not _runs(process):
+            yield (
+                f"the queued experiment {name} was killed and stays listed as running; queue the same again and it goes on "
+                f"where it was; `dvc queue kill {name} && dvc queue remove {name}` forgets this one"
+            )
+
+
+def read_note(note: Path) -> dict[str, Any]:
+    """A note of DVC; empty where there is none, or half of one."""
+    try:
+        values = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _runs(process: dict[str, Any]) -> bool:
+    pid = process.get("pid")
+    return isinstance(pid, int) and is_alive(pid)
+
+
+def _somebody_works_in(folder: Path) -> bool:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(folder):
+                return True
+    return False

@@ -1,0 +1,171 @@
+"""The results that a revision holds: its tables and metrics, checked against each other and against its dvc.lock."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, RootModel, ValidatorFunctionWrapHandler, WrapValidator
+
+from classifier.common.csv_file import read_table
+from classifier.common.errors import UserError, short_repr
+from classifier.common.files import read_json
+from classifier.images.arrays import Images, load_split
+from record.lock_file import LOCK_FILE, Lock, read_lock
+from record.revisions import Revision
+from record.statistics import macro_f1
+
+PREDICTIONS = "plots/predictions.csv"
+CLASSES = "plots/classes.csv"
+HISTORY = "plots/history.csv"
+TEST_METRICS = "metrics/test.json"
+TRAIN_METRICS = "metrics/train.json"
+RESULTS = [PREDICTIONS, CLASSES, HISTORY, TEST_METRICS, TRAIN_METRICS]
+TEST_SPLIT = "data/dataset/test"
+EVALUATE = "evaluate"
+_ROUNDING = 1e-4
+"""The tables hold six significant digits and the metrics six decimals."""
+
+
+def _whole_as_such(value: object, validate: ValidatorFunctionWrapHandler) -> float:
+    number: float = validate(value)
+    return value if type(value) is int else number
+
+
+Figure = Annotated[float, Field(allow_inf_nan=False), WrapValidator(_whole_as_such)]
+
+
+class Figures(RootModel[dict[str, Figure]]):
+    """Of a file in metrics/: name to figure; numbers of epochs stay whole numbers."""
+
+    model_config = ConfigDict(strict=True)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of one revision. Legend: N test images, K classes."""
+
+    revision: Revision
+    lock: Lock
+    metrics: dict[str, float]
+    """Of metrics/test.json, then metrics/train.json."""
+    predictions: pd.DataFrame
+    """Columns actual, predicted, confidence, loss; a row an image."""
+    history: pd.DataFrame
+    classes: list[str]
+    actual_N: NDArray[np.int64]
+    """Labels: positions in `classes`."""
+    predicted_N: NDArray[np.int64]
+    """Labels that the model gave."""
+    right_N: NDArray[np.bool_]
+    """Whether they agree."""
+    loss_N: NDArray[np.float64]
+    """Cross-entropy of each image in nats."""
+
+    @property
+    def test_hash(self) -> str:
+        """Hash of the test split that these predictions are of."""
+        return self.lock.stages[EVALUATE].dep_hashes[TEST_SPLIT]
+
+
+def read_results(revision: Revision) -> Results:
+    """Raises UserError, which names the revision and the file, for what is missing, damaged, or not of one run."""
+    files = [LOCK_FILE, *RESULTS]
+    revision.check_conflicts(files)
+    with revision.unpacked(files) as folder:
+        for path in files:
+            if not (folder / path).is_file():
+                raise UserError(f"{revision.name}: has no {path}; run `dvc repro` there and commit its results")
+        results = _read(revision, folder)
+        _check_misfits(results, folder)
+        _check_unrecorded(results.lock, folder)
+        return results
+
+
+def _read(revision: Revision, folder: Path) -> Results:
+    lock = read_lock(folder / LOCK_FILE)
+    if EVALUATE not in lock.stages or not lock.stages[EVALUATE].dep_hashes.get(TEST_SPLIT):
+        raise UserError(f"{folder / LOCK_FILE}: needs a stage {EVALUATE} that reads {TEST_SPLIT}; run `dvc repro`")
+    predictions = read_table(folder / PREDICTIONS, ["actual", "predicted", "confidence", "loss"])
+    classes = list(_read_classes(folder / CLASSES)["class"])
+    actual_N, predicted_N = (_labels(folder / PREDICTIONS, predictions[column], classes) for column in ("actual", "predicted"))
+    return Results(
+        revision,
+        lock,
+        metrics={**read_json(folder / TEST_METRICS, Figures).root, **read_json(folder / TRAIN_METRICS, Figures).root},
+        predictions=predictions,
+        history=read_table(folder / HISTORY, ["epoch", "train_loss", "train_accuracy"]),
+        classes=classes,
+        actual_N=actual_N,
+        predicted_N=predicted_N,
+        right_N=actual_N == predicted_N,
+        loss_N=predictions["loss"].to_numpy(dtype=np.float64),
+    )
+
+
+def _labels(path: Path, names: "pd.Series[str]", classes: list[str]) -> NDArray[np.int64]:
+    unknown = set(names) - set(classes)
+    if unknown:
+        raise UserError(f"{path}: {short_repr(min(unknown))} is not a class of classes.csv; run `dvc repro`")
+    return pd.Categorical(names, categories=classes).codes.astype(np.int64)
+
+
+def _read_classes(path: Path) -> pd.DataFrame:
+    classes = read_table(path, ["class", "recall", "support"])
+    if classes["class"].duplicated().any():
+        raise UserError(f"{path}: needs each class once; run `dvc repro`")
+    return classes
+
+
+def _check_misfits(results: Results, folder: Path) -> None:
+    """Raise UserError for tables and metrics that are not of one run."""
+    support = read_table(folder / CLASSES, ["support"])["support"].to_numpy()
+    counted_K = np.bincount(results.actual_N, minlength=len(results.classes))
+    if not np.array_equal(support, counted_K):
+        found = f"needs the {support.sum():.0f} images that classes.csv counts by class, found {len(results.predictions)} rows"
+        raise UserError(f"{folder / PREDICTIONS}: {found} of other counts; run `dvc repro`")
+    for name, figure in _recomputed(results).items():
+        if name not in results.metrics:
+            raise UserError(f"{folder / TEST_METRICS}: needs {name}; run `dvc repro`")
+        if not np.isclose(results.metrics[name], figure, rtol=_ROUNDING, atol=_ROUNDING):
+            stated = f"{name} is {results.metrics[name]:.6g}, but {figure:.6g} by predictions.csv"
+            raise UserError(f"{folder / TEST_METRICS}: {stated}; run `dvc repro`")
+
+
+def _recomputed(results: Results) -> dict[str, float]:
+    return {
+        "test_accuracy": float(results.right_N.mean()),
+        "test_loss": float(results.loss_N.mean()),
+        "test_macro_f1": macro_f1(results.actual_N, results.predicted_N, len(results.classes)),
+    }
+
+
+def _check_unrecorded(lock: Lock, folder: Path) -> None:
+    """Raise UserError for a result that is not the one dvc.lock records, as after a merge that took one file from each side."""
+    recorded = lock.out_hashes
+    for path in RESULTS:
+        if recorded.get(path) != hashlib.md5((folder / path).read_bytes(), usedforsecurity=False).hexdigest():
+            raise UserError(
+                f"{folder / path}: is not the file that dvc.lock records; run `dvc repro`, and commit both together"
+            )
+
+
+def load_test_images(results: Results) -> tuple[Images | None, str | None]:
+    """images_NCHW and None, or None and why they are not to be had here."""
+    folder = Path(TEST_SPLIT)
+    if not folder.is_dir():
+        return None, f"the pictures of the images need {TEST_SPLIT}, which is not here; `dvc pull` or `dvc repro` brings it"
+    from record.content import md5  # the import of DVC takes a second
+
+    if md5(folder) != results.test_hash:
+        return None, f"the pictures of the images need {TEST_SPLIT} as dvc.lock records it; here is another version of it"
+    try:
+        images_NCHW, _ = load_split(folder)
+    except UserError as error:
+        return None, str(error)
+    if len(images_NCHW) != len(results.predictions):
+        return None, f"{TEST_SPLIT} has {len(images_NCHW):,} images, but {len(results.predictions):,} have predictions"
+    return images_NCHW, None

@@ -1,0 +1,187 @@
+"""What a revision holds: a commit, branch, tag or experiment by its content in git, or the files of the workspace."""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from classifier.common.errors import UserError, short_message, short_repr
+from classifier.common.graph import counts, with_modules
+from record.lock_file import CONFLICTS, has_conflicts
+
+WORKSPACE = "workspace"
+_EXPERIMENTS = "refs/exps"
+_EXPERIMENT = re.compile(r"(?P<commit>\w+) refs/exps/(?P<start>[0-9a-f]{2})/(?P<rest>[0-9a-f]{38})/(?P<name>[^/]+)")
+"""As DVC names an experiment: below the commit that it started from."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One side of a review."""
+
+    name: str
+    commit: str | None
+    """None for the workspace."""
+
+    @property
+    def short_commit(self) -> str | None:
+        """Seven digits of the commit; None for the workspace."""
+        return self.commit and self.commit[:7]
+
+    def files(self, paths: list[str]) -> dict[str, bytes]:
+        """Content of those of `paths`, relative to the project's folder, that are files here."""
+        return _committed(self.commit, paths) if self.commit else _of_workspace(paths)
+
+    def check_conflicts(self, results: list[str], edited: Iterable[str] = ()) -> None:
+        """Raise UserError for a file that git could not merge: one of `results` or, with the lines of both sides, of `edited`.
+
+        Results have the lines of one side after it (.gitattributes), and only git's index tells.
+        """
+        marked = {path for path, content in self.files([*results, *edited]).items() if has_conflicts(content)}
+        for path in sorted(marked | self._unmerged(results)):
+            raise UserError(f"{self.name}:{path}: {CONFLICTS}")
+
+    def _unmerged(self, paths: list[str]) -> set[str]:
+        listed = b"" if self.commit else _run_git("ls-files", "--unmerged", "-z", "--", *paths).stdout  # none without git
+        return {entry.partition(b"\t")[2].decode(errors="surrogateescape") for entry in listed.split(b"\0") if entry}
+
+    def modules(self, folders: Iterable[str]) -> dict[str, list[str]]:
+        """By each of `folders`, which hold code, the paths of its modules; one that has none here is left out."""
+        asked = list(folders)
+        names = _committed_names(self.commit, asked) if self.commit else _names_of_workspace(asked)
+        found = {folder: [name for name in names if name.startswith(f"{folder}/")] for folder in asked}
+        return {folder: inside for folder, inside in found.items() if inside}
+
+    @contextmanager
+    def unpacked(self, paths: list[str]) -> Iterator[Path]:
+        """A temporary folder that has those of `paths` that are files here; errors about one say `main:params.yaml`."""
+        with tempfile.TemporaryDirectory(prefix="revision-") as name, self.naming(Path(name)):
+            folder = Path(name)
+            for path, content in self.files(paths).items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(content)
+            yield folder
+
+    @contextmanager
+    def naming(self, folder: Path) -> Iterator[None]:
+        """Say `main:params.yaml` in errors, in place of the path of a copy in `folder`."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(str(error).replace(f"{folder}/", f"{self.name}:")) from None
+
+
+@dataclass(frozen=True)
+class Held:
+    """An experiment that has ended well, as git holds it."""
+
+    name: str
+    baseline: str
+    """The commit that it began from."""
+    commit: str
+
+    @property
+    def revision(self) -> Revision:
+        """What it holds."""
+        return Revision(self.name, self.commit)
+
+
+def held_experiments() -> list[Held]:
+    """All of them, sorted by where git keeps them."""
+    lines = _git("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).decode(errors="replace").splitlines()
+    matches = map(_EXPERIMENT.fullmatch, lines)
+    return [Held(match["name"], match["start"] + match["rest"], match["commit"]) for match in matches if match]
+
+
+def find_revision(name: str) -> Revision:
+    """What git, or else DVC's experiments, know as `name`; `workspace` is the files in the current folder.
+
+    Raises UserError for an unknown or ambiguous name, in a folder without git, and for the workspace of a bare repository.
+    """
+    bare = _git("rev-parse", "--is-bare-repository") == b"true\n"
+    if name == WORKSPACE:
+        if bare:
+            raise UserError(
+                f"{WORKSPACE}: a bare repository has none; name two revisions, as in: python -m tools.review BASE HEAD"
+            )
+        return Revision(name, None)
+    commit = _commit(name) or _experiment(name)
+    if commit is None:
+        hint = "see `git branch --all` and `dvc exp list --all`; a shallow clone needs `git fetch --unshallow` first"
+        raise UserError(f"{name}: git knows no such revision and DVC no such experiment; {hint}")
+    return Revision(name, commit)
+
+
+def uncommitted_changes() -> list[str]:
+    """Paths, from the top of the repository, of tracked files that are not as in HEAD."""
+    listed = _git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--")
+    return sorted(path.decode(errors="replace") for path in listed.split(b"\0") if path)
+
+
+def _commit(name: str) -> str | None:
+    done = _run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return done.stdout.decode().strip() if done.returncode == 0 else None
+
+
+def _experiment(name: str) -> str | None:
+    """The commit of an experiment; where several have the name, of the one that started from HEAD."""
+    found = {one.baseline: one.commit for one in held_experiments() if one.name == name}
+    if len(found) > 1:
+        here = found.get(_commit("HEAD") or "")
+        if here is None:
+            several = ", ".join(commit[:7] for commit in found.values())
+            raise UserError(f"{name}: {len(found)} experiments have this name; name one by its commit: {several}")
+        return here
+    return next(iter(found.values()), None)
+
+
+def _committed(commit: str, paths: list[str]) -> dict[str, bytes]:
+    """Read blobs from git in one go."""
+    prefix = _git("rev-parse", "--show-prefix").decode().rstrip("\n")
+    asked = [path for path in paths if "\n" not in path]
+    request = "".join(f"{commit}:{prefix}{path}\n" for path in asked).encode(errors="surrogateescape")
+    answer = _git("cat-file", "--batch", request=request)
+    found, position = {}, 0
+    for path in asked:
+        end = answer.index(b"\n", position)
+        header, position = answer[position:end].split(b" "), end + 1
+        if header[-1] in (b"missing", b"ambiguous") or not header[-1].isdigit():
+            continue
+        size = int(header[-1])
+        if header[-2] == b"blob":
+            found[path] = answer[position : position + size]
+        position += size + 1
+    return found
+
+
+def _committed_names(commit: str, folders: list[str]) -> list[str]:
+    listed = _git("ls-tree", "-r", "-z", "--name-only", commit, "--", *folders) if folders else b""
+    names = (name.decode(errors="surrogateescape") for name in listed.split(b"\0"))
+    return [name for name in names if counts(PurePosixPath(name))]
+
+
+def _names_of_workspace(folders: list[str]) -> list[str]:
+    return [path.as_posix() for path in with_modules(map(Path, folders))]
+
+
+def _of_workspace(paths: list[str]) -> dict[str, bytes]:
+    return {path: Path(path).read_bytes() for path in paths if Path(path).is_file()}
+
+
+def _git(*arguments: str, request: bytes | None = None) -> bytes:
+    """What git prints. Raises UserError with its words when it fails."""
+    done = _run_git(*arguments, request=request)
+    if done.returncode:
+        words = short_message(Exception(done.stderr.decode(errors="replace").removeprefix("fatal: ")))
+        raise UserError(f"git: {words or short_repr(arguments)}; run this in a folder of the project's repository")
+    return done.stdout
+
+
+def _run_git(*arguments: str, request: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], input=request, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UserError("git: not found; a review compares what git holds, so install git first") from None

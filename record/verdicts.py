@@ -1,0 +1,169 @@
+"""Better, worse, no evidence, or not comparable: for the test metrics, each class, and the images whose answer changed."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from record.results import Results
+from record.statistics import (
+    LEVEL,
+    Interval,
+    accuracy_interval,
+    holm,
+    macro_f1_interval,
+    macro_f1_level,
+    mcnemar_mid_p,
+    mean_interval,
+    share_interval,
+)
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Positions of images in the test split, from 0, in its order: an image's row in plots/predictions.csv."""
+
+    lost: NDArray[np.intp]
+    """Right before, wrong after."""
+    gained: NDArray[np.intp]
+    """Wrong before, right after."""
+
+
+def find_flips(before: Results, after: Results) -> Flips:
+    """Needs comparable results."""
+    return Flips(np.flatnonzero(before.right_N & ~after.right_N), np.flatnonzero(~before.right_N & after.right_N))
+
+
+def surest_first(rows: NDArray[np.intp], wrong: Results) -> NDArray[np.intp]:
+    """`rows` by the confidence of the side that is wrong about them."""
+    confidence = wrong.predictions["confidence"].to_numpy()[rows]
+    return rows[np.argsort(-confidence, kind="stable")]
+
+
+def commonest_mistakes(rows: NDArray[np.intp], wrong: Results, most: int) -> list[tuple[str, str, int]]:
+    """Actual class, the class it is taken for, and how many of `rows`: the `most` commonest, ties in class order."""
+    pairs = Counter(zip(wrong.actual_N[rows].tolist(), wrong.predicted_N[rows].tolist(), strict=True))
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:most]
+    return [(wrong.classes[actual], wrong.classes[predicted], count) for (actual, predicted), count in ordered]
+
+
+BETTER, WORSE = "better", "worse"
+NO_EVIDENCE = "no evidence of a difference"
+NOT_COMPARABLE = "not comparable"
+ACCURACY, LOSS, MACRO_F1 = "test_accuracy", "test_loss", "test_macro_f1"
+TESTED = (ACCURACY, LOSS, MACRO_F1)
+"""The metrics that can be worked out from what is kept of each image. They must stand in metrics/test.json."""
+
+
+@dataclass(frozen=True)
+class TestedMetric:
+    """A metric of the test split on both sides. Without an interval they cannot be compared."""
+
+    name: str
+    before: float
+    after: float
+    interval: Interval | None
+    """Of the difference, after less before."""
+    p_value: float | None
+    """Of the accuracy; the others are judged by their interval."""
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ClassVerdict:
+    """The test images of one actual class on both sides."""
+
+    name: str
+    num_images: int
+    recall_before: float
+    recall_after: float
+    gained: int
+    """Images that were wrong before and are right after."""
+    lost: int
+    p_value: float
+    """Corrected for the number of classes."""
+    verdict: str
+
+
+def reason_not_to_compare(before: Results, after: Results) -> str | None:
+    """Why the predictions are not of the same images in the same order; None when they are."""
+    if before.test_hash != after.test_hash:
+        return f"the test images differ (their hash is {before.test_hash[:7]} before and {after.test_hash[:7]} after)"
+    if before.classes != after.classes:
+        return "the classes have other names or another order"
+    if len(before.actual_N) != len(after.actual_N):
+        return f"there are {len(before.actual_N):,} test images before and {len(after.actual_N):,} after"
+    num_differing = int((before.actual_N != after.actual_N).sum())
+    if num_differing:
+        return f"{num_differing:,} test images have another actual class after than before"
+    return None
+
+
+def compare_metrics(before: Results, after: Results, comparable: bool) -> list[TestedMetric]:
+    """Accuracy, loss and macro-F1, in this order."""
+    if comparable:
+        return [_accuracy(before, after), _loss(before, after), _macro_f1(before, after)]
+    return [TestedMetric(name, before.metrics[name], after.metrics[name], None, None, NOT_COMPARABLE) for name in TESTED]
+
+
+def compare_classes(before: Results, after: Results) -> list[ClassVerdict]:
+    """Recall of each class that has test images: mid-p McNemar within it, corrected after Holm. Needs comparable results."""
+    counts = []
+    for label, name in enumerate(before.classes):
+        of_class_N = before.actual_N == label
+        if of_class_N.any():
+            was, is_now = before.right_N[of_class_N], after.right_N[of_class_N]
+            counts.append((name, was, is_now, int((~was & is_now).sum()), int((was & ~is_now).sum())))
+    p_values = holm([mcnemar_mid_p(gained, lost) for *_, gained, lost in counts])
+    return [
+        ClassVerdict(name, len(was), was.mean(), is_now.mean(), gained, lost, p, _verdict(p < LEVEL, gained - lost))
+        for (name, was, is_now, gained, lost), p in zip(counts, p_values, strict=True)
+    ]
+
+
+def _accuracy(before: Results, after: Results) -> TestedMetric:
+    """Called different only when test and interval agree, so that the table never contradicts itself."""
+    gained, lost = int((~before.right_N & after.right_N).sum()), int((before.right_N & ~after.right_N).sum())
+    interval, p = accuracy_interval(gained, lost, len(before.right_N)), mcnemar_mid_p(gained, lost)
+    verdict = _verdict(p < LEVEL and interval.leaves_out_zero, interval.estimate)
+    return TestedMetric(ACCURACY, before.metrics[ACCURACY], after.metrics[ACCURACY], interval, p, verdict)
+
+
+def _loss(before: Results, after: Results) -> TestedMetric:
+    interval = mean_interval(after.loss_N - before.loss_N)
+    verdict = _verdict(interval.leaves_out_zero, -interval.estimate)
+    return TestedMetric(LOSS, before.metrics[LOSS], after.metrics[LOSS], interval, None, verdict)
+
+
+def _macro_f1(before: Results, after: Results) -> TestedMetric:
+    interval = macro_f1_interval(before.actual_N, before.predicted_N, after.predicted_N, len(before.classes))
+    verdict = _verdict(interval.leaves_out_zero, interval.estimate)
+    return TestedMetric(MACRO_F1, before.metrics[MACRO_F1], after.metrics[MACRO_F1], interval, None, verdict)
+
+
+def _verdict(different: bool, improvement: float) -> str:
+    if not different:
+        return NO_EVIDENCE
+    return BETTER if improvement > 0 else WORSE
+
+
+def regression(metric: TestedMetric) -> float:
+    """By how much `metric` got worse, in its own unit; negative when it got better."""
+    assert metric.interval is not None
+    return metric.interval.estimate if metric.name == LOSS else -metric.interval.estimate
+
+
+def same_predictions(before: Results, after: Results) -> bool:
+    """Whether both give every image the same class and the same loss."""
+    return np.array_equal(before.predicted_N, after.predicted_N) and np.array_equal(before.loss_N, after.loss_N)
+
+
+def metric_intervals(results: Results) -> dict[str, Interval]:
+    """By the name in metrics/test.json: accuracy and macro-F1 (Wilson), loss (symmetric bootstrap-t over the images)."""
+    loss = mean_interval(results.loss_N)
+    return {
+        ACCURACY: share_interval(int(results.right_N.sum()), len(results.right_N)),
+        LOSS: Interval(loss.estimate, max(loss.low, 0.0), loss.high),
+        MACRO_F1: macro_f1_level(results.actual_N, results.predicted_N, len(results.classes)),
+    }

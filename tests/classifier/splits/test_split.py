@@ -1,0 +1,88 @@
+"""The validation split: every row once, the same share of each class, drawn by the seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from classifier.common.errors import UserError
+from classifier.splits.split import split_rows
+
+LABELS_N = np.repeat(np.arange(4), [100, 200, 50, 50])[np.random.default_rng(0).permutation(400)]
+
+
+def test_every_row_is_in_one_split_and_in_order() -> None:
+    train, val = split_rows(LABELS_N, 0.1, seed=3)
+    assert sorted([*train.tolist(), *val.tolist()]) == list(range(400))
+    assert train.tolist() == sorted(train.tolist())
+    assert val.tolist() == sorted(val.tolist())
+
+
+def test_each_class_gives_its_share() -> None:
+    train, val = split_rows(LABELS_N, 0.1, seed=3)
+    assert np.bincount(LABELS_N[val]).tolist() == [10, 20, 5, 5]
+    assert np.bincount(LABELS_N[train]).tolist() == [90, 180, 45, 45]
+
+
+def test_the_seed_draws_the_rows() -> None:
+    first, again, other = (split_rows(LABELS_N, 0.1, seed)[1].tolist() for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+def test_no_validation() -> None:
+    train, val = split_rows(LABELS_N, 0.0, seed=3)
+    assert train.tolist() == list(range(400))
+    assert val.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "val_fraction"),
+    [
+        ([5, 5, 1], 0.5),  # one image cannot be in both
+        ([5, 5, 5], 0.1),  # two images for three classes
+        ([5, 5, 5], 0.95),  # no image left to train on
+        ([5, 5, 5], 0.0001),
+        ([500, 500, 2], 0.1),  # a class so rare that its share rounds to none
+    ],
+)
+def test_a_class_left_without_images_is_refused(counts: list[int], val_fraction: float) -> None:
+    labels_N = np.repeat(np.arange(3), counts)
+    rarest = (
+        rf"there are {sum(counts)} images of 3 classes, {min(counts)} of class {int(np.argmin(counts))}; change val_fraction"
+    )
+    with pytest.raises(UserError, match=rf"val_fraction {val_fraction} leaves some class without an image .*: {rarest}"):
+        split_rows(labels_N, val_fraction, seed=0)
+
+
+def rows_of_sklearn(labels_N: NDArray[np.int64], fraction: float, seed: int) -> list[list[int]] | None:
+    """What train_test_split gives, in rising order; None where it refuses, or leaves a class without an image in either."""
+    try:
+        split = train_test_split(np.arange(len(labels_N)), test_size=fraction, stratify=labels_N, random_state=seed)
+    except ValueError:
+        return None
+    return [sorted(rows.tolist()) for rows in split] if all(set(labels_N[rows]) == set(labels_N) for rows in split) else None
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=6).flatmap(
+        lambda counts: st.permutations([label for label, count in enumerate(counts) for _ in range(count)] or [0])
+    ),
+    st.sampled_from([0.1, 0.2, 0.25, 1 / 3, 0.5, 0.9]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_rows_are_those_of_scikit_learn(labels: list[int], fraction: float, seed: int) -> None:
+    labels_N = np.array(labels, dtype=np.int64)
+    needed = rows_of_sklearn(labels_N, fraction, seed)
+    if needed is None:
+        with pytest.raises(UserError, match="leaves some class without an image"):
+            split_rows(labels_N, fraction, seed)
+    else:
+        assert [rows.tolist() for rows in split_rows(labels_N, fraction, seed)] == needed
+
+
+def test_the_rows_are_those_of_scikit_learn_where_the_classes_are_large() -> None:
+    labels_N = np.random.default_rng(1).integers(0, 10, 20_000)
+    assert [rows.tolist() for rows in split_rows(labels_N, 0.1, 7)] == rows_of_sklearn(labels_N, 0.1, 7)

@@ -1,0 +1,321 @@
+"""The pipeline end to end on real DVC: what a change reruns, and what a person sees."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from safetensors.numpy import load_file
+
+from classifier.common.params import read_yaml
+from record.revisions import find_revision
+from tests.support.pipeline import LIGHT, SOURCE, Repository, stages_run
+from tools.fresh import stale_lines
+
+ALL = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
+TRAIN_ON = ["train", "evaluate", "plot"]
+MIRROR = os.environ.get("DATASET_MIRROR", "")
+PICTURES = ["classes", "confusion", "curves", "mistakes", "samples"]
+
+
+def idx(array: np.ndarray) -> bytes:
+    """Unsigned bytes in the idx format of LeCun's MNIST page: 0 0 8 rank, each dimension as a big-endian word, the data."""
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
+
+
+def add_idx_dataset(repository: Repository, mirror: Path, name: str, arrays: dict[str, np.ndarray], classes: list[str]) -> None:
+    """Put a data set's files in a mirror and its entry in the repository's catalogue."""
+    (mirror / name).mkdir(parents=True)
+    files = {}
+    for role, array in arrays.items():
+        content = idx(array)
+        (mirror / name / f"{role}.gz").write_bytes(content)
+        md5 = hashlib.md5(content).hexdigest()
+        urls = [f"http://127.0.0.1:9/{role}.gz"]
+        files[role] = {"name": f"{role}.gz", "size": len(content), "md5": md5, "urls": urls}
+    entry = {
+        "title": name,
+        "reference": "made by a test",
+        "format": "idx",
+        "classes": classes,
+        "hflip_invariant": True,
+        "files": files,
+    }
+    with (repository.root / "catalogue.yaml").open("a") as file:
+        file.write("\n" + yaml.safe_dump({name: entry}))
+
+
+def toy_arrays() -> dict[str, np.ndarray]:
+    """Three classes of 9x9 images told apart by which third is bright."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, size in (("train", 90), ("test", 30)):
+        labels = np.arange(size) % 3
+        images = rng.integers(0, 80, (size, 9, 9))
+        for image, label in zip(images, labels, strict=True):
+            image[3 * label : 3 * label + 3] += 150
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    folder = tmp_path_factory.mktemp("a folder with spaces")
+    repository = Repository(folder / "the project")
+    add_idx_dataset(repository, folder / "mirror", "toy", toy_arrays(), ["top", "middle", "bottom"])
+    repository.git("commit", "--quiet", "--all", "--message", "toy data set")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATASET_MIRROR", str(folder / "mirror"))
+        yield repository
+
+
+@pytest.fixture(scope="module")
+def first_run(repository: Repository) -> list[str]:
+    """The stages that the first `dvc repro` ran; its results are committed."""
+    ran = stages_run(repository.dvc("repro"))
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--message", "first run")
+    return ran
+
+
+def directly_changed(repository: Repository) -> dict[str, list[object]]:
+    """By stage, in the order of ALL, what `dvc status` finds changed of what it declares."""
+    status: dict[str, list[object]] = json.loads(repository.dvc("status", "--json"))
+    return {stage: status[stage] for stage in ALL if stage in status}
+
+
+@pytest.mark.usefixtures("first_run")
+class TestOnDigits:
+    """On one repository; each test leaves it as it found it."""
+
+    def test_one_command_runs_all_stages(self, repository: Repository, first_run: list[str]) -> None:
+        assert first_run == ALL
+        train, test = (json.loads(repository.read(f"metrics/{name}.json")) for name in ("train", "test"))
+        assert train.keys() == {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_epoch"}
+        assert test["test_accuracy"] > 0.85
+        assert test["test_accuracy_low"] < test["test_accuracy"] < test["test_accuracy_high"]
+
+    def test_the_tables_tell_the_same_story_as_the_metrics(self, repository: Repository) -> None:
+        test = json.loads(repository.read("metrics/test.json"))
+        predictions = pd.read_csv(repository.root / "plots/predictions.csv")
+        assert (predictions["actual"] == predictions["predicted"]).mean() == pytest.approx(test["test_accuracy"], abs=1e-6)
+        assert predictions["loss"].mean() == pytest.approx(test["test_loss"], abs=1e-5)
+        classes = pd.read_csv(repository.root / "plots/classes.csv")
+        assert classes["support"].sum() == len(predictions) == len(np.load(repository.root / "data/dataset/test/labels.npy"))
+        history = pd.read_csv(repository.root / "plots/history.csv")
+        train = json.loads(repository.read("metrics/train.json"))
+        assert history["val_accuracy"].max() == pytest.approx(train["val_accuracy"], abs=1e-5)
+        assert list(history["epoch"]) == [1, 2, 3]
+
+    def test_the_pictures_are_pictures_and_small(self, repository: Repository) -> None:
+        files = [repository.root / f"plots/{name}.png" for name in PICTURES]
+        for file in files:
+            with Image.open(file) as picture:
+                picture.verify()
+        assert sum(file.stat().st_size for file in files) < 600_000
+
+    def test_the_committed_results_hold_no_path_and_no_host(self, repository: Repository) -> None:
+        made = ["dvc.lock", "models/model.json", "data/raw/raw.json", "data/csv/schema.json", "data/dataset/dataset.json"]
+        for name in [*made, "metrics/train.json", "metrics/test.json"]:
+            assert str(repository.root) not in repository.read(name)
+            assert os.uname().nodename not in repository.read(name)
+
+    def test_nothing_reruns_and_git_is_clean(self, repository: Repository) -> None:
+        assert stages_run(repository.dvc("repro")) == []
+        assert "up to date" in repository.dvc("status")
+        assert repository.git("status", "--porcelain") == ""
+
+    def test_a_forced_rerun_gives_the_same_bytes(self, repository: Repository) -> None:
+        lock = repository.read("dvc.lock")
+        assert stages_run(repository.dvc("repro", "--force", "--no-run-cache")) == ALL
+        assert repository.read("dvc.lock") == lock
+        assert repository.git("status", "--porcelain") == ""
+
+    @pytest.mark.parametrize(
+        ("change", "back", "reruns"),
+        [
+            ({"lr": 0.002}, {"lr": 0.001}, TRAIN_ON),
+            pytest.param({"val_fraction": 0.2}, {"val_fraction": 0.1}, ["build", *TRAIN_ON], marks=pytest.mark.slow),
+            pytest.param({"image_size": 9}, {"image_size": 8}, ["convert", "build", *TRAIN_ON], marks=pytest.mark.slow),
+            ({"dataset": "toy"}, {"dataset": "digits"}, ["download", "convert", "build", *TRAIN_ON]),
+        ],
+    )
+    def test_a_change_reruns_what_it_touches_and_going_back_reruns_nothing(
+        self, repository: Repository, change: dict[str, object], back: dict[str, object], reruns: list[str]
+    ) -> None:
+        repository.set_params(**change)
+        assert stages_run(repository.dvc("repro")) == reruns
+        repository.set_params(**back)
+        assert stages_run(repository.dvc("repro")) == []
+        assert repository.git("status", "--porcelain") == ""
+
+    @pytest.mark.parametrize(
+        ("file", "stages"),
+        [
+            ("common/files.py", ALL),
+            ("conversion/decode.py", ["convert"]),
+            ("figures/style.py", ["plot"]),
+            ("model/networks.py", ["train", "evaluate"]),
+            ("table/cells.py", ["convert", "build"]),
+            ("training/loop.py", ["train"]),
+        ],
+    )
+    def test_an_edit_in_a_folder_of_code_concerns_the_stages_that_import_it(
+        self, repository: Repository, monkeypatch: pytest.MonkeyPatch, file: str, stages: list[str]
+    ) -> None:
+        """For DVC, and for `tools.fresh`, which reads what git holds."""
+        monkeypatch.chdir(repository.root)
+        assert stale_lines(find_revision("HEAD")) == stale_lines(find_revision("workspace")) == []
+        path = repository.root / "classifier" / file
+        path.write_text(path.read_text(encoding="utf-8") + "# an edit\n", encoding="utf-8")
+        try:
+            folder = f"classifier/{PurePath(file).parent}"
+            changed = {stage: [{"changed deps": {folder: "modified"}}] for stage in stages}
+            assert directly_changed(repository) == changed
+            stale = [line.partition(";")[0] for line in stale_lines(find_revision("workspace"))]
+            assert stale == [f"dvc.lock is stale: stage {stage}, {folder}" for stage in stages]
+            if stages == ["plot"]:
+                assert stages_run(repository.dvc("repro")) == stages
+        finally:
+            repository.git("checkout", "--quiet", ".")
+        assert stages_run(repository.dvc("repro")) == []
+
+    def test_what_is_no_module_beside_the_code_reruns_nothing(self, repository: Repository) -> None:
+        folders = [repository.root / name for name in ("classifier", "classifier/training", "classifier/common", "stages")]
+        names = ("notes.txt", ".DS_Store", "loop.py~", ".loop.py.swp", "__pycache__/loop.cpython-311.pyc")
+        junk = [folder / name for folder in folders for name in names]
+        for path in junk:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        try:
+            assert directly_changed(repository) == {}
+            assert stages_run(repository.dvc("repro")) == []
+        finally:
+            for path in junk:
+                path.unlink()
+
+    def test_an_experiment_is_compared_with_what_is_committed_and_applied(self, repository: Repository) -> None:
+        output = repository.dvc("exp", "run", "--name", "slow", "--set-param", "lr=1e-4")
+        assert stages_run(output) == TRAIN_ON
+        rows = list(csv.DictReader(io.StringIO(repository.dvc("exp", "show", "--csv"))))
+        by_name = {row["Experiment"]: row for row in rows}
+        assert float(by_name["slow"]["lr"]) == 1e-4
+        committed = json.loads(repository.git("show", "HEAD:metrics/test.json"))["test_accuracy"]
+        found = json.loads(repository.read("metrics/test.json"))["test_accuracy"]
+        difference = json.loads(repository.dvc("metrics", "diff", "--json"))["metrics/test.json"]["test_accuracy"]
+        assert (difference["old"], difference["new"]) == (committed, found)
+        assert json.loads(repository.dvc("params", "diff", "--json"))["params.yaml"]["lr"] == {
+            "old": 0.001,
+            "new": 1e-4,
+            "diff": -0.0009,
+        }
+        repository.git("checkout", "--quiet", ".")
+        repository.dvc("checkout")
+        repository.dvc("exp", "apply", "slow")
+        assert json.loads(repository.read("metrics/test.json"))["test_accuracy"] == found
+        repository.dvc("exp", "remove", "slow")
+        repository.git("checkout", "--quiet", ".")
+        repository.dvc("checkout")
+
+    def test_the_page_of_plots_has_each_plot_once(self, repository: Repository) -> None:
+        repository.dvc("plots", "show", "--out", "page")
+        page = repository.read("page/index.html")
+        for title in ("Loss", "Accuracy", "Confusion matrix of the test split", "F1 of each class"):
+            assert page.count(f'"text": "{title}"') + page.count(f'"title": "{title}"') == 1, title
+        assert all(f"{name}.png" in page for name in PICTURES)
+        repository.dvc("plots", "diff", "HEAD", "--out", "page")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ("lr=-1", "error: params.yaml: lr must be greater than 0, got -1"),
+            ("momentum=0.5", "error: params.yaml: momentum has no effect with optimizer 'adam'"),
+            ("dataset=fashion_mnits", "fashion_mnist"),
+            ("device=cuda", "error: device 'cuda' is not on this machine"),
+        ],
+    )
+    def test_a_bad_value_is_one_clear_line(self, repository: Repository, change: str, message: str) -> None:
+        if change == "device=cuda":
+            torch = pytest.importorskip("torch")
+            if torch.cuda.is_available():
+                pytest.skip("this machine has a CUDA device")
+        name, _, value = change.partition("=")
+        repository.set_params(**{name: yaml.safe_load(value)})
+        try:
+            output = repository.dvc("repro", status=255)
+        finally:
+            repository.git("checkout", "--quiet", "params.yaml")
+        assert message in output
+        assert "Traceback" not in output
+        repository.dvc("checkout")
+
+    def test_a_key_that_nothing_uses_is_refused_by_the_stage_that_runs(self, repository: Repository) -> None:
+        path = repository.root / "params.yaml"
+        path.write_text(path.read_text() + "epoch: 5\n")
+        repository.set_params(lr=0.003)
+        try:
+            output = repository.dvc("repro", status=255)
+        finally:
+            repository.git("checkout", "--quiet", "params.yaml")
+        assert "error: params.yaml: no stage in dvc.yaml uses the key 'epoch'; did you mean 'epochs'?" in output
+        repository.dvc("checkout")
+
+    def test_a_misspelt_experiment_key_is_refused(self, repository: Repository) -> None:
+        output = repository.dvc("exp", "run", "--set-param", "learning_rate=0.1", status=255)
+        assert "learning_rate" in output
+
+    @pytest.mark.slow
+    def test_no_validation(self, repository: Repository) -> None:
+        repository.set_params(val_fraction=0, epochs=1)
+        repository.dvc("repro")
+        assert json.loads(repository.read("metrics/train.json")).keys() == {"train_loss", "train_accuracy", "best_epoch"}
+        repository.dvc("plots", "show", "--out", "page")
+        repository.git("checkout", "--quiet", ".")
+        repository.dvc("checkout")
+
+
+@pytest.mark.skipif(not MIRROR, reason="needs a mirror with the official Fashion-MNIST files")
+def test_a_slice_of_the_real_fashion_mnist(tmp_path: Path) -> None:
+    """Real images through all stages, and out of the arrays as they went in."""
+    folder = Path(MIRROR) / "fashion_mnist"
+    arrays = {}
+    for split, prefix, size in (("train", "train", 3000), ("test", "t10k", 600)):
+        images = gzip.decompress((folder / f"{prefix}-images-idx3-ubyte.gz").read_bytes())[16:]
+        labels = gzip.decompress((folder / f"{prefix}-labels-idx1-ubyte.gz").read_bytes())[8:]
+        arrays[f"{split}_images"] = np.frombuffer(images, np.uint8).reshape(-1, 28, 28)[:size]
+        arrays[f"{split}_labels"] = np.frombuffer(labels, np.uint8)[:size]
+    repository = Repository(tmp_path / "project", dataset="slice", image_size=28, network="cnn", epochs=4, val_fraction=0.1)
+    add_idx_dataset(repository, tmp_path / "mirror", "slice", arrays, [f"class {label}" for label in range(10)])
+    repository.dvc("repro", DATASET_MIRROR=str(tmp_path / "mirror"))
+    np.testing.assert_array_equal(np.load(repository.root / "data/dataset/test/images.npy")[:, 0], arrays["test_images"])
+    np.testing.assert_array_equal(np.load(repository.root / "data/dataset/test/labels.npy"), arrays["test_labels"])
+    assert json.loads(repository.read("metrics/test.json"))["test_accuracy"] > 0.7
+    assert load_file(repository.root / "models/model.safetensors")["0.weight"].shape == (32, 1, 5, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MIRROR, reason="needs a mirror with the official Fashion-MNIST files")
+def test_the_default_run_gives_the_same_bytes_twice(tmp_path: Path) -> None:
+    """The params as they are shipped, on the real data, from the download on."""
+    shipped = {name: value for name, value in read_yaml(SOURCE / "params.yaml").items() if name in LIGHT}
+    repository = Repository(tmp_path / "project", **shipped)
+    assert stages_run(repository.dvc("repro", DATASET_MIRROR=MIRROR)) == ALL
+    lock = repository.read("dvc.lock")
+    made = {name: (repository.root / name).read_bytes() for name in ("metrics/test.json", "models/model.safetensors")}
+    assert json.loads(made["metrics/test.json"])["test_accuracy"] >= 0.91
+    committed = yaml.safe_load((SOURCE / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert all(yaml.safe_load(lock)["stages"][stage]["outs"] == committed[stage]["outs"] for stage in ALL[:3])
+    assert stages_run(repository.dvc("repro", "--force", "--no-run-cache", DATASET_MIRROR=MIRROR)) == ALL
+    assert repository.read("dvc.lock") == lock
+    assert made == {name: (repository.root / name).read_bytes() for name in made}

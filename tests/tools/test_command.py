@@ -1,0 +1,83 @@
+"""How the tools end, each seen from outside."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2]
+TOOLS = ("quickstart", "experiments", "review", "predict", "tensorboard", "export", "report", "verify", "fresh", "ci/post")
+
+
+def running(body: str, folder: Path, options: str = "") -> "subprocess.Popen[bytes]":
+    """A process whose tool is `body`, in the folder `folder`; its standard output takes ASCII alone but for `run_command`."""
+    lines = [
+        "import sys, time",
+        "from classifier.common.errors import UserError",
+        "from tools.command import run_command",
+        "def main():",
+        *(f"    {line}" for line in body.splitlines()),
+        f"run_command(main{options})",
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=folder,
+        env={"PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "ascii", "PATH": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "out", "err"),
+    [
+        ("print('猫')", 0, "猫\n", ""),
+        ("return 3", 3, "", ""),
+        (r"print('caf\udce9')", 0, "caf\\udce9\n", ""),
+        (r"raise UserError('\x1b[2J\udce9')", 1, "", "error: \\x1b[2J\\udce9\n"),
+        ("raise UserError('a.txt: needs\\n b')", 1, "", "error: a.txt: needs b\n"),
+        ("open('gone.txt')", 1, "", "error: gone.txt: No such file or directory\n"),
+        ("bytearray(2**60)", 1, "", "error: out of memory: memory could not be had; free some, and run it again\n"),
+        ("raise KeyboardInterrupt", 130, "", ""),
+    ],
+)
+def test_statuses(tmp_path: Path, body: str, status: int, out: str, err: str) -> None:
+    process = running(body, tmp_path)
+    found_out, found_err = (text.decode() for text in process.communicate(timeout=60))
+    assert (process.returncode, found_out, found_err) == (status, out, err)
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
+    process = running("assert False, 'ours'", tmp_path)
+    assert b"AssertionError: ours" in process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+
+
+def test_nobody_reads_on(tmp_path: Path) -> None:
+    with running("for _ in range(100_000): print('a line')", tmp_path) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "is_tidied"), [("", -signal.SIGTERM, False), (", tidy_when_ended=True", 143, True)]
+)
+def test_an_end_from_outside(tmp_path: Path, options: str, status: int, is_tidied: bool) -> None:
+    body = "try:\n    print('at work', flush=True)\n    time.sleep(60)\nfinally:\n    open('tidied', 'w').close()"
+    with running(body, tmp_path, options) as process:
+        assert process.stdout and process.stdout.readline() == b"at work\n"
+        process.terminate()
+        assert process.wait(60) == status
+    assert (tmp_path / "tidied").exists() == is_tidied
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_each_tool_ends_so(name: str) -> None:
+    path = SOURCE / "tools" / name
+    text = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+    assert text.partition('if __name__ == "__main__":\n')[2].startswith("    run_command(")

@@ -1,0 +1,123 @@
+"""Check that dvc.lock tells the truth: `make verify`, or `python -m tools.verify`. Exit status 1 when it does not.
+
+Each stage runs in a temporary folder that holds only what dvc.yaml declares for it, as dvc.lock records it. What it opens and
+writes is compared with what is declared and recorded. docs/reproducibility.md says what can and cannot be seen so.
+"""
+
+import argparse
+import errno
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+
+from classifier.common.errors import UserError, one_line
+from classifier.common.graph import GRAPH_FILE
+from tools.command import run_command
+from tools.verify.verdict import COLUMNS, Verdict, verify_stage
+
+TRAIN = "train"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def chosen_stages(repo: Any, names: list[str], train: bool) -> list[Any]:
+    """The stages of dvc.yaml in its order: those in `names`, or all, without the training one unless `train`.
+
+    Raises UserError for a name that dvc.yaml does not have.
+    """
+    stages = [
+        stage for stage in repo.index.stages if isinstance(stage, PipelineStage) and stage.path_in_repo == str(GRAPH_FILE)
+    ]
+    known = [stage.name for stage in stages]
+    for name in names:
+        if name not in known:
+            raise UserError(f"dvc.yaml has no stage {name!r}; it has {', '.join(known)}")
+    return [stage for stage in stages if stage.name in (names or known) and (train or stage.name != TRAIN)]
+
+
+def as_json(verdicts: list[Verdict]) -> str:
+    """The verdicts for other programs. It holds no seconds, so that it is the same for the same breaches."""
+    stages = [
+        {
+            "stage": verdict.stage,
+            **{column: verdict.of(column) for column in COLUMNS},
+            "breaches": [{"column": column, "text": text} for column, text in verdict.breaches],
+            "notes": verdict.notes,
+        }
+        for verdict in verdicts
+    ]
+    return json.dumps({"passed": not any(verdict.breaches for verdict in verdicts), "stages": stages}, indent=2)
+
+
+class Table:
+    """Prints a row for each verdict as it comes, and below it what there is to say."""
+
+    def __init__(self, stages: list[Any]) -> None:
+        self._width = max(len(stage.name) for stage in stages)
+        print(f"{'stage':<{self._width}} | reads  | writes | bytes  | seconds")
+        print(f"{'-' * self._width}-|--------|--------|--------|--------", flush=True)
+
+    def row(self, verdict: Verdict) -> None:
+        """One stage."""
+        cells = " | ".join(f"{verdict.of(column):<6}" for column in COLUMNS)
+        print(f"{verdict.stage:<{self._width}} | {cells} | {verdict.seconds:7.1f}")
+        for column, text in verdict.breaches:
+            print(f"    {column}: {text}")
+        for note in verdict.notes:
+            print(f"    note: {note}")
+        sys.stdout.flush()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Verify the repository in the current folder, print the result, and return the exit status."""
+    options = _parser().parse_args(arguments)
+    with Repo(str(Path.cwd())) as repo:
+        stages = chosen_stages(repo, options.stage, options.train)
+        if not stages:
+            raise UserError("no stage is left to verify")
+        table = None if options.json else Table(stages)
+        verdicts = []
+        for stage in stages:
+            if sys.stderr.isatty():
+                print(f"{stage.name} ...", end="\r", file=sys.stderr, flush=True)
+            verdicts.append(verify_stage(repo, stage))
+            if table:
+                table.row(verdicts[-1])
+    broken = [verdict.stage for verdict in verdicts if verdict.breaches]
+    if options.json:
+        print(as_json(verdicts))
+    elif broken:
+        print(f"dvc.lock is not confirmed for {', '.join(broken)}")
+    else:
+        print(f"dvc.lock holds for {', '.join(verdict.stage for verdict in verdicts)}")
+    return 1 if broken else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.verify", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="this stage only; may be given again")
+    parser.add_argument("--no-train", dest="train", action="store_false", help="leave the long one out")
+    parser.add_argument("--json", action="store_true", help="print a JSON document in place of the table")
+    return parser
+
+
+def _confirm() -> int:
+    """As `main`, with what DVC or a full disk says in words for a person."""
+    try:
+        return main()
+    except DvcException as error:
+        raise UserError(one_line(error)) from None
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        where = tempfile.gettempdir()
+        raise UserError(f"{where}: no space left for a clean room; free some, or set TMPDIR to another folder") from None
+
+
+if __name__ == "__main__":
+    run_command(_confirm, tidy_when_ended=True)
