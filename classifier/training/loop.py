@@ -54,7 +54,8 @@ def compiled(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
             logits_NK: Tensor = forward(images_NCHW)
         except BackendCompilerFailed as error:
             raise UserError(
-                f"compile: torch could not compile the network ({short_message(error)}); write `compile: false`, or install one"
+                f"compile: torch could not compile the network ({short_message(error)}); write `compile: false`, or install a "
+                "compiler"
             ) from None
         return logits_NK
 

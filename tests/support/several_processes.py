@@ -1,4 +1,4 @@
-"""What test_distributed.py has torchrun start: `-m tests.support.several_processes FOLDER`. Each process saves what it found."""
+"""What test_distributed.py has torchrun start: `-m tests.support.several_processes FOLDER`."""
 
 import sys
 from pathlib import Path
