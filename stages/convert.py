@@ -42,6 +42,7 @@ def main(params: ConvertParams, root: Path = Path()) -> None:
             classes=description.classes,
             shape_CHW=shape_CHW,
             hflip_invariant=description.hflip_invariant,
+            table_max=description.table_max,
             packed_pixels=True if packed else None,
             rows=rows,
         )

@@ -13,9 +13,8 @@ from classifier.decoding.params import ConvertParams
 from classifier.decoding.pictures import decode_pack
 from classifier.images.arrays import Block
 from classifier.images.schema import RawDescription, TableSplit
-from classifier.images.table import image_shape, read_rows
+from classifier.images.table import image_shape, read_header, read_rows
 from classifier.images.unreadable import Unreadable
-from classifier.sources.tables import read_header
 
 MAX_UNREADABLE = 0.01
 """What `max_unreadable: null` means."""
@@ -76,7 +75,10 @@ def _digits(path: Path, num_classes: int) -> RawImages:
 def _tables(raw: Path, description: RawDescription, asked_shape: list[int] | None) -> RawImages:
     labels = {name.encode(): label for label, name in enumerate(description.classes)}
     paths: dict[TableSplit, Path] = {split: raw / description.files[split] for split in _SPLITS if split in description.files}
-    headers = {split: read_header(path) for split, path in paths.items()}
+    headers = {}
+    for split, path in paths.items():
+        with path.open("rb") as file:
+            headers[split] = read_header(file)
     num_pixels = len(headers["train"]) - 1
     shape_CHW = image_shape(paths["train"], num_pixels, asked_shape)
     splits: dict[TableSplit, Iterable[Block]] = {"train": [], "test": []}

@@ -36,7 +36,7 @@ def save_model(folder: Path, weights: dict[str, Tensor], description: ModelDescr
     """Write both files, each whole or not at all."""
     with replacing(folder / WEIGHTS) as partial:
         partial.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}))
-    write_json(folder / DESCRIPTION, description.model_dump())
+    write_json(folder / DESCRIPTION, description.model_dump(exclude_none=True))
 
 
 def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:

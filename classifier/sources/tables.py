@@ -1,19 +1,16 @@
 """A person's CSV tables of images in the layout that Kaggle uses: a header, then a line an image, the label in front."""
 
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
 from classifier.common.errors import UserError, short_repr
-from classifier.images.schema import LONGEST_NAME, MAX_PIXELS, TableSplit, is_printable
+from classifier.images.schema import LONGEST_NAME, TableSplit, is_printable
+from classifier.images.table import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
 
-MAX_LINE_BYTES = 2**25
-"""Room for MAX_PIXELS pixels of up to four characters, twice."""
 MAX_CLASSES = 10_000
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
-LOOKS_LIKE_A_NUMBER = re.compile(r"[\s+-]*[0-9][0-9.eE+-]*\s*")
 
 
 def find_tables(source: Path) -> dict[TableSplit, Path]:
@@ -38,21 +35,16 @@ def find_tables(source: Path) -> dict[TableSplit, Path]:
     return found
 
 
-def read_header(path: Path) -> list[str]:
-    """The names of the columns. Raises UserError for a file without a header of at least one name beside the label's."""
-    with path.open("rb") as file:
-        return _header(path, file)
-
-
 def has_labels(path: Path) -> bool:
     """Whether the first column is `label`; the tables of a competition to be predicted have none."""
-    return read_header(path)[0].lower() == "label"
+    with path.open("rb") as file:
+        return read_header(file)[0].lower() == "label"
 
 
 def labels_of(path: Path) -> set[str]:
     """The different labels of a table. Raises UserError for one that is empty, quoted, too long, or no plain number or name."""
     with path.open("rb") as file:
-        names = _header(path, file)
+        names = read_header(file)
         if names[0].lower() != "label":
             raise UserError(f"{path}: line 1, column 1: needs 'label', found {short_repr(names[0])}; put the labels first")
         found: set[bytes] = set()
@@ -75,18 +67,6 @@ def classes_of(labels: set[str]) -> list[str]:
     if all(PLAIN_NUMBER.fullmatch(label) for label in labels):
         return sorted(labels, key=int)
     return sorted(labels)
-
-
-def _header(path: Path, file: BufferedReader) -> list[str]:
-    line = file.readline(MAX_LINE_BYTES).removeprefix(BOM_UTF8).rstrip(b"\r\n")
-    names = line.decode(errors="replace").split(",")
-    if len(names) < 2 or all(LOOKS_LIKE_A_NUMBER.fullmatch(name) for name in names):
-        raise UserError(
-            f"{path}: line 1: needs a header label,pixel1,pixel2,…, found {short_repr(line.decode(errors='replace'))}"
-        )
-    if len(names) - 1 > MAX_PIXELS:
-        raise UserError(f"{path}: needs at most {MAX_PIXELS} pixels an image, found {len(names) - 1} columns of them")
-    return names
 
 
 def _lines(path: Path, file: BufferedReader) -> Iterator[bytes]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from classifier.common.errors import UserError
-from classifier.images.table import image_shape
-from classifier.sources.tables import classes_of, find_tables, has_labels, labels_of, read_header
+from classifier.images.table import image_shape, read_header
+from classifier.sources.tables import classes_of, find_tables, has_labels, labels_of
 
 
 def write(path: Path, text: bytes) -> Path:
@@ -48,7 +48,8 @@ def test_no_table_or_two_are_refused(tmp_path: Path, names: list[str], message: 
 
 def test_header_and_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", b"\xef\xbb\xbflabel,1x1,1x2\r\n10,0,0\r\n9,1,1\r\n10,2,2")
-    assert read_header(path) == ["label", "1x1", "1x2"]
+    with path.open("rb") as file:
+        assert read_header(file) == ["label", "1x1", "1x2"]
     assert has_labels(path)
     assert labels_of(path) == {"9", "10"}
     assert not has_labels(write(tmp_path / "u.csv", b"pixel0,pixel1\n1,2\n"))
