@@ -23,7 +23,6 @@ from PIL import Image
 
 from classifier.sources.params import DownloadParams
 from stages import build, convert, download
-from tests.classifier.images.test_table import PIECES, read_by_csv_module
 from tests.support.bad_input import (
     Sandbox,
     are_classes,
@@ -36,6 +35,7 @@ from tests.support.bad_input import (
     read_by_dvc,
     sandbox,
 )
+from tests.support.csv_tables import PIECES, read_by_csv_module
 from tests.support.data_params import build_params, convert_params
 
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")

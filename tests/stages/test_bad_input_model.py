@@ -9,7 +9,6 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import matplotlib.font_manager
@@ -28,9 +27,9 @@ from classifier.scores.params import EvaluateParams
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.params import TrainParams
 from stages import evaluate, plot, train
-from tests.classifier.training.test_training import params
 from tests.support.bad_input import (
     Sandbox,
+    Touch,
     are_classes,
     cases,
     damaged,
@@ -40,6 +39,7 @@ from tests.support.bad_input import (
     misshapen,
     sandbox,
 )
+from tests.support.training import params
 
 CLASSES = ["cat", "dog", "fish"]
 RNG = np.random.default_rng(0)
@@ -152,16 +152,6 @@ def test_the_reference_is_right() -> None:
 
 
 # --- arrays ---
-
-
-class Touch:
-    """Unpickled, it makes a file: what a pickle can do, it can do with anything."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return Path.touch, (self.path,)
 
 
 def read_by_numpy(content: bytes) -> NDArray[Any] | None:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from classifier.sources.params import DownloadParams
 from stages import build, convert, download
-from tests.classifier.decoding.test_cifar import CLASSES, members, write_archive
 from tests.support.bad_input import Sandbox, cases, damaged, sandbox
+from tests.support.cifar_archives import CLASSES, members, write_archive
 from tests.support.data_params import build_params, convert_params
 
 SIDE = 4

@@ -20,7 +20,7 @@ from classifier.splits.params import BuildParams
 from classifier.training.augment import Augmentations
 from classifier.training.params import TrainParams, resolve_augment
 from stages import build, convert, download, evaluate, train
-from tests.stages.test_pipeline import idx, toy_arrays
+from tests.support.idx_files import idx, toy_arrays
 from tests.support.pipeline import LIGHT, SOURCE
 
 DIGITS_LIKE: dict[str, Any] = {"augment": [], "flip_tta": False}

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from record.killed import left_experiments
-from tests.stages.test_kill import (
+from tests.support.killed_runs import (
     EPOCHS,
     STAGES,
     assert_cache_is_intact,
@@ -252,7 +252,7 @@ from pathlib import Path
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.history import Epoch, Result
 from classifier.training.loop import TrainState
-from tests.classifier.training.test_training import CPU, model_for, params
+from tests.support.training import CPU, model_for, params
 
 model = model_for("mlp")
 trainee = TrainState(model, params(network="mlp", optimizer="adam", momentum=None))

@@ -1,34 +1,36 @@
 """Real `dvc repro` processes killed at random moments: what is there is never half, and the end is that of a straight run."""
 
-import hashlib
-import json
 import os
 import random
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
-import psutil
 import pytest
 
 from record.killed import interrupted_experiment
-from record.lock_file import lock_file_problem
+from tests.support.killed_runs import (
+    EPOCHS,
+    STAGES,
+    assert_cache_is_intact,
+    assert_nothing_is_half,
+    ended,
+    kill,
+    mend_lock,
+    name_of,
+    outputs,
+    printed,
+    retrain,
+    running_stage,
+    start,
+    wipe,
+)
 from tests.support.pipeline import Committed, Repository
 from tools.check import problems
-
-STAGES = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
-MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
-GROWING = {"metrics/train.json", "plots/history.csv", "plots/steps.csv"}
-"""What `train` rewrites after every epoch."""
-EPOCHS = 60
-SECONDS_FOR_AN_ORPHAN = 15
-"""A second, on a machine that does nothing else."""
 
 
 @pytest.fixture(scope="module")
@@ -41,116 +43,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def straight(repository: Repository) -> dict[str, bytes]:
     """Every output of a run that nothing disturbed, and its dvc.lock."""
     return outputs(repository.root)
-
-
-def outputs(root: Path) -> dict[str, bytes]:
-    files = [file for folder in MADE[:4] for file in (root / folder).rglob("*") if file.is_file() and file.name != ".gitignore"]
-    lock = [root / "dvc.lock"] if (root / "dvc.lock").exists() else []
-    return {str(file.relative_to(root)): file.read_bytes() for file in sorted(files + lock)}
-
-
-def wipe(repository: Repository) -> None:
-    for name in MADE:
-        path = repository.root / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    repository.git("checkout", "--", ":(glob)**/.gitignore")  # a dvc killed before it wrote one would leave data to `git add`
-
-
-def start(repository: Repository, *arguments: str) -> subprocess.Popen[bytes]:
-    """`dvc` as the leader of a process group, as a shell starts it. What it says goes to a file beside the repository."""
-    with printed(repository).open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "dvc", *(arguments or ["repro"])],
-            cwd=repository.root,
-            env=repository.environment(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def printed(repository: Repository) -> Path:
-    return repository.root.parent / "printed.log"
-
-
-def running_stage(dvc: subprocess.Popen[bytes]) -> psutil.Process | None:
-    """The Python process of a stage below `dvc`, if there is one now; not the shell that some systems leave in between."""
-    try:
-        below = psutil.Process(dvc.pid).children(recursive=True)
-        return next((process for process in below if process.cmdline()[1:2] == ["-m"]), None)
-    except psutil.Error:
-        return None
-
-
-def name_of(stage: psutil.Process | None) -> str:
-    """The name of a stage, or "between" when there is none any more."""
-    try:
-        return stage.cmdline()[2].removeprefix("stages.") if stage else "between"
-    except (psutil.Error, IndexError):
-        return "between"
-
-
-def kill(dvc: subprocess.Popen[bytes], kind: str) -> str:
-    """Kill dvc alone, its stage alone, or all of them; return the name of the stage that ran, or "between"."""
-    stage = running_stage(dvc)
-    name = name_of(stage)
-    if kind == "stage" and stage:
-        try:
-            stage.kill()
-        except psutil.NoSuchProcess:  # its work was done
-            name = "between"
-    elif kind == "group":
-        os.killpg(dvc.pid, signal.SIGKILL)
-    else:
-        dvc.kill()
-    dvc.wait(timeout=120)
-    assert stage is None or ended(stage, SECONDS_FOR_AN_ORPHAN), "a stage outlived its dvc"
-    return name
-
-
-def mend_lock(root: Path) -> None:
-    """Delete a dvc.lock, or a table of DVC's locks, that a kill caught half-written, as `make doctor` says."""
-    if lock_file_problem(root):
-        (root / "dvc.lock").unlink()
-    table = root / ".dvc/tmp/rwlock"
-    try:
-        json.loads(table.read_text() if table.exists() else "{}")
-    except ValueError:
-        table.unlink()
-
-
-def ended(process: psutil.Process, seconds: float) -> bool:
-    """Whether `process` ends within `seconds`. One that nobody waits for counts as ended: not every init process does."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def assert_nothing_is_half(root: Path, straight: dict[str, bytes]) -> None:
-    """What is there under a declared name is what the straight run made; the growing files are the start of it."""
-    for name, content in outputs(root).items():
-        if ".partial" in name or name == "dvc.lock":
-            continue
-        if name == "metrics/train.json":
-            assert json.loads(content)["best_epoch"] >= 1
-        elif name in ("plots/history.csv", "plots/steps.csv"):
-            assert straight[name].startswith(content)
-            assert len(pd.read_csv(root / name)) >= 1
-        else:
-            assert content == straight[name], f"{name} is not what the straight run made"
-
-
-def assert_cache_is_intact(root: Path) -> None:
-    # A killed DVC leaves temporary files there, whose names start with a dot.
-    for file in (root / ".dvc/cache/files/md5").glob("??/[!.]*"):
-        name = file.parent.name + file.name.removesuffix(".dir")
-        assert hashlib.md5(file.read_bytes()).hexdigest() == name
 
 
 def ended_before(dvc: subprocess.Popen[bytes], rng: random.Random, aim: str | None) -> bool:
@@ -225,14 +117,6 @@ def wait_for_state(repository: Repository, dvc: subprocess.Popen[bytes]) -> None
         assert time.monotonic() < deadline
         assert dvc.poll() is None, printed(repository).read_text()
         time.sleep(0.02)
-
-
-def retrain(repository: Repository) -> None:
-    """Leave train to be run again: its outputs and what DVC remembers of it are gone."""
-    for name in ("models", "metrics", "plots", ".dvc/cache/runs"):
-        shutil.rmtree(repository.root / name, ignore_errors=True)
-    lock = repository.read("dvc.lock")
-    (repository.root / "dvc.lock").write_text(lock[: lock.index("  train:\n")] if "  train:\n" in lock else lock)
 
 
 def test_a_killed_training_goes_on_and_does_not_start_anew(repository: Repository, straight: dict[str, bytes]) -> None:

@@ -21,7 +21,7 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from classifier.training.params import LauncherParams
 from stages.launch import _why_failed
-from tests.stages.test_kill import ended
+from tests.support.killed_runs import ended
 from tests.support.pipeline import SOURCE, Repository
 from tools.check import refusals
 

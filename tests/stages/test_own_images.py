@@ -20,7 +20,7 @@ from classifier.decoding.params import ConvertParams
 from classifier.sources.params import DownloadParams
 from classifier.splits.params import BuildParams
 from stages import build, convert, download
-from tests.classifier.decoding.test_cifar import CLASSES, batch, members, write_archive
+from tests.support.cifar_archives import CLASSES, batch, members, write_archive
 from tests.support.data_params import build_params, convert_params
 from tests.support.pipeline import SOURCE, Repository, stages_run
 

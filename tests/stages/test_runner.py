@@ -22,7 +22,7 @@ from classifier.common.errors import UserError, memory_errors
 from classifier.common.params import Params
 from classifier.common.process import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE
 from stages import runner
-from tests.stages.test_kill import ended
+from tests.support.killed_runs import ended
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

@@ -16,7 +16,7 @@ from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
 from classifier.training.loader import Batches, moved
 from classifier.training.loop import TrainState, fit
-from tests.classifier.training.test_training import CPU, compute, params
+from tests.support.training import CPU, compute, params
 
 __all__ = ["compute"]
 

@@ -30,8 +30,8 @@ from classifier.networks.pretrained import published_file
 from classifier.networks.torchvision_networks import head_name, plain_network
 from stages.train import main as train
 from stages.weights import main
-from tests.classifier.training.test_training import compute, params
 from tests.support.file_server import FileServer, file_server
+from tests.support.training import compute, params
 
 __all__ = ["compute"]
 

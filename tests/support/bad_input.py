@@ -55,6 +55,16 @@ def cases(number: int) -> Callable[[Test], Test]:
     return register
 
 
+class Touch:
+    """Unpickled, it makes a file: what a pickle can do, it can do with anything."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return Path.touch, (self.path,)
+
+
 class Hang(BaseException):
     """Raised into a case that takes too long; not an Exception, so that nothing turns it into a line."""
 

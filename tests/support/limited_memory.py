@@ -137,7 +137,7 @@ def read_large_state(folder: Path) -> None:
     from classifier.networks.own import build_network
     from classifier.training.checkpoint import read_checkpoint
     from classifier.training.loop import TrainState
-    from tests.classifier.training.test_training import params
+    from tests.support.training import params
 
     train_state = TrainState(ImageClassifier(build_network("softmax", (1, 8, 8), NUM_CLASSES, 0), [0.5], [0.25]), params())
     path = folder / "state.safetensors"
@@ -154,7 +154,7 @@ def read_large_state(folder: Path) -> None:
 def train(root: Path) -> None:
     """A whole epoch through the stage, shuffled and augmented, on more images than there is room for beside torch."""
     from stages import train as stage
-    from tests.classifier.training.test_training import params
+    from tests.support.training import params
 
     image_bytes = SIDE_TO_TRAIN**2
     num_images = (ROOM_TO_TRAIN + BEYOND) // image_bytes

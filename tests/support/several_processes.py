@@ -11,7 +11,7 @@ from classifier.common.errors import UserError
 from classifier.networks.whitening import fit_first_layer
 from classifier.training.distributed import SINGLE_PROCESS, DistributedContext, convert_batch_norms, init_distributed
 from classifier.training.loop import TrainState, evaluate_kept, fit
-from tests.classifier.training.test_training import CPU, model_for, params, random_set
+from tests.support.training import CPU, model_for, params, random_set
 
 SIDE = 16
 CASES: dict[str, dict[str, Any]] = {

@@ -1,6 +1,5 @@
 """CSV tables: written as pandas writes them; read exactly as a reader made from the csv module reads them, or refused."""
 
-import csv
 import io
 import tracemalloc
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from classifier.common.errors import UserError
 from classifier.images.arrays import BLOCK_BYTES, Block
 from classifier.images.table import _parse_fast, column_names, label_texts, parse_lines, read_table, write_table
+from tests.support.csv_tables import PIECES, read_by_csv_module
 
 per_example = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -163,24 +163,6 @@ def test_a_line_without_end_is_not_gathered(tmp_path: Path) -> None:
     path.write_bytes(b"label,pixel1\n" + b"0," * 1_000_000)
     with pytest.raises(UserError, match=r"line 2: needs 2 cells, found \d{2}$"):
         list(read_table(path, 1, 10, 1, block_bytes=50))
-
-
-def read_by_csv_module(text: bytes, num_pixels: int, num_classes: int) -> tuple[list[list[int]], list[int]] | None:
-    """The same layout by other means: the csv module cuts, int() reads, and a number must be as str() writes it."""
-    decoded = text.decode("utf-8-sig", errors="replace").removesuffix("\n") + "\n"
-    if "\r" in decoded.replace("\r\n", ""):
-        return None
-    header, *rows = csv.reader(io.StringIO(decoded, newline=""), quoting=csv.QUOTE_NONE)
-    if header != column_names(num_pixels) or not rows or any(len(row) != num_pixels + 1 for row in rows):
-        return None
-    for row in rows:
-        for cell, limit in zip(row, [num_classes] + [256] * num_pixels, strict=True):
-            if not cell.isdecimal() or str(int(cell)) != cell or int(cell) >= limit:
-                return None
-    return [[int(cell) for cell in row[1:]] for row in rows], [int(row[0]) for row in rows]
-
-
-PIECES = [b"", b"\r\n", b"00", b"\n\n", *(bytes([one]) for one in b'0123456789,,,\n\n\r "+-.#;e\0')]
 
 
 @st.composite

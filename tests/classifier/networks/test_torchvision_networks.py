@@ -13,7 +13,7 @@ from classifier.networks.layers import DropoutKeys
 from classifier.networks.names import TORCHVISION, unfit_images
 from classifier.networks.own import build_network, count_parameters
 from classifier.networks.torchvision_networks import ADAPTIVE, TorchvisionNetwork, head_name, plain_network
-from tests.classifier.training.test_training import CPU, compute
+from tests.support.training import CPU, compute
 
 __all__ = ["compute"]
 FAMILIES = {

@@ -10,48 +10,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from classifier.model.dataset import ImageDataset
-from classifier.model.image_classifier import ImageClassifier
 from classifier.training import checkpoint as resume
 from classifier.training.checkpoint import CheckpointStore, DamagedCheckpointError, State, read_checkpoint
-from classifier.training.history import Result
-from classifier.training.loop import TrainState, fit
-from classifier.training.params import TrainParams
-from tests.classifier.training.test_training import CPU, compute, model_for, params, random_set
+from classifier.training.loop import TrainState
+from tests.support.training import SIDE, BrokenOffError, compute, model_for, params, run
 
 __all__ = ["compute"]
-SIDE = 16
-
-
-class BrokenOffError(Exception):
-    """Stands in for a kill after an epoch."""
-
-
-def run(settings: TrainParams, point: CheckpointStore | None, broken_off_after: int = 0) -> tuple[Result, ImageClassifier]:
-    """Train, as `trained` does, the network of the settings on random images."""
-    model = model_for(settings.network, side=SIDE)
-    sets = random_set(40, side=SIDE), random_set(12, side=SIDE, seed=1)
-    return trained(model, sets, settings, point, broken_off_after), model
-
-
-def trained(
-    model: ImageClassifier,
-    sets: tuple[ImageDataset, ImageDataset],
-    settings: TrainParams,
-    point: CheckpointStore | None,
-    broken_off_after: int,
-) -> Result:
-    """Train, saving to `point`; with `broken_off_after`, leave by an exception after that many epochs."""
-    train_state = TrainState(model, settings)
-
-    def after_epoch(result: Result) -> None:
-        if point:
-            point.save(train_state, result)
-        if len(result.history) == broken_off_after:
-            raise BrokenOffError
-
-    so_far = point.restore(train_state) if point else None
-    return fit(train_state, *sets, settings, CPU, after_epoch, so_far)
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn", "pyramid"])

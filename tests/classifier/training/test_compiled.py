@@ -22,7 +22,7 @@ import hashlib, sys
 from pathlib import Path
 from safetensors.torch import save
 from classifier.training.checkpoint import CheckpointStore
-from tests.classifier.training.test_checkpoint import BrokenOffError, params, run
+from tests.support.training import BrokenOffError, params, run
 settings = params(network="pyramid", compile=True, epochs=3, batch_size=16)
 point = CheckpointStore(Path(sys.argv[1]) / "state.safetensors") if sys.argv[1] else None
 try:

@@ -10,7 +10,7 @@ from classifier.training.augment import MIXED_SHARE, CutMix, Mixture
 from classifier.training.loader import Batches
 from classifier.training.loop import TrainState, fit
 from classifier.training.losses import half_squared_error
-from tests.classifier.training.test_training import CPU, model_for, params, random_set
+from tests.support.training import CPU, model_for, params, random_set
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (60, 3, 12, 16), dtype=np.uint8)
 BATCHES = Batches(ImageDataset(IMAGES, np.arange(60) % 4), CPU)

@@ -18,8 +18,8 @@ from classifier.compute.device import processes_fact
 from classifier.training.distributed import SINGLE_PROCESS, DistributedContext, _peer_errors, init_distributed
 from classifier.training.history import MetricSums
 from classifier.training.loader import check_batch_size
-from tests.classifier.training.test_training import CPU, compute
 from tests.support.several_processes import CASES, VALUES, found
+from tests.support.training import CPU, compute
 from tools.verify.verdict import _processes_here
 
 __all__ = ["compute"]
@@ -200,7 +200,7 @@ from classifier.training.distributed import convert_batch_norms
 from classifier.training.loop import TrainState, fit
 from classifier.networks.whitening import fit_first_layer
 from classifier.training.distributed import joined
-from tests.classifier.training.test_training import CPU, model_for, params, random_set
+from tests.support.training import CPU, model_for, params, random_set
 
 torch.set_num_threads(1)
 train_set, val_set = random_set(36, side=16), random_set(12, side=16, seed=1)

@@ -7,7 +7,7 @@ import torch
 from classifier.model.dataset import ImageDataset
 from classifier.training import loader as epoch_input
 from classifier.training.loader import Batches, EpochInput, StepInput
-from tests.classifier.training.test_training import CPU, params
+from tests.support.training import CPU, params
 
 NUM_IMAGES, IMAGE_BYTES = 60, 3 * 8 * 8
 STEPS = torch.randperm(NUM_IMAGES, generator=torch.Generator().manual_seed(0)).split(7)

@@ -21,8 +21,7 @@ from classifier.training.history import STEPS_BETWEEN_READINGS, Result
 from classifier.training.loader import Batches
 from classifier.training.loop import TrainState, fit
 from classifier.training.params import TrainParams
-from tests.classifier.training.test_training import CPU, compute
-from tests.classifier.training.test_training import params as plain_params
+from tests.support.training import CPU, adam_params, compute
 
 __all__ = ["compute"]
 
@@ -30,21 +29,6 @@ REPOSITORY = Path(__file__).parents[3]
 AUGMENTATIONS = [[], ["flip"], ["crop", "flip", "cutout"], ["shift", "cutmix"]]
 WAITING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero")
 """Operations that hand a value from the device to Python, or need one to know a shape."""
-
-
-def params(**changes: Any) -> TrainParams:
-    """Of a short training with much in it."""
-    values: dict[str, Any] = {
-        "network": "cnn",
-        "optimizer": "adam",
-        "lr": 0.001,
-        "momentum": None,
-        "schedule": "linear",
-        "warmup_fraction": 0.1,
-        "augment": ["flip"],
-        "label_smoothing": 0.1,
-    }
-    return plain_params(**(values | changes))
 
 
 def random_set(num_images: int, side: int = 16) -> ImageDataset:
@@ -81,14 +65,14 @@ def python_calls(job: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("augment", AUGMENTATIONS, ids=str)
 def test_the_calls_of_an_epoch_depend_on_the_steps_not_on_the_images(augment: list[str]) -> None:
-    few = python_calls(epoch(params(augment=augment, batch_size=2), num_steps=12))
-    many = python_calls(epoch(params(augment=augment, batch_size=64), num_steps=12))
+    few = python_calls(epoch(adam_params(augment=augment, batch_size=2), num_steps=12))
+    many = python_calls(epoch(adam_params(augment=augment, batch_size=64), num_steps=12))
     assert abs(many - few) <= 12, "744 images more must not be 744 calls more"
 
 
 def test_the_calls_of_a_step_are_few() -> None:
     """475 in a step of Adam on the cnn when this was written."""
-    settings = params()
+    settings = adam_params()
     more = python_calls(epoch(settings, num_steps=60)) - python_calls(epoch(settings, num_steps=20))
     assert more / 40 < 600
 
@@ -114,7 +98,7 @@ def _within_adam(event: Any) -> bool:
 )
 def test_no_step_waits_for_the_device(network: str, augment: list[str], precision: str) -> None:
     """Losses are added up on the device; the epoch reads them once, however many steps it has."""
-    settings = params(network=network, augment=augment, precision=precision, clip_norm=1.0, ema_decay=0.9)
+    settings = adam_params(network=network, augment=augment, precision=precision, clip_norm=1.0, ema_decay=0.9)
     few, many = waits(settings, num_steps=4), waits(settings, num_steps=STEPS_BETWEEN_READINGS + 4)
     assert many == few
 
@@ -139,7 +123,7 @@ from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
 from classifier.training.loop import TrainState, fit
 from tests.support.limited_memory import limited_to, refuse_to_hold
-from tests.classifier.training.test_loop import CPU, params
+from tests.support.training import CPU, adam_params
 
 def train(num_images):
     part = ImageDataset(dataset.images_NCHW[:num_images], dataset.labels_N[:num_images])
@@ -147,7 +131,7 @@ def train(num_images):
     fit(trainee, part, ImageDataset(part.images_NCHW[:0], part.labels_N[:0]), settings, CPU, lambda result: None)
 
 set_up_compute("cpu", 1)
-settings = params(network="softmax", optimizer="sgd", batch_size=512)
+settings = adam_params(network="softmax", optimizer="sgd", batch_size=512)
 dataset = ImageDataset.from_folder(Path(sys.argv[1]))
 train(2048)
 limited_to(64 * 2**20)

@@ -12,7 +12,7 @@ from classifier.common.errors import UserError
 from classifier.compute.seeds import generator
 from classifier.training.loop import TrainState, fit
 from classifier.training.losses import build_loss, class_weights, half_squared_error
-from tests.classifier.training.test_training import CPU, model_for, params, random_set
+from tests.support.training import CPU, model_for, params, random_set
 
 LOGITS_NK = torch.tensor([[0.0, 0.0], [np.log(3), 0.0], [50.0, -50.0]], dtype=torch.float64)
 LABELS_N = torch.tensor([1, 0, 1])

@@ -18,7 +18,7 @@ from classifier.splits.split import channel_statistics
 from classifier.training.normalisation import normalisation
 from classifier.training.params import Normalisation
 from stages import train
-from tests.classifier.training.test_training import params
+from tests.support.training import params
 
 IMAGES_NCHW = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 4), dtype=np.uint8)
 IMAGES_NCHW[0, :, 0, 0], IMAGES_NCHW[0, :, 0, 1] = 0, 255

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from classifier.networks.own import build_network
 from classifier.training.optim import Adam, Muon, Optimizer, Sgd, build_optimizers, orthogonalised
-from tests.classifier.training.test_training import params
+from tests.support.training import params
 
 SETTINGS = params(network="pyramid", optimizer="muon", momentum=None, lr=0.01, weight_decay=0.1)
 LRS = (0.01, 0.02, 0.005)

@@ -21,7 +21,7 @@ from classifier.training.history import Epoch, Result, StepRow, history_table, s
 from classifier.training.loader import num_epochs, order_of_epoch, steps_of_epoch
 from classifier.training.loop import TrainState, fit
 from stages.train import main
-from tests.classifier.training.test_training import CPU, model_for, params, random_set, train
+from tests.support.training import CPU, model_for, params, random_set, train
 
 
 def test_an_epoch_takes_every_image_once_and_another_order_each_time() -> None:

@@ -11,8 +11,7 @@ from classifier.networks.own import build_network
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.loop import Result
 from classifier.training.optim import build_optimizers
-from tests.classifier.training.test_checkpoint import BrokenOffError, trained
-from tests.classifier.training.test_training import compute, params, random_set
+from tests.support.training import BrokenOffError, compute, params, random_set, trained
 
 __all__ = ["compute"]
 

@@ -1,6 +1,5 @@
 """The training loop against a plain one, closed forms, and itself."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,76 +8,14 @@ import torch
 from torch import nn
 
 from classifier.common.errors import UserError
-from classifier.compute.device import set_up_compute
 from classifier.compute.seeds import generator
 from classifier.model.dataset import ImageDataset
-from classifier.model.image_classifier import ImageClassifier
 from classifier.model.inference import outcomes
-from classifier.networks.own import build_network
 from classifier.training.history import Epoch, Result, epoch_line, history_table, train_metrics
 from classifier.training.loop import TrainState, fit
-from classifier.training.params import TrainParams
+from tests.support.training import CPU, compute, model_for, params, random_set, train
 
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def compute() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    set_up_compute("cpu", threads=1)
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-
-
-def params(**changes: Any) -> TrainParams:
-    values: dict[str, Any] = {
-        "network": "softmax",
-        "pretrained": False,
-        "freeze": False,
-        "normalize": "standard",
-        "loss": "cross_entropy",
-        "class_weights": None,
-        "optimizer": "sgd",
-        "lr": 0.1,
-        "momentum": 0.0,
-        "nesterov": None,
-        "weight_decay": 0.0,
-        "schedule": "constant",
-        "warmup_fraction": 0.0,
-        "batch_size": 8,
-        "shuffle": True,
-        "drop_last": False,
-        "min_steps": 0,
-        "epochs": 1,
-        "augment": [],
-        "label_smoothing": 0.0,
-        "clip_norm": None,
-        "ema_decay": None,
-        "compile": False,
-        "eval_every": None,
-        "evaluate_train": False,
-        "seed": 3,
-        "device": "cpu",
-        "threads": 1,
-        "precision": "float32",
-    }
-    return TrainParams(**(values | changes))
-
-
-def random_set(num_images: int, side: int = 6, num_classes: int = 3, seed: int = 0) -> ImageDataset:
-    rng = np.random.default_rng(seed)
-    images_NCHW = rng.integers(0, 256, (num_images, 1, side, side), dtype=np.uint8)
-    return ImageDataset(images_NCHW, rng.integers(0, num_classes, num_images))
-
-
-def model_for(name: str, side: int = 6, num_classes: int = 3, seed: int = 3) -> ImageClassifier:
-    network = build_network(name, (1, side, side), num_classes, seed)
-    return ImageClassifier(network, [0.5], [0.25])
-
-
-def train(model: ImageClassifier, train_set: ImageDataset, val_set: ImageDataset, settings: TrainParams) -> Result:
-    return fit(TrainState(model, settings), train_set, val_set, settings, CPU, lambda result: None)
+__all__ = ["compute"]
 
 
 def test_one_epoch_is_softmax_regression_worked_out_in_numpy() -> None:
