@@ -9,6 +9,7 @@ import numpy as np
 from classifier.common.errors import UserError
 from classifier.common.files import read_json, replacing_folder, write_json, write_text
 from classifier.images.arrays import Images, Labels, load_split, take_rows, write_split
+from classifier.images.groups import Groups, read_groups
 from classifier.images.packed_pixels import read_packed
 from classifier.images.schema import DatasetInfo, DatasetSplit, TableSchema, TableSplit
 from classifier.images.table import read_table
@@ -29,7 +30,9 @@ def main(params: BuildParams, root: Path = Path()) -> None:
     unreadable = [one.path for one in read_unreadable(tables)]
     with replacing_folder(root / "data/dataset") as folder:
         given = {split: _arrays(tables, split, schema, folder / f"given_{split}") for split in schema.rows}
-        for split, (source, rows_N) in _cut(params, {name: labels_N for name, (_, labels_N) in given.items()}).items():
+        labels = {name: labels_N for name, (_, labels_N) in given.items()}
+        groups_N = read_groups(tables, schema.rows["train"])
+        for split, (source, rows_N) in _cut(params, labels, groups_N, schema.classes).items():
             write_split(folder / split, len(rows_N), schema.shape_CHW, take_rows(*given[source], rows_N))
         for split in given:
             shutil.rmtree(folder / f"given_{split}", ignore_errors=True)
@@ -68,7 +71,9 @@ def _arrays(tables: Path, split: TableSplit, schema: TableSchema, folder: Path) 
     return load_split(folder)
 
 
-def _cut(params: BuildParams, labels: dict[TableSplit, Labels]) -> dict[DatasetSplit, tuple[TableSplit, Rows]]:
+def _cut(
+    params: BuildParams, labels: dict[TableSplit, Labels], groups_N: Groups | None, classes: list[str]
+) -> dict[DatasetSplit, tuple[TableSplit, Rows]]:
     """For each split the table that its rows are from, and which. Without a table to test on, test is cut before validation."""
     num_given = len(labels["test"])
     if num_given and params.test_fraction is not None:
@@ -78,8 +83,9 @@ def _cut(params: BuildParams, labels: dict[TableSplit, Labels]) -> dict[DatasetS
     rest_N, test_N = np.arange(len(labels["train"])), np.arange(num_given)
     if not num_given:
         fraction = TEST_FRACTION if params.test_fraction is None else params.test_fraction
-        rest_N, test_N = split_rows(labels["train"], fraction, params.seed, "test_fraction")
-    train, val = split_rows(labels["train"][rest_N], params.val_fraction, params.seed)
+        rest_N, test_N = split_rows(labels["train"], fraction, params.seed, "test_fraction", classes, groups_N)
+    rest_groups_N = None if groups_N is None else groups_N[rest_N]
+    train, val = split_rows(labels["train"][rest_N], params.val_fraction, params.seed, "val_fraction", classes, rest_groups_N)
     return {
         "train": ("train", rest_N[train]),
         "val": ("train", rest_N[val]),

@@ -9,6 +9,7 @@ from classifier.common.files import read_json, replacing_folder, write_json
 from classifier.decoding.params import ConvertParams
 from classifier.decoding.raw_images import read_raw
 from classifier.decoding.resize import CHANNELS, coloured, resized
+from classifier.images.groups import write_groups
 from classifier.images.packed_pixels import MAX_COLUMNS, write_packed
 from classifier.images.schema import RawDescription, TableSchema
 from classifier.images.table import write_table
@@ -47,6 +48,8 @@ def main(params: ConvertParams, root: Path = Path()) -> None:
             rows=rows,
         )
         write_json(folder / "schema.json", schema.model_dump(mode="json", exclude_none=True))
+        if images.group_names:
+            write_groups(folder, images.group_names, images.train_groups)
         if images.unreadable:
             write_unreadable(folder, images.unreadable)
     for one in images.unreadable[:MAX_MESSAGE]:

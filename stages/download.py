@@ -7,7 +7,7 @@ from pathlib import Path
 
 from classifier.common.errors import UserError
 from classifier.common.files import replacing_folder, state_folder, write_json
-from classifier.images.picture_pack import CONTENTS_FILE, LIST_FILE, write_pack
+from classifier.images.picture_pack import CONTENTS_FILE, LIST_FILE, read_limited, write_pack
 from classifier.images.schema import CSV, FOLDER, HFLIP_INVARIANT, RawDescription
 from classifier.sources.catalogue import CataloguedDataset, load_dataset
 from classifier.sources.fetch import MIRROR_VARIABLE, fetch_all
@@ -49,8 +49,8 @@ def _pack_pictures(source: Path, root: Path) -> None:
         _tell(f"{source}: {note}")
     labels = {name: label for label, name in enumerate(listing.classes)}
     with replacing_folder(root / "data/raw") as folder:
-        pictures = ((one.path, one.split, labels[one.class_name]) for one in listing.pictures)
-        write_pack(folder, source, pictures, len(listing.pictures))
+        pictures = ((one.path, one.split, labels[one.class_name], None) for one in listing.pictures)
+        write_pack(folder, source, pictures, len(listing.pictures), lambda path: read_limited(source / path), grouped=False)
         files = {"contents": CONTENTS_FILE, "list": LIST_FILE}
         description = RawDescription(
             dataset=FOLDER, format="pictures", classes=listing.classes, hflip_invariant=HFLIP_INVARIANT[FOLDER], files=files

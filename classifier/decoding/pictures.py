@@ -20,11 +20,12 @@ from tqdm import tqdm
 from classifier.common.errors import MAX_SHOWN, UserError, short_message, short_repr
 from classifier.decoding.resize import CHANNELS, Colour, Fit, fitted
 from classifier.images.arrays import BLOCK_BYTES, Block, Images, Labels, row_slices
+from classifier.images.picture_pack import FORMATS as READ_FORMATS
 from classifier.images.picture_pack import PackedPicture, count_pictures, read_contents, read_list
 from classifier.images.schema import TableSplit
 from classifier.images.unreadable import Unreadable
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+FORMATS = tuple(READ_FORMATS)
 """All that Pillow may try, whatever a file's name says: its other readers include some that start programs."""
 WIDEST = 2**24
 """Pixels of a row. Above twice as many Pillow says that memory is out, on whatever machine."""
@@ -120,6 +121,9 @@ class DecodedPictures:
     labels_N: Labels
     is_test_N: NDArray[np.bool_]
     unreadable: list[Unreadable]
+    group_names: list[str]
+    groups_N: NDArray[np.int64]
+    """Places in `group_names`; both are empty where the pictures have no groups."""
     size: int
     stored_channels: int
     channels: int
@@ -146,7 +150,8 @@ def decode_pack(
     num_pictures = count_pictures(pack, num_classes)
     stored_channels = CHANNELS.get(colour, 3)
     has_colour = False
-    labels, is_test = array("q"), bytearray()  # nine bytes for each picture, where objects would take hundreds
+    labels, is_test, groups = array("q"), bytearray(), array("q")  # a few bytes a picture, where objects would take hundreds
+    group_numbers: dict[str, int] = {}
     unreadable: list[Unreadable] = []
     splits_of_unreadable: set[TableSplit] = set()
 
@@ -170,13 +175,18 @@ def decode_pack(
             else:
                 labels.append(picture.label)
                 is_test.append(picture.split == "test")
+                if picture.group is not None:
+                    groups.append(group_numbers.setdefault(picture.group, len(group_numbers)))
                 file.write(result.data)
                 has_colour = has_colour or (colour == "auto" and bool((result != result[:1]).any()))
     labels_N, is_test_N = np.frombuffer(labels, dtype=np.int64), np.frombuffer(is_test, dtype=np.bool_)
     lost = {split for split in splits_of_unreadable if not np.any(is_test_N == (split == "test"))}
     _check_too_many(pack, num_pictures, unreadable, lost, most_unreadable)
     channels = 1 if colour == "auto" and not has_colour else stored_channels
-    return DecodedPictures(pixels_path, labels_N, is_test_N, unreadable, size, stored_channels, channels)
+    groups_N = np.frombuffer(groups, dtype=np.int64)
+    return DecodedPictures(
+        pixels_path, labels_N, is_test_N, unreadable, list(group_numbers), groups_N, size, stored_channels, channels
+    )
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], num_bytes: Callable[[Item], int]) -> Iterator[Result]:

@@ -28,6 +28,9 @@ class RawImages:
     splits: dict[TableSplit, Iterable[Block]]
     unreadable: list[Unreadable] = field(default_factory=list)
     """Pictures that are left out of the splits."""
+    group_names: list[str] = field(default_factory=list)
+    train_groups: list[int] = field(default_factory=list)
+    """For each image to train on a place in `group_names`; both are empty where the images have no groups."""
 
 
 def read_raw(raw: Path, description: RawDescription, params: ConvertParams, scratch: Path) -> RawImages:
@@ -56,7 +59,8 @@ def read_raw(raw: Path, description: RawDescription, params: ConvertParams, scra
             most = MAX_UNREADABLE if params.max_unreadable is None else params.max_unreadable
             pictures = decode_pack(raw, len(classes), params.image_size, params.resize, params.color, most, scratch)
             splits = {split: pictures.blocks(split) for split in _SPLITS}
-            return RawImages(pictures.channels, {**splits}, pictures.unreadable)
+            train_groups = pictures.groups_N[~pictures.is_test_N].tolist() if pictures.group_names else []
+            return RawImages(pictures.channels, {**splits}, pictures.unreadable, pictures.group_names, train_groups)
 
 
 _SPLITS: tuple[TableSplit, ...] = ("train", "test")

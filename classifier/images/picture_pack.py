@@ -1,11 +1,12 @@
 """A person's pictures in two files, so that DVC need not look at thousands: their bytes one after the other, and a list.
 
-`pictures.csv` has a line `path,split,label,size` for each, in the order of `pictures.bin`.
+`pictures.csv` has a line `path,split,label,size` for each, in the order of `pictures.bin`; where pictures belong to groups
+(frames of a track, pictures of a patient), `group` too.
 """
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -19,6 +20,18 @@ from classifier.images.schema import TableSplit
 CONTENTS_FILE = "pictures.bin"
 LIST_FILE = "pictures.csv"
 COLUMNS = ["path", "split", "label", "size"]
+GROUP = "group"
+FORMATS: dict[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "PPM": (".ppm", ".pgm"),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+}
+"""The formats that are read, by the names that Pillow has for them, with the suffixes by which pictures are found."""
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 SPLITS = get_args(TableSplit)
 NUMBER = re.compile(r"[0-9]{1,9}")
 LARGEST_PICTURE = 2**28
@@ -27,30 +40,45 @@ LARGEST_PICTURE = 2**28
 
 @dataclass(frozen=True)
 class PackedPicture:
-    """A line of the list; `size` in bytes."""
+    """A line of the list; `size` in bytes. `group` is None where there are no groups."""
 
     path: str
     split: TableSplit
     label: int
     size: int
+    group: str | None = None
 
 
-def write_pack(folder: Path, source: Path, pictures: Iterable[tuple[str, TableSplit, int]], num_pictures: int) -> None:
-    """Copy `pictures` (path in `source`, split, label) into the two files in `folder`. Raises UserError for one too large."""
+Entry = tuple[str, TableSplit, int, str | None]
+"""Path, split, label and group of a picture."""
+
+
+def read_limited(path: Path) -> bytes:
+    """The bytes of a picture's file, of at most LARGEST_PICTURE and one."""
+    with path.open("rb") as file:
+        return file.read(LARGEST_PICTURE + 1)
+
+
+def write_pack(
+    folder: Path, source: Path, pictures: Iterable[Entry], num_pictures: int, read: Callable[[str], bytes], *, grouped: bool
+) -> None:
+    """Copy `pictures`, whose bytes `read` gets by their path, into the two files in `folder`. `source` stands in errors.
+
+    Raises UserError for a picture that is too large.
+    """
     with (
         naming(folder / CONTENTS_FILE),
         (folder / CONTENTS_FILE).open("wb") as contents,
         (folder / LIST_FILE).open("w", encoding="utf-8", newline="") as listed,
     ):
         lines = csv.writer(listed, lineterminator="\n")
-        lines.writerow(COLUMNS)
-        for path, split, label in tqdm(pictures, "packing", num_pictures, unit=" pictures", disable=None, leave=False):
-            with (source / path).open("rb") as file:
-                content = file.read(LARGEST_PICTURE + 1)
+        lines.writerow([*COLUMNS, GROUP] if grouped else COLUMNS)
+        for path, split, label, group in tqdm(pictures, "packing", num_pictures, unit=" pictures", disable=None, leave=False):
+            content = read(path)
             if len(content) > LARGEST_PICTURE:
                 raise UserError(f"{source}: {short_repr(path)}: needs at most {LARGEST_PICTURE} bytes, found more")
             contents.write(content)
-            lines.writerow([path, split, label, len(content)])
+            lines.writerow([path, split, label, len(content), *([group] if grouped else [])])
 
 
 def read_list(folder: Path, num_classes: int) -> Iterator[PackedPicture]:
@@ -59,10 +87,11 @@ def read_list(folder: Path, num_classes: int) -> Iterator[PackedPicture]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
-            if next(reader, []) != COLUMNS:
+            columns = next(reader, [])
+            if columns not in (COLUMNS, [*COLUMNS, GROUP]):
                 raise UserError(f"{path}: line 1: needs {','.join(COLUMNS)}")
             for row in reader:
-                yield _packed(f"{path}: line {reader.line_num}", row, num_classes)
+                yield _packed(f"{path}: line {reader.line_num}", row, columns, num_classes)
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as CSV: {short_message(error)}") from None
 
@@ -79,15 +108,17 @@ def count_pictures(folder: Path, num_classes: int) -> int:
     return num_pictures
 
 
-def _packed(where: str, row: list[str], num_classes: int) -> PackedPicture:
-    if len(row) != len(COLUMNS) or row[1] not in SPLITS or not all(NUMBER.fullmatch(cell) for cell in row[2:]):
-        raise UserError(f"{where}: needs {','.join(COLUMNS)}, found {short_repr(','.join(row))}")
+def _packed(where: str, row: list[str], columns: list[str], num_classes: int) -> PackedPicture:
+    if len(row) != len(columns) or row[1] not in SPLITS or not all(NUMBER.fullmatch(cell) for cell in row[2:4]):
+        raise UserError(f"{where}: needs {','.join(columns)}, found {short_repr(','.join(row))}")
     path, split, label, size = row[0], row[1], int(row[2]), int(row[3])
     if label >= num_classes or size > LARGEST_PICTURE:
         raise UserError(
             f"{where}: needs a label below {num_classes} and a size of at most {LARGEST_PICTURE}, found {label},{size}"
         )
-    return PackedPicture(path, "train" if split == "train" else "test", label, size)
+    return PackedPicture(
+        path, "train" if split == "train" else "test", label, size, row[4] if len(row) > len(COLUMNS) else None
+    )
 
 
 def read_contents(folder: Path, pictures: Iterable[PackedPicture]) -> Iterator[tuple[PackedPicture, bytes]]:

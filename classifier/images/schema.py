@@ -12,8 +12,8 @@ FOLDER = "folder"
 CSV = "csv"
 OWN = (FOLDER, CSV)
 """What `dataset` is called for a person's own images, which stand in no catalogue."""
-HFLIP_INVARIANT = {FOLDER: True, CSV: False}
-"""Whether a mirror image is taken to show the same class: so of photographs, not of the digits and letters most tables hold."""
+HFLIP_INVARIANT = {FOLDER: False, CSV: False}
+"""Whether a mirror image is taken to show the same class. Nobody but the person knows: left and right turns, digits, hands."""
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Part of how words are written in Persian and in the scripts of India; Python does not count them as printable."""
 

@@ -1,12 +1,14 @@
-"""Parameters of the stage `download`: which data set, and what `source` must be for it."""
+"""Parameters of the stage `download`: which data set, what `source` must be for it, and how a person's own images are read."""
 
+import re
+import warnings
 from pathlib import Path, PurePath
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from classifier.common.errors import UserError, short_repr
-from classifier.common.params import Params
+from classifier.common.params import Params, check_has_effect
 from classifier.images.schema import CSV, FOLDER, OWN
 
 
@@ -36,8 +38,54 @@ def _absolute_or_inside(source: str) -> str:
     return source
 
 
+def _with_a_group(pattern: str | None) -> str | None:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what may mean something else one day
+            has_group = pattern is None or re.compile(pattern).groups > 0
+        if not has_group:
+            raise ValueError(
+                f"group_pattern must have a part in brackets, which is the group, such as ([0-9]+)_, got {short_repr(pattern)}"
+            )
+    except re.error as error:
+        raise ValueError(f"group_pattern must be a regular expression, got {short_repr(pattern)}: {error.msg}") from None
+    return pattern
+
+
+Column = Annotated[str | None, Field(min_length=1)]
+
+
 class DownloadParams(Params):
-    """Which data set, and the catalogue that says where its files are; or `folder` or `csv`, and the person's own images."""
+    """Which data set, and the catalogue that says where its files are; or `folder` or `csv`, and the person's own images.
+
+    The rest says how those are read, where that is not plain: null has it found out.
+    """
 
     dataset: str = Field(min_length=1)
     source: Annotated[str, Field(min_length=1), AfterValidator(_absolute_or_inside)]
+    class_depth: int | None = Field(ge=1, le=20)
+    label_column: Column
+    path_column: Column
+    split_column: Column
+    group_column: Column
+    group_pattern: Annotated[Column, AfterValidator(_with_a_group)]
+
+    @model_validator(mode="after")
+    def check_settings_have_effect(self) -> "DownloadParams":
+        """What belongs to a person's own images; and what two settings would both say."""
+        check_has_effect(self.dataset, OWN, label_column=self.label_column, split_column=self.split_column)
+        check_has_effect(
+            self.dataset,
+            (FOLDER,),
+            class_depth=self.class_depth,
+            path_column=self.path_column,
+            group_column=self.group_column,
+            group_pattern=self.group_pattern,
+        )
+        if self.group_column is not None and self.group_pattern is not None:
+            raise ValueError("group_column and group_pattern both say the groups; write `group_pattern: null`")
+        columns = (self.label_column, self.path_column, self.split_column, self.group_column)
+        if self.class_depth is not None and columns != (None,) * 4:
+            raise ValueError(
+                "class_depth takes the classes from folders, and columns those of a table; write `class_depth: null`"
+            )
+        return self

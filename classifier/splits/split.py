@@ -1,12 +1,14 @@
 """Cuts the validation split, or one to test on, from the training rows; mean and standard deviation of what is left."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.common.errors import UserError
+from classifier.common.errors import UserError, short_repr
 from classifier.images.arrays import Images, Labels, row_slices
+from classifier.images.groups import Groups
 
 Rows = NDArray[np.intp]
 
@@ -14,29 +16,92 @@ Rows = NDArray[np.intp]
 PURPOSES = {"val_fraction": "validate", "test_fraction": "test"}
 
 
-def split_rows(labels_N: Labels, fraction: float, seed: int, name: str = "val_fraction") -> tuple[Rows, Rows]:
-    """Return the rows to train on and those cut from them, each in rising order; `name` (of PURPOSES) stands in an error.
+def split_rows(
+    labels_N: Labels,
+    fraction: float,
+    seed: int,
+    name: str = "val_fraction",
+    classes: Sequence[str] | None = None,
+    groups_N: Groups | None = None,
+) -> tuple[Rows, Rows]:
+    """Return the rows to train on and those cut from them, each in rising order.
 
+    `name` (of PURPOSES) and the names of the `classes` stand in an error. Rows of one group of `groups_N` stay together.
     Drawn by `seed`, `fraction` of the rows are cut, stratified: of each class the same share. 0 means none. They are those of
     scikit-learn's train_test_split, without its lists of Python numbers, 80 bytes an image, and without its import. Raises
     UserError when a class would be left without an image in either.
     """
     if fraction == 0:
         return np.arange(len(labels_N)), np.arange(0)
-    classes, counts = _classes(labels_N)
+    if groups_N is not None:
+        return _split_groups(labels_N, groups_N, fraction, seed, name, classes)
+    labels, counts = _classes(labels_N)
     num_cut = math.ceil(fraction * len(labels_N))
-    if counts.min() < 2 or num_cut < len(classes) or len(labels_N) - num_cut < len(classes):
-        raise _refusal(labels_N, fraction, name)
+    if counts.min() < 2 or num_cut < len(labels) or len(labels_N) - num_cut < len(labels):
+        raise _refusal(labels_N, fraction, name, classes)
     random = np.random.RandomState(seed)
     kept = _shared_out(counts, len(labels_N) - num_cut, random)
     cut = _shared_out(counts - kept, num_cut, random)
     if not kept.all() or not cut.all():
-        raise _refusal(labels_N, fraction, name)
+        raise _refusal(labels_N, fraction, name, classes)
     is_cut_N = np.zeros(len(labels_N), dtype=np.bool_)
-    for label, count, num_kept, num_left in zip(classes, counts.tolist(), kept.tolist(), cut.tolist(), strict=True):
+    for label, count, num_kept, num_left in zip(labels, counts.tolist(), kept.tolist(), cut.tolist(), strict=True):
         drawn = random.permutation(count)[num_kept : num_kept + num_left]
         is_cut_N[np.flatnonzero(labels_N == label)[drawn]] = True
     return np.flatnonzero(~is_cut_N), np.flatnonzero(is_cut_N)
+
+
+def _split_groups(
+    labels_N: Labels, groups_N: Groups, fraction: float, seed: int, name: str, classes: Sequence[str] | None
+) -> tuple[Rows, Rows]:
+    """Class by class whole groups in an order drawn by `seed`: each that brings the share of the class nearer to `fraction`.
+
+    A group counts as one of the class that most of its rows have.
+    """
+    groups, group_of_row, sizes = np.unique(groups_N, return_inverse=True, return_counts=True)
+    class_of_group = _main_classes(labels_N, group_of_row)
+    random = np.random.RandomState(seed)
+    is_cut = np.zeros(len(groups), dtype=np.bool_)
+    for label in np.unique(class_of_group):
+        drawn = random.permutation(np.flatnonzero(class_of_group == label))
+        is_cut[_nearest(drawn, sizes, fraction)] = True
+    is_cut_N = is_cut[group_of_row]
+    for label in _classes(labels_N)[0]:
+        of_class_N = labels_N == label
+        if is_cut_N[of_class_N].all() or not is_cut_N[of_class_N].any():
+            num_groups = len(np.unique(groups_N[of_class_N]))
+            raise UserError(
+                f"{name} {fraction} leaves the class {_name(int(label), classes)} without an image to train on or to "
+                f"{PURPOSES[name]} on, as groups stay whole: it has {np.count_nonzero(of_class_N)} images in {num_groups} "
+                f"group{'s' if num_groups > 1 else ''}; {_advice(name)} or groups"
+            )
+    return np.flatnonzero(~is_cut_N), np.flatnonzero(is_cut_N)
+
+
+def _main_classes(labels_N: Labels, group_of_row: Rows) -> Rows:
+    """For each group the label that most of its rows have, of equally many the lowest."""
+    order = np.lexsort((labels_N, group_of_row))
+    labels, groups = labels_N[order], group_of_row[order]
+    starts = np.flatnonzero(np.r_[True, (labels[1:] != labels[:-1]) | (groups[1:] != groups[:-1])])
+    counts = np.diff(np.r_[starts, len(order)])
+    best_first = np.lexsort((labels[starts], -counts, groups[starts]))
+    is_first = np.r_[True, np.diff(groups[starts][best_first]) > 0]
+    found: Rows = labels[starts][best_first][is_first]
+    return found
+
+
+def _nearest(drawn: Rows, sizes: Rows, fraction: float) -> list[int]:
+    """Those of the `drawn` groups that are cut; of two or more groups one at least, and never all."""
+    wanted = fraction * int(sizes[drawn].sum())
+    num_cut, cut = 0, []
+    for group in drawn.tolist():
+        if abs(num_cut + int(sizes[group]) - wanted) < abs(num_cut - wanted):
+            num_cut += int(sizes[group])
+            cut.append(group)
+    smallest = int(drawn[sizes[drawn].argmin()])
+    if len(drawn) > 1 and not cut:
+        return [smallest]
+    return [group for group in cut if group != smallest] if len(cut) == len(drawn) else cut
 
 
 def _classes(labels_N: Labels) -> tuple[Rows, Rows]:
@@ -63,13 +128,21 @@ def _shared_out(counts: Rows, num_draws: int, random: np.random.RandomState) -> 
     return rounded
 
 
-def _refusal(labels_N: Labels, fraction: float, name: str) -> UserError:
+def _refusal(labels_N: Labels, fraction: float, name: str, classes: Sequence[str] | None) -> UserError:
     labels, counts = _classes(labels_N)
-    advice = f"change {name}, or set it to 0 for no validation" if name == "val_fraction" else f"change {name}, or add images"
+    rarest = _name(int(labels[counts.argmin()]), classes)
     return UserError(
         f"{name} {fraction} leaves some class without an image to train on or to {PURPOSES[name]} on: there are "
-        f"{len(labels_N)} images of {len(labels)} classes, {counts.min()} of class {labels[counts.argmin()]}; {advice}"
+        f"{len(labels_N)} images of {len(labels)} classes, {counts.min()} of class {rarest}; {_advice(name)}"
     )
+
+
+def _advice(name: str) -> str:
+    return f"change {name}, or set it to 0 for no validation" if name == "val_fraction" else f"change {name}, or add images"
+
+
+def _name(label: int, classes: Sequence[str] | None) -> str:
+    return str(label) if classes is None else short_repr(classes[label])
 
 
 PIXEL_MAX = 255

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.sources.params import DownloadParams
 from stages import build, convert, download
 from tests.support.bad_input import (
     Sandbox,
@@ -36,7 +35,7 @@ from tests.support.bad_input import (
     sandbox,
 )
 from tests.support.csv_tables import PIECES, read_by_csv_module
-from tests.support.data_params import build_params, convert_params
+from tests.support.data_params import build_params, convert_params, download_params
 
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -101,7 +100,7 @@ def fetched(box: Sandbox, content: bytes, name: str, monkeypatch: pytest.MonkeyP
         box.write(f"mirror/mine/{file}", bytes_)
     box.write("catalogue.yaml", content)
     box.write("data/raw/raw.json", b"earlier")
-    params = DownloadParams(dataset=name, source="catalogue.yaml")
+    params = download_params(dataset=name, source="catalogue.yaml")
     line = box.refusal(
         lambda: download.main(params, box.root), outputs=("data/raw",), names=("catalogue.yaml", f"{name}/"), keeps=(".dvc",)
     )

@@ -12,11 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from classifier.sources.params import DownloadParams
 from stages import build, convert, download
 from tests.support.bad_input import Sandbox, cases, damaged, sandbox
 from tests.support.cifar_archives import CLASSES, members, write_archive
-from tests.support.data_params import build_params, convert_params
+from tests.support.data_params import build_params, convert_params, download_params
 
 SIDE = 4
 OUTPUTS = ("data/raw", "data/csv", "data/dataset", "metrics", "plots")
@@ -32,7 +31,7 @@ def through(box: Sandbox, dataset: str, source: str, **changes: Any) -> str | No
     """All three stages; the one line of the first that refuses."""
 
     def run() -> None:
-        download.main(DownloadParams(dataset=dataset, source=source), box.root)
+        download.main(download_params(dataset=dataset, source=source), box.root)
         convert.main(convert_params(dataset=dataset, image_size=SIDE, **changes), box.root)
         build.main(build_params(dataset=dataset, val_fraction=0, test_fraction=0.5), box.root)
 

@@ -1,6 +1,8 @@
 """Bad input: params.yaml. What DVC reads of it is the reference; the rules are those that its comments give."""
 
 import json
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,12 @@ AUGMENTATIONS = ("flip", "shift", "crop", "cutout", "cutmix")
 RULES: dict[str, Callable[[Any], bool]] = {
     "dataset": lambda value: is_text(value, 1),
     "source": lambda value: is_text(value, 1) and not value.startswith("~") and ".." not in value.split("/"),
+    "class_depth": lambda value: value is None or is_whole(value, 1, 20),
+    "label_column": lambda value: value is None or is_text(value, 1),
+    "path_column": lambda value: value is None or is_text(value, 1),
+    "split_column": lambda value: value is None or is_text(value, 1),
+    "group_column": lambda value: value is None or is_text(value, 1),
+    "group_pattern": lambda value: value is None or (is_text(value, 1) and _num_groups(value) > 0),
     "image_size": lambda value: is_whole(value, 1, 1024),
     "resize": lambda value: value in ("crop", "pad", "stretch"),
     "color": lambda value: value in ("auto", "rgb", "grey"),
@@ -88,7 +96,26 @@ RULES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-OF_OWN_IMAGES = {"image_shape": ("csv",), "max_unreadable": ("folder",), "test_fraction": ("folder", "csv")}
+def _num_groups(pattern: str) -> int:
+    """Parts in brackets; 0 where it is no regular expression."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return re.compile(pattern).groups
+    except re.error:
+        return 0
+
+
+OF_OWN_IMAGES = {
+    "class_depth": ("folder",),
+    "label_column": ("folder", "csv"),
+    "path_column": ("folder",),
+    "split_column": ("folder", "csv"),
+    "group_column": ("folder",),
+    "group_pattern": ("folder",),
+    "image_shape": ("csv",),
+    "max_unreadable": ("folder",),
+    "test_fraction": ("folder", "csv"),
+}
 
 
 def allowed(model: type[Params], values: dict[str, Any]) -> bool:
@@ -99,9 +126,18 @@ def allowed(model: type[Params], values: dict[str, Any]) -> bool:
     for name, datasets in OF_OWN_IMAGES.items():
         if name in fields and values.get(name) is not None and values.get("dataset") not in datasets:
             return False
+    if "class_depth" in fields and _says_twice(values):
+        return False
     return all(name in values and RULES[name](values[name]) for name in fields) and not (
         "optimizer" in fields and _has_no_effect(values)
     )
+
+
+def _says_twice(values: dict[str, Any]) -> bool:
+    """Groups, or classes, that two params would both give."""
+    columns = [values.get(name) for name in ("label_column", "path_column", "split_column", "group_column")]
+    both_groups = values.get("group_column") is not None and values.get("group_pattern") is not None
+    return both_groups or (values.get("class_depth") is not None and any(column is not None for column in columns))
 
 
 def _has_no_effect(values: dict[str, Any]) -> bool:

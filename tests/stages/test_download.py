@@ -17,13 +17,14 @@ from classifier.sources.catalogue import load_dataset
 from classifier.sources.params import DownloadParams
 from stages.download import main
 from stages.runner import run_stage
+from tests.support.data_params import download_params
 from tests.support.file_server import FileServer, file_server
 
 ROOT = Path(__file__).parents[2]
 MIRROR = os.environ.get("DATASET_MIRROR", "")
 ROLES = ["train_images", "train_labels", "test_images", "test_labels"]
 CONTENTS = {f"{role}.gz": gzip.compress(role.encode() * 1000, mtime=0) for role in ROLES}
-PARAMS = DownloadParams(dataset="mine", source="catalogue.yaml")
+PARAMS = download_params(dataset="mine", source="catalogue.yaml")
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +58,9 @@ def root(tmp_path: Path, server: FileServer) -> Path:
     folder = tmp_path / "a folder"
     folder.mkdir()
     (folder / "catalogue.yaml").write_text(yaml.safe_dump({"mine": entry}), encoding="utf-8")
-    (folder / "params.yaml").write_text("dataset: mine\nsource: catalogue.yaml\n", encoding="utf-8")
-    (folder / "dvc.yaml").write_text("stages:\n  download:\n    cmd: x\n    params: [dataset, source]\n", encoding="utf-8")
+    stage = {"cmd": "x", "params": list(DownloadParams.model_fields)}
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS.model_dump()), encoding="utf-8")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"download": stage}}), encoding="utf-8")
     return folder
 
 
@@ -87,7 +89,7 @@ def test_the_same_bytes_from_another_place(root: Path, tmp_path: Path, monkeypat
     for name, content in CONTENTS.items():
         (tmp_path / "mirror/mine" / name).write_bytes(content)
     monkeypatch.setenv("DATASET_MIRROR", str(tmp_path / "mirror"))
-    main(DownloadParams(dataset="mine", source=str(root / "catalogue.yaml")), tmp_path / "other")
+    main(download_params(dataset="mine", source=str(root / "catalogue.yaml")), tmp_path / "other")
     assert contents(root / "data/raw") == contents(tmp_path / "other/data/raw")
 
 
@@ -109,7 +111,7 @@ def test_a_temporary_copy_uses_the_store_of_the_repository(
 ) -> None:
     main(PARAMS, root)
     monkeypatch.setenv("DVC_ROOT", str(root))
-    main(DownloadParams(dataset="mine", source=str(root / "catalogue.yaml")), tmp_path / "copy")
+    main(download_params(dataset="mine", source=str(root / "catalogue.yaml")), tmp_path / "copy")
     assert len(server.log) == 4
     assert not (tmp_path / "copy/.dvc").exists()
 
@@ -123,7 +125,7 @@ def test_the_files_of_another_data_set_go_away(root: Path) -> None:
 
 def test_the_digits_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATASET_MIRROR", str(tmp_path / "none"))
-    main(DownloadParams(dataset="digits", source=str(ROOT / "catalogue.yaml")), tmp_path)
+    main(download_params(dataset="digits", source=str(ROOT / "catalogue.yaml")), tmp_path)
     rows = gzip.decompress((tmp_path / "data/raw/digits.csv.gz").read_bytes()).splitlines()
     assert (len(rows), rows[0].count(b",")) == (1797, 64)
     assert json.loads((tmp_path / "data/raw/raw.json").read_text())["hflip_invariant"] is False
@@ -132,7 +134,7 @@ def test_the_digits_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(not MIRROR, reason="needs DATASET_MIRROR")
 def test_the_real_files_from_the_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATASET_MIRROR", MIRROR)
-    main(DownloadParams(dataset="fashion_mnist", source=str(ROOT / "catalogue.yaml")), tmp_path)
+    main(download_params(dataset="fashion_mnist", source=str(ROOT / "catalogue.yaml")), tmp_path)
     for file in load_dataset(ROOT / "catalogue.yaml", "fashion_mnist").files.values():
         assert hashlib.md5((tmp_path / "data/raw" / file.name).read_bytes()).hexdigest() == file.md5
 
@@ -159,7 +161,7 @@ def test_a_file_that_cannot_be_had_leaves_data_raw_as_it_was(
 
 def test_an_unknown_data_set_is_refused(root: Path) -> None:
     with pytest.raises(UserError, match="no data set named 'min'; it has mine; did you mean 'mine'"):
-        main(DownloadParams(dataset="min", source="catalogue.yaml"), root)
+        main(download_params(dataset="min", source="catalogue.yaml"), root)
 
 
 @pytest.mark.parametrize("stored", [False, True])

@@ -21,7 +21,7 @@ from classifier.sources.params import DownloadParams
 from classifier.splits.params import BuildParams
 from stages import build, convert, download
 from tests.support.cifar_archives import CLASSES, batch, members, write_archive
-from tests.support.data_params import build_params, convert_params
+from tests.support.data_params import build_params, convert_params, download_params
 from tests.support.pipeline import SOURCE, Repository, stages_run
 
 RNG = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def add_pictures(folder: Path, classes: list[str], per_class: int, shape: tuple[
 
 def run(root: Path, dataset: str, source: Path | str, build_changes: dict[str, Any] | None = None, **changes: Any) -> None:
     """All three data stages; `changes` are those of convert's params."""
-    download.main(DownloadParams(dataset=dataset, source=str(source)), root)
+    download.main(download_params(dataset=dataset, source=str(source)), root)
     convert.main(convert_params(dataset=dataset, image_size=8, **changes), root)
     build.main(build_params(dataset=dataset, **(build_changes or {})), root)
 
@@ -72,7 +72,7 @@ def test_a_folder_with_a_test_split(tmp_path: Path) -> None:
     assert report(tmp_path)["images"] == {"train": 36, "val": 4, "test": 10}
     info = json.loads((tmp_path / "data/dataset/dataset.json").read_text())
     assert (info["dataset"], info["classes"], info["shape_CHW"]) == ("folder", ["ant", "bee"], [1, 8, 8])
-    assert info["hflip_invariant"] is True
+    assert info["hflip_invariant"] is False
 
 
 def test_class_folders_alone_give_a_stratified_test_split_by_the_seed(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_leaks_and_missing_classes_are_told(tmp_path: Path, capsys: pytest.Captu
 
 def test_large_pictures_are_packed(tmp_path: Path) -> None:
     add_pictures(tmp_path / "in", ["ant", "bee"], 12, (80, 90, 3))
-    download.main(DownloadParams(dataset="folder", source=str(tmp_path / "in")), tmp_path)
+    download.main(download_params(dataset="folder", source=str(tmp_path / "in")), tmp_path)
     for size, packed in ((64, False), (65, True)):  # 64·64·3 is the most that a table has columns for
         convert.main(convert_params(dataset="folder", image_size=size), tmp_path)
         schema = json.loads((tmp_path / "data/csv/schema.json").read_text())
@@ -234,7 +234,7 @@ def test_cifar_from_a_mirror_through_a_table(tmp_path: Path, monkeypatch: pytest
     archive.rename(tmp_path / "mirror/cifar10/cifar-10-binary.tar.gz")
     monkeypatch.setenv("DATASET_MIRROR", str(tmp_path / "mirror"))
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    download.main(DownloadParams(dataset="cifar10", source="catalogue.yaml"), tmp_path)
+    download.main(download_params(dataset="cifar10", source="catalogue.yaml"), tmp_path)
     convert.main(convert_params(dataset="cifar10", image_size=32), tmp_path)
     build.main(build_params(dataset="cifar10", val_fraction=0), tmp_path)
     record = np.frombuffer(batch("data_batch_2"), np.uint8)[:3073]  # the fifth of train, as each batch has four
@@ -275,7 +275,7 @@ def test_a_source_of_another_kind_is_refused(tmp_path: Path, dataset: str, sourc
     for name in ("t.csv", "catalogue.yaml"):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=message):
-        download.main(DownloadParams(dataset=dataset, source=source), tmp_path)
+        download.main(download_params(dataset=dataset, source=source), tmp_path)
     assert not (tmp_path / "data").exists()
 
 

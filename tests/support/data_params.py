@@ -3,7 +3,22 @@
 from typing import Any
 
 from classifier.decoding.params import ConvertParams
+from classifier.sources.params import DownloadParams
 from classifier.splits.params import BuildParams
+
+
+def download_params(**changes: Any) -> DownloadParams:
+    values: dict[str, Any] = {
+        "dataset": "mine",
+        "source": "catalogue.yaml",
+        "class_depth": None,
+        "label_column": None,
+        "path_column": None,
+        "split_column": None,
+        "group_column": None,
+        "group_pattern": None,
+    }
+    return DownloadParams.model_validate(values | changes)
 
 
 def convert_params(**changes: Any) -> ConvertParams:

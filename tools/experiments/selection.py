@@ -26,7 +26,10 @@ from tools.experiments.named import SEED, check_params, param_options
 
 METRICS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
 """Of metrics/train.json, and which way is better."""
-OTHER_IMAGES = ("dataset", "source", "val_fraction", "test_fraction", "max_unreadable")
+OTHER_IMAGES = (
+    *("dataset", "source", "val_fraction", "test_fraction", "max_unreadable"),
+    *("class_depth", "label_column", "path_column", "split_column", "group_column", "group_pattern"),
+)
 """Params with other values of which the validation images are others."""
 AFTER_TRAINING = ("evaluate", "plot")
 THREADS = "threads"

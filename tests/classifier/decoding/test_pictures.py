@@ -14,7 +14,15 @@ from PIL import Image
 from classifier.common.errors import UserError
 from classifier.decoding.pictures import AHEAD_BYTES_PER_CORE, DecodedPictures, decode_pack, in_order
 from classifier.decoding.resize import Colour
-from classifier.images.picture_pack import CONTENTS_FILE, LIST_FILE, count_pictures, read_contents, read_list, write_pack
+from classifier.images.picture_pack import (
+    CONTENTS_FILE,
+    LIST_FILE,
+    count_pictures,
+    read_contents,
+    read_limited,
+    read_list,
+    write_pack,
+)
 from classifier.images.schema import TableSplit
 from classifier.images.unreadable import Unreadable, read_unreadable, write_unreadable
 
@@ -27,15 +35,16 @@ def png(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def pack(folder: Path, contents: list[bytes], splits: list[TableSplit] | None = None) -> Path:
+def pack(folder: Path, contents: list[bytes], splits: list[TableSplit] | None = None, groups: list[str] | None = None) -> Path:
     """Pictures named by their number, of the classes 0, 1, 0, 1, …"""
     source = folder / "source"
     source.mkdir(parents=True)
     for number, content in enumerate(contents):
         (source / f"{number}.png").write_bytes(content)
     splits = splits or ["train"] * len(contents)
-    pictures = [(f"{number}.png", split, number % 2) for number, split in enumerate(splits)]
-    write_pack(folder, source, pictures, len(pictures))
+    named = groups or [None] * len(contents)
+    pictures = [(f"{number}.png", split, number % 2, named[number]) for number, split in enumerate(splits)]
+    write_pack(folder, source, pictures, len(pictures), lambda path: read_limited(source / path), grouped=bool(groups))
     return folder
 
 
@@ -57,6 +66,16 @@ def test_the_pack_holds_the_bytes_in_their_order(tmp_path: Path) -> None:
     ]
     assert list(read_contents(folder, pictures)) == list(zip(pictures, [b"one", b"", b"three"], strict=True))
     assert count_pictures(folder, 2) == 3
+
+
+def test_the_groups_of_readable_pictures_come_through(tmp_path: Path) -> None:
+    """The second picture is no picture; `x,"y` is a name that CSV must quote."""
+    contents = [png(GREY[0]), b"junk", png(GREY[1]), png(GREY[2])]
+    folder = pack(tmp_path, contents, ["train", "train", "test", "train"], ["b", "gone", "b", 'x,"y'])
+    assert [one.group for one in read_list(folder, 2)] == ["b", "gone", "b", 'x,"y']
+    found = decode(folder, most=0.5)
+    assert [found.group_names[group] for group in found.groups_N] == ["b", "b", 'x,"y']
+    assert decode(pack(tmp_path / "none", contents[:1])).group_names == []
 
 
 @pytest.mark.parametrize(

@@ -86,3 +86,49 @@ def test_the_rows_are_those_of_scikit_learn(labels: list[int], fraction: float, 
 def test_the_rows_are_those_of_scikit_learn_where_the_classes_are_large() -> None:
     labels_N = np.random.default_rng(1).integers(0, 10, 20_000)
     assert [rows.tolist() for rows in split_rows(labels_N, 0.1, 7)] == rows_of_sklearn(labels_N, 0.1, 7)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), min_size=1, max_size=30),
+    st.sampled_from([0.1, 0.2, 0.5, 0.9]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_group_is_never_divided(groups: list[tuple[int, int]], fraction: float, seed: int) -> None:
+    """Groups of one class each. It is refused only where a class has one; each share is within a group of what it should be."""
+    groups_N = np.repeat(np.arange(len(groups)), [size for _, size in groups])
+    groups_N = np.random.default_rng(seed).permutation(groups_N)
+    labels_N = np.array([groups[group][0] for group in groups_N])
+    num_groups = np.bincount([label for label, _ in groups])
+    if (num_groups == 1).any():
+        with pytest.raises(UserError, match=r"leaves the class [0-9] without an image .*, as groups stay whole"):
+            split_rows(labels_N, fraction, seed, groups_N=groups_N)
+        return
+    train, cut = split_rows(labels_N, fraction, seed, groups_N=groups_N)
+    assert sorted([*train.tolist(), *cut.tolist()]) == list(range(len(labels_N)))
+    assert not {*groups_N[train].tolist()} & {*groups_N[cut].tolist()}
+    for label in np.unique(labels_N):
+        largest = max(size for of, size in groups if of == label)
+        assert abs(int((labels_N[cut] == label).sum()) - fraction * int((labels_N == label).sum())) <= largest
+
+
+def test_groups_of_equal_size_give_exactly_the_share() -> None:
+    labels_N, groups_N = np.repeat([0, 1], [100, 200]), np.arange(300) // 10
+    train, cut = split_rows(labels_N, 0.2, 5, groups_N=groups_N)
+    assert np.bincount(labels_N[cut]).tolist() == [20, 40]
+    assert np.bincount(labels_N[train]).tolist() == [80, 160]
+    assert cut.tolist() == split_rows(labels_N, 0.2, 5, groups_N=groups_N)[1].tolist()
+    assert cut.tolist() != split_rows(labels_N, 0.2, 6, groups_N=groups_N)[1].tolist()
+
+
+def test_a_class_of_one_group_is_named() -> None:
+    with pytest.raises(
+        UserError,
+        match=r"test_fraction 0\.2 leaves the class 'bee' without an image to train on or to test on, as groups stay whole: it "
+        r"has 3 images in 1 group; change test_fraction, or add images or groups$",
+    ):
+        split_rows(np.array([0, 0, 1, 1, 1]), 0.2, 0, "test_fraction", ["ant", "bee"], np.array([0, 1, 2, 2, 2]))
+
+
+def test_a_refusal_has_the_name_of_the_class() -> None:
+    with pytest.raises(UserError, match="1 of class 'bee'; change val_fraction"):
+        split_rows(np.array([0, 0, 0, 0, 0, 1]), 0.5, 0, "val_fraction", ["ant", "bee"])
