@@ -43,13 +43,13 @@ def main(params: BuildParams, root: Path = Path()) -> None:
             classes=schema.classes,
             shape_CHW=schema.shape_CHW,
             hflip_invariant=schema.hflip_invariant,
-            table_max=schema.table_max,
+            pixel_max=schema.pixel_max,
             rows={split: len(labels_N) for split, (_, labels_N) in splits.items()},
             mean=mean,
             std=std,
         )
         write_json(folder / "dataset.json", info.model_dump(mode="json", exclude_none=True))
-        report = data_report(splits, len(schema.classes), unreadable, schema.table_max)
+        report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max)
         table = class_table(splits, schema.classes)
     write_json(root / "metrics/data.json", report)
     write_text(root / "plots/data.csv", table)

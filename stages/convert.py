@@ -43,7 +43,7 @@ def main(params: ConvertParams, root: Path = Path()) -> None:
             classes=description.classes,
             shape_CHW=shape_CHW,
             hflip_invariant=description.hflip_invariant,
-            table_max=description.table_max,
+            pixel_max=description.pixel_max,
             packed_pixels=True if packed else None,
             rows=rows,
         )

@@ -11,7 +11,7 @@ from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
 from classifier.model.image_classifier import resolve_precision
 from classifier.model.inference import outcomes
-from classifier.scores.metrics import classes_table, predictions_table, summary_metrics
+from classifier.scores.metrics import classes_table, no_better_than_guessing, predictions_table, summary_metrics
 from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from stages.runner import run_stage
 
@@ -38,6 +38,8 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
     write_table(root / "plots/classes.csv", classes_table(measured, description.classes))
     write_json(root / "metrics/test.json", metrics)
     print("  ".join(f"{name} {figure:.4f}" for name, figure in metrics.items()))
+    if remark := no_better_than_guessing(metrics):
+        print(remark)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
         classes=info.classes,
         shape_CHW=info.shape_CHW,
         hflip_invariant=info.hflip_invariant,
-        table_max=info.table_max,
+        pixel_max=info.pixel_max,
         mean=mean,
         std=std,
         network=params.network,

@@ -57,7 +57,7 @@ ClassNames = Annotated[list[ClassName], Field(min_length=2), AfterValidator(_all
 Side = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Side, Side, Side], AfterValidator(_not_too_large)]
 Count = Annotated[int, Field(ge=0)]
-TableMax = Annotated[int, Field(ge=1)]
+PixelMax = Annotated[int, Field(ge=1)]
 TableSplit = Literal["train", "test"]
 DatasetSplit = Literal["train", "val", "test"]
 PublishedFormat = Literal["idx", "digits", "cifar"]
@@ -95,8 +95,8 @@ class Described(_Strict):
     """Channels, height and width of every image, in pixels."""
     hflip_invariant: bool
     """Whether the mirror image of an image shows the same class."""
-    table_max: TableMax | None = None
-    """Of a person's tables whose pixels lay within 0 to `table_max`, which is 255 now; None where nothing was scaled."""
+    pixel_max: PixelMax | None = None
+    """Of a person's tables whose pixels lay within 0 to `pixel_max`, which is 255 now; None where nothing was scaled."""
 
 
 class TableSchema(Described):
@@ -149,7 +149,7 @@ class RawDescription(_Strict):
     classes: ClassNames
     hflip_invariant: bool
     """Whether the mirror image of an image shows the same class."""
-    table_max: TableMax | None = None
+    pixel_max: PixelMax | None = None
     """As in Described."""
     files: dict[str, PlainName]
     """Role of each file to its name in the folder."""

@@ -198,8 +198,8 @@ PIXEL_CELLS = np.frombuffer(b"".join(f",{value}".encode().ljust(CELL.itemsize, b
 LABEL_CELLS = 5
 
 
-def write_table(path: Path, num_pixels: int, blocks: Iterable[Block]) -> int:
-    """Write blocks of images, of any shape with `num_pixels` each, and labels, 0 or more; return the number of rows."""
+def write_table(path: Path, num_pixels: int, blocks: Iterable[tuple[Images, Labels | NDArray[np.bytes_]]]) -> int:
+    """Write blocks of images, of any shape with `num_pixels` each, and labels, 0 or more, or texts; return the number of rows."""
     num_rows = 0
     with path.open("wb") as file:
         file.write(header(num_pixels) + b"\n")
@@ -211,14 +211,15 @@ def write_table(path: Path, num_pixels: int, blocks: Iterable[Block]) -> int:
     return num_rows
 
 
-def _lines(pixels_NP: Images, labels_N: Labels) -> bytearray:
+def _lines(pixels_NP: Images, labels_N: Labels | NDArray[np.bytes_]) -> bytearray:
     num_rows, num_pixels = pixels_NP.shape
-    num_cells = LABEL_CELLS + num_pixels + 1
+    label_cells = LABEL_CELLS if labels_N.dtype.kind == "i" else math.ceil(labels_N.dtype.itemsize / CELL.itemsize)
+    num_cells = label_cells + num_pixels + 1
     text = bytearray(num_rows * num_cells * CELL.itemsize)
     cells = np.frombuffer(text, dtype=CELL).reshape(num_rows, num_cells)
-    label_texts = labels_N.astype(f"S{LABEL_CELLS * CELL.itemsize}")
-    cells[:, :LABEL_CELLS] = label_texts.view(CELL).reshape(num_rows, LABEL_CELLS)
-    np.take(PIXEL_CELLS, pixels_NP, out=cells[:, LABEL_CELLS:-1], mode="clip")  # "raise" would copy `out` first
+    label_texts = labels_N.astype(f"S{label_cells * CELL.itemsize}")
+    cells[:, :label_cells] = label_texts.view(CELL).reshape(num_rows, label_cells)
+    np.take(PIXEL_CELLS, pixels_NP, out=cells[:, label_cells:-1], mode="clip")  # "raise" would copy `out` first
     cells[:, -1] = ord("\n")
     return text.translate(None, b"\0")
 

@@ -10,21 +10,39 @@ from classifier.model.inference import Predictions
 
 
 def summary_metrics(outcomes: Predictions) -> dict[str, float]:
-    """Loss (nats), accuracy with its 95 % Wilson interval (Wilson 1927), and macro-F1, each to six decimals.
+    """Loss (nats), accuracy with its 95 % Wilson interval (Wilson 1927), macro-F1, and what no skill gives, to six decimals.
 
-    The macro mean is over the classes that occur, as actual or predicted class. A ratio 0/0 counts as 0.
+    The macro mean is over the classes that occur, as actual or predicted class. A ratio 0/0 counts as 0. The balanced accuracy
+    is the mean recall of the classes that have images; the baseline is the share of the largest class, which always guessing
+    that class gives.
     """
     correct = outcomes.predicted_N == outcomes.actual_N
     interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(confidence_level=0.95, method="wilson")
     macro_f1 = f1_score(outcomes.actual_N, outcomes.predicted_N, average="macro", zero_division=0)
+    images_K = np.bincount(outcomes.actual_N)
+    right_K = np.bincount(outcomes.actual_N[correct], minlength=len(images_K))
+    occurs_K = images_K > 0
     figures = {
         "test_loss": outcomes.loss,
         "test_accuracy": outcomes.accuracy,
         "test_accuracy_low": interval.low,
         "test_accuracy_high": interval.high,
         "test_macro_f1": macro_f1,
+        "test_balanced_accuracy": (right_K[occurs_K] / images_K[occurs_K]).mean(),
+        "test_baseline_accuracy": images_K.max() / len(correct),
     }
     return {name: round(float(figure), 6) for name, figure in figures.items()}
+
+
+def no_better_than_guessing(metrics: dict[str, float]) -> str | None:
+    """A sentence where the interval of the accuracy does not lie above the baseline; None where it does."""
+    low, high, baseline = (metrics[f"test_{name}"] for name in ("accuracy_low", "accuracy_high", "baseline_accuracy"))
+    if low > baseline:
+        return None
+    return (
+        f"not significantly better than always guessing the largest class, which is right for {baseline:.1%} of the test "
+        f"images: the accuracy is {metrics['test_accuracy']:.1%}, its 95 % interval {low:.1%} to {high:.1%}"
+    )
 
 
 def predictions_table(outcomes: Predictions, classes: list[str]) -> pd.DataFrame:

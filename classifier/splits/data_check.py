@@ -24,7 +24,7 @@ LARGE_IMBALANCE = 10
 """Of the largest class to the smallest: worth a remark."""
 
 
-def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], table_max: int | None = None) -> dict[str, Any]:
+def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], pixel_max: int | None = None) -> dict[str, Any]:
     """The figures for metrics/data.json; those of a split without images are left out.
 
     - `images`, `classes_missing`, `constant` (of one colour all over), and `repeated` (the same pixels as an image before it in
@@ -33,7 +33,7 @@ def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], tab
     - `leaked`: images of a split whose very pixels are also in the split that comes before: `test_in_train` should be 0
     - `label_conflicts`: different images that occur with more than one label
     - `unreadable`: pictures that were left out, and `unreadable_files`, the names of the first
-    - `table_max`: of tables whose pixels lay within 0 to that number and were scaled to 0 to 255
+    - `pixel_max`: of tables whose pixels lay within 0 to that number and were scaled to 0 to 255
 
     Memory: two digests an image, four where every image has an equal one.
     """
@@ -59,7 +59,7 @@ def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], tab
         "unreadable": len(unreadable),
     }
     report |= {"unreadable_files": list(unreadable[:MAX_NAMED])} if unreadable else {}
-    return report | ({"table_max": table_max} if table_max else {})
+    return report | ({"pixel_max": pixel_max} if pixel_max else {})
 
 
 def remarks(report: Mapping[str, Any]) -> Iterator[str]:
@@ -81,8 +81,8 @@ def remarks(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{report['label_conflicts']} images occur with more than one label"
     if report["imbalance"] >= LARGE_IMBALANCE:
         yield f"the largest class has {report['imbalance']:g} times the training images of the smallest"
-    if "table_max" in report:
-        yield f"the pixels of the tables lie within 0 to {report['table_max']}; they were scaled to 0 to 255"
+    if "pixel_max" in report:
+        yield f"the pixels of the tables lie within 0 to {report['pixel_max']}; they were scaled to 0 to 255"
 
 
 def class_table(splits: Splits, classes: list[str]) -> str:

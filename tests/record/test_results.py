@@ -146,6 +146,8 @@ DAMAGES = [
     (write(TEST, '{"test_loss": NaN}'), "test.json: .*"),
     (write(TEST, '{"test_loss": 0.5}'), "test.json: needs test_accuracy"),
     (edit_json(TEST, test_accuracy=0.5), "test.json: test_accuracy is 0.5, but 1 by predictions.csv"),
+    (edit_json(TEST, test_baseline_accuracy=0.9), r"test_baseline_accuracy is 0\.9, but 0\.[0-9]+ by predictions.csv"),
+    (edit_json(TEST, test_balanced_accuracy=0.9), r"test_balanced_accuracy is 0\.9, but 1 by predictions.csv"),
     (edit_json(TEST, more=1), "metrics/test.json: is not the file that dvc.lock records; run `dvc repro`, and commit both"),
     (write(LOCK, "stages: {"), "dvc.lock: not readable as YAML"),
     (

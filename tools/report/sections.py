@@ -59,7 +59,7 @@ def metrics(run: Run, figures: Figures) -> str:
     chance = f"up to {figure(figures.calibration.error_by_chance)} by chance alone"
     rows.append(["expected calibration error", figure(figures.calibration.error), "–", chance])
     others = [name for name in run.results.metrics if not name.startswith(tuple(METHODS))]
-    rows += [[name, figure(run.results.metrics[name]), "–", ""] for name in others]
+    rows += [[metric_words(name), figure(run.results.metrics[name]), "–", ""] for name in others]
     return table("Metrics", ["metric", "value", "95 % interval", "how"], rows, "hnnt")
 
 

@@ -6,7 +6,13 @@ from record.verdicts import BETTER, NO_EVIDENCE, WORSE, TestedMetric, commonest_
 from tools.review.review import Review
 
 MAX_MISTAKES_NAMED = 5
-_WORDS = {"test_accuracy": "test accuracy", "test_loss": "test loss", "test_macro_f1": "macro-F1"}
+_WORDS = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
+    "test_macro_f1": "macro-F1",
+    "test_balanced_accuracy": "balanced accuracy (mean recall)",
+    "test_baseline_accuracy": "accuracy of always guessing the largest class",
+}
 
 
 def metric_words(name: str) -> str:

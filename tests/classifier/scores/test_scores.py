@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, classification_report, f1_score, log_loss
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, classification_report, f1_score, log_loss
 
 from classifier.model.inference import Predictions
-from classifier.scores.metrics import classes_table, predictions_table, summary_metrics
+from classifier.scores.metrics import classes_table, no_better_than_guessing, predictions_table, summary_metrics
 
 
 def outcomes_of(actual: list[int], predicted: list[int], loss: list[float] | None = None) -> Predictions:
@@ -34,6 +34,22 @@ def test_metrics_worked_by_hand() -> None:
     assert metrics["test_loss"] == 4
     assert metrics["test_accuracy"] == pytest.approx(5 / 7, abs=1e-6)
     assert metrics["test_macro_f1"] == pytest.approx((4 / 5 + 1 / 2 + 4 / 5) / 3, abs=1e-6)
+    assert metrics["test_balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3, abs=1e-6)
+    assert metrics["test_baseline_accuracy"] == pytest.approx(3 / 7, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("right_common", "right_rare", "is_remarked"),
+    [(88, 0, True), (80, 10, True), (88, 8, False)],
+)
+def test_a_model_that_is_no_better_than_the_largest_class(right_common: int, right_rare: int, is_remarked: bool) -> None:
+    """88 of 100 images are common. Wilson's interval of 90 of 100 begins at 0.826, that of 96 of 100 at 0.902."""
+    actual = [0] * 88 + [1] * 12
+    predicted = [0] * right_common + [1] * (88 - right_common) + [1] * right_rare + [0] * (12 - right_rare)
+    metrics = summary_metrics(outcomes_of(actual, predicted))
+    assert metrics["test_baseline_accuracy"] == 0.88
+    remark = no_better_than_guessing(metrics)
+    assert ("always guessing the largest class, which is right for 88.0% of the test images" in (remark or "")) == is_remarked
 
 
 @pytest.mark.parametrize(("right", "total"), [(0, 10), (10, 10), (81, 263), (9170, 10_000), (1, 1)])
@@ -63,6 +79,7 @@ def test_figures_agree_with_scikit_learn_on_random_predictions() -> None:
     metrics = summary_metrics(outcomes)
     assert metrics["test_accuracy"] == pytest.approx(accuracy_score(actual, predicted), abs=1e-6)
     assert metrics["test_macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"), abs=1e-6)
+    assert metrics["test_balanced_accuracy"] == pytest.approx(balanced_accuracy_score(actual, predicted), abs=1e-6)
     assert metrics["test_loss"] == pytest.approx(log_loss(actual, probabilities), abs=1e-5)
     report = classification_report(actual, predicted, output_dict=True)
     for row in classes_table(outcomes, list("01234")).to_dict("records"):
