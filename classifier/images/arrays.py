@@ -35,7 +35,7 @@ PIXEL = np.dtype("|u1")
 LABEL = np.dtype("<i8")
 
 # NumPy parses the header as Python source (literals alone: nothing of it is run).
-_OF_A_BAD_HEADER = (
+BAD_HEADER_ERRORS = (
     Warning,
     ValueError,
     EOFError,
@@ -95,7 +95,7 @@ def load_array(path: Path, dtype: np.dtype[Any], num_dims: int) -> NDArray[Any]:
             array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` to make it") from None
-    except _OF_A_BAD_HEADER as error:
+    except BAD_HEADER_ERRORS as error:
         raise UserError(f"{path}: not a whole .npy file: {short_message(error)}") from None
     if array.dtype != dtype or array.ndim != num_dims:
         raise UserError(f"{path}: needs {num_dims} dimensions of {dtype.name}, found {array.ndim} of {array.dtype}")

@@ -199,7 +199,7 @@ LABEL_CELLS = 5
 
 
 def write_table(path: Path, num_pixels: int, blocks: Iterable[tuple[Images, Labels | NDArray[np.bytes_]]]) -> int:
-    """Write blocks of images, of any shape with `num_pixels` each, and labels, 0 or more, or texts; return the number of rows."""
+    """Write blocks of images, of any shape with `num_pixels` each and labels (from 0 on, or texts); return the number of rows."""
     num_rows = 0
     with path.open("wb") as file:
         file.write(header(num_pixels) + b"\n")
