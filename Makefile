@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
 
-.PHONY: help quickstart repro push pull verify fresh review report tensorboard predict export search test test-slow lint bench doctor setup setup-dev
+.PHONY: help quickstart repro push pull verify fresh review report tensorboard predict export search test test-slow test-nightly lint bench doctor setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -60,8 +60,11 @@ search: ## try settings that Optuna draws, the best on validation: make search A
 test: setup-dev ## the tests
 	$(PYTEST) $(ARGS)
 
-test-slow: setup-dev ## the tests that take many minutes: a hundred kills, the full default run twice
-	$(PYTEST) -m slow $(ARGS)
+test-slow: setup-dev ## the tests that take a minute or more: two machines, breaking off, full disks, queues
+	$(PYTEST) -m 'slow and not nightly' $(ARGS)
+
+test-nightly: setup-dev ## those that take many: a hundred kills, the full default run twice, all generated bad input
+	CASES_TIMES=1 $(PYTEST) -m 'nightly or generated' $(ARGS)
 
 lint: setup-dev ## the linter, the formatter (it changes nothing) and the type checker
 	$(VENV_PYTHON) -m ruff check .

@@ -113,11 +113,14 @@ def needed_by(names: list[str]) -> set[str]:
     return seen
 
 
+CODE = ("stages", "classifier", "record", "tools", "benchmarks")
+
+
 def test_what_the_code_imports_is_a_requirement_of_its_own() -> None:
     """And not only there because another package needs it."""
-    paths = {path for folder in ("stages", "classifier", "tools", "benchmarks") for path in (SOURCE / folder).rglob("*.py")}
+    paths = {path for folder in CODE for path in (SOURCE / folder).rglob("*.py")}
     of_export = {path for path in paths if path.is_relative_to(SOURCE / "tools/export")}
-    of_search = {SOURCE / f"tools/experiments/{name}.py" for name in ("search", "judged")}
+    of_search = {SOURCE / "tools/experiments/search.py"}
     foreign = _imported(paths - of_export - of_search)
     assert {"torch", "pydantic", "tqdm"} < foreign
     assert foreign - RUNTIME.keys() - PARTS == set()
@@ -133,7 +136,7 @@ def _imported(paths: set[Path]) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in _names(node)
     }
-    ours = {"stages", "classifier", "tools", "benchmarks", "tests"}
+    ours = {*CODE, "tests"}
     distributions = packages_distributions()
     return {canonicalize_name(distributions[name][0]) for name in imported - ours - set(sys.stdlib_module_names)}
 

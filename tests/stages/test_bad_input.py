@@ -190,7 +190,7 @@ def test_what_runs_data_is_found(source: str) -> None:
     assert list(dangers(source))
 
 
-@pytest.mark.parametrize("folder", ["stages", "classifier", "tools", "benchmarks"])
+@pytest.mark.parametrize("folder", ["stages", "classifier", "record", "tools", "benchmarks"])
 def test_our_code_runs_no_data(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files

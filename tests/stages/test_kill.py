@@ -93,7 +93,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(repository: Re
     assert "up to date" in repository.dvc("status")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_at_a_hundred_random_moments(repository: Repository, straight: dict[str, bytes]) -> None:
     hits = kill_often(repository, straight, num_kills=100, seed=2)
     print(dict(hits))

@@ -1,4 +1,4 @@
-"""What bad input may do to us, held against every case of the tests/test_bad_input_*.py: either the work is done, or one line.
+"""What bad input may do to us, held against every case of test_bad_input_*.py: either the work is done, or one line.
 
 Never: another exception, a hang, gigabytes of memory, a process, a connection, an unpickled object, a write anywhere but in the
 declared outputs, a half-written output, a temporary file left behind.
@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, TypeGuard, TypeVar
 
+import pytest
 from dvc.utils.serialize import parse_yaml
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -32,25 +33,24 @@ MAX_NEW_BYTES = 3 * 2**30
 """Of address space: far more than any case needs, far less than this machine has."""
 LONGEST_LINE = 1000
 
-TIMES = int(os.environ.get("CASES_TIMES", "1"))
-"""How many times as many cases to try; where it is set, they are other ones each time."""
-CASES: dict[str, int] = {}
-"""How many cases each property tries, by its name."""
+TIMES = float(os.environ.get("CASES_TIMES", "0.1"))
+"""The share of its cases that a property tries, or how many times as many; where it is set, they are other ones each time."""
+LEAST_CASES = 5
 
 Test = TypeVar("Test", bound=Callable[..., None])
 
 
 def cases(number: int) -> Callable[[Test], Test]:
-    """Try `number` cases of a property, the same ones every time."""
+    """Try `number` cases of a property in the nightly tests, and a tenth of them otherwise, the same ones every time."""
     chosen = settings(
-        max_examples=number * TIMES,
+        max_examples=max(LEAST_CASES, round(number * TIMES)),
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
 
     def register(test: Test) -> Test:
-        CASES[test.__name__] = number
-        return chosen(test)
+        marked: Test = pytest.mark.generated(chosen(test))
+        return marked
 
     return register
 

@@ -17,6 +17,7 @@ from tools.review.markdown import MARK
 
 SOURCE = Path(__file__).parents[2]
 WORKFLOW = read_yaml(SOURCE / ".github/workflows/pipeline.yml")
+NIGHTLY = read_yaml(SOURCE / ".github/workflows/nightly.yml")
 JOB: dict[str, Any] = WORKFLOW["jobs"]["pipeline"]
 STEPS: list[dict[str, Any]] = JOB["steps"]
 RUN = [step["run"] for step in STEPS if "run" in step]
@@ -50,6 +51,42 @@ class TestTheFile:
         assert options["cache"] == "pip"
         pins = [path for pattern in options["cache-dependency-path"].split() for path in SOURCE.glob(pattern)]
         assert {path.name for path in pins} >= {"requirements.txt", "requirements-dev.txt", "constraints.txt"}
+
+
+class TestTheNightlyFile:
+    JOB: dict[str, Any] = NIGHTLY["jobs"]["nightly"]
+
+    def test_it_sets_up_as_the_pipeline_does_and_runs_one_script(self) -> None:
+        *set_up, last = self.JOB["steps"]
+        assert set_up == STEPS[:2]
+        assert last["run"] == "sh tools/ci/nightly.sh"
+        assert (self.JOB["runs-on"], self.JOB["env"]) == (JOB["runs-on"], JOB["env"])
+
+    def test_it_runs_once_a_night_and_may_only_read(self) -> None:
+        assert NIGHTLY["on"].keys() == {"schedule", "workflow_dispatch"}
+        (schedule,) = NIGHTLY["on"]["schedule"]
+        assert re.fullmatch(r"\d+ \d+ \* \* \*", schedule["cron"])
+        assert (NIGHTLY["permissions"], self.JOB["permissions"]) == ({}, {"contents": "read"})
+        assert "secrets." not in str(NIGHTLY) and "token" not in str(NIGHTLY)
+
+    @pytest.mark.parametrize("mirror", [True, False])
+    def test_its_script_hands_the_official_files_to_the_nightly_tests(self, tmp_path: Path, mirror: bool) -> None:
+        """With commands that say what they were asked in the place of make and Python."""
+        for name, line in {
+            "commands/make": 'echo "make $1"; [ "$1" = setup ] || ls "$DATASET_MIRROR/fashion_mnist/"',
+            ".venv/bin/python": 'echo "$@"; mkdir -p data/raw; touch data/raw/images.gz',
+        }.items():
+            (tmp_path / name).parent.mkdir(parents=True)
+            (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / "mirror/fashion_mnist").mkdir(parents=True)
+        (tmp_path / "mirror/fashion_mnist/mirrored.gz").touch()
+        environment = os.environ | {"PATH": f"{tmp_path / 'commands'}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+        environment["DATASET_MIRROR"] = str(tmp_path / "mirror") if mirror else ""
+        command = ["sh", str(SOURCE / "tools/ci/nightly.sh")]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        fetched = ["make setup", "-m stages.download", "make test-nightly", "images.gz"]
+        assert done.stdout.splitlines() == (["make test-nightly", "mirrored.gz"] if mirror else fetched)
 
 
 @pytest.fixture
