@@ -27,7 +27,8 @@ from classifier.common.files import write_json, write_text
 from classifier.decoding.idx import read_idx
 from classifier.images.arrays import Block
 from classifier.images.schema import RawDescription
-from classifier.images.table import column_names, read_table, write_table
+from classifier.images.table import read_table, write_table
+from classifier.images.table_header import column_names
 
 SIDE = 28
 NUM_PIXELS = SIDE * SIDE

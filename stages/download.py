@@ -38,7 +38,7 @@ def _download(name: str, dataset: CataloguedDataset, root: Path) -> None:
         description = RawDescription(
             dataset=name, format=dataset.format, classes=dataset.classes, hflip_invariant=dataset.hflip_invariant, files=files
         )
-        write_json(folder / "raw.json", description.model_dump())
+        write_json(folder / "raw.json", description.model_dump(exclude_none=True))
 
 
 def _pack_pictures(source: Path, root: Path) -> None:
@@ -55,7 +55,7 @@ def _pack_pictures(source: Path, root: Path) -> None:
         description = RawDescription(
             dataset=FOLDER, format="pictures", classes=listing.classes, hflip_invariant=HFLIP_INVARIANT[FOLDER], files=files
         )
-        write_json(folder / "raw.json", description.model_dump())
+        write_json(folder / "raw.json", description.model_dump(exclude_none=True))
 
 
 def _copy_tables(source: Path, root: Path) -> None:
@@ -73,7 +73,7 @@ def _copy_tables(source: Path, root: Path) -> None:
         description = RawDescription(
             dataset=CSV, format="csv", classes=classes_of(labels), hflip_invariant=HFLIP_INVARIANT[CSV], files=files
         )
-        write_json(folder / "raw.json", description.model_dump())
+        write_json(folder / "raw.json", description.model_dump(exclude_none=True))
 
 
 def _copy(path: Path, target: Path) -> None:

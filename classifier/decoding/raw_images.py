@@ -13,7 +13,8 @@ from classifier.decoding.params import ConvertParams
 from classifier.decoding.pictures import decode_pack
 from classifier.images.arrays import Block
 from classifier.images.schema import RawDescription, TableSplit
-from classifier.images.table import image_shape, read_header, read_rows
+from classifier.images.table import image_shape, read_rows
+from classifier.images.table_header import read_header
 from classifier.images.unreadable import Unreadable
 
 MAX_UNREADABLE = 0.01

@@ -1,7 +1,6 @@
 """CSV tables of images in Kaggle's layout: a header, then one line an image. Written fast; read exactly, never guessed at."""
 
 import math
-import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
@@ -11,21 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.common.errors import UserError, short_repr
+from classifier.common.errors import UserError
 from classifier.common.memory import keep_freed_memory
 from classifier.images.arrays import Block, Images, Labels, row_slices
-from classifier.images.schema import MAX_PIXELS
-
-
-def column_names(num_pixels: int) -> list[str]:
-    """`label`, then `pixel1` to `pixel<num_pixels>`."""
-    return ["label", *(f"pixel{number}" for number in range(1, num_pixels + 1))]
-
-
-def header(num_pixels: int) -> bytes:
-    """The first line, without its line end."""
-    return ",".join(column_names(num_pixels)).encode()
-
+from classifier.images.table_header import column_names, header
 
 PIXELS = {str(value).encode(): value for value in range(256)}
 
@@ -65,24 +53,6 @@ def _first_refusal(where: str, cells: list[bytes], names: list[str], labels: dic
     name, cell, numbers = next(one for one in zip(names, cells, allowed, strict=True) if one[1] not in one[2])
     found = repr(cell[:40].decode(errors="replace")) if cell else "an empty cell"
     return UserError(f"{where}, column {name}: needs a plain whole number from 0 to {len(numbers) - 1}, found {found}")
-
-
-MAX_LINE_BYTES = 2**25
-"""Room for MAX_PIXELS pixels of up to four characters, twice."""
-LOOKS_LIKE_A_NUMBER = re.compile(r"[\s+-]*[0-9][0-9.eE+-]*\s*")
-
-
-def read_header(file: BufferedReader) -> list[str]:
-    """The names of the columns of an open table. Raises UserError for a first line that is no header of two names or more."""
-    line = file.readline(MAX_LINE_BYTES).removeprefix(BOM_UTF8).rstrip(b"\r\n")
-    names = line.decode(errors="replace").split(",")
-    if len(names) < 2 or all(LOOKS_LIKE_A_NUMBER.fullmatch(name) for name in names):
-        raise UserError(
-            f"{file.name}: line 1: needs a header label,pixel1,pixel2,…, found {short_repr(line.decode(errors='replace'))}"
-        )
-    if len(names) - 1 > MAX_PIXELS:
-        raise UserError(f"{file.name}: needs at most {MAX_PIXELS} pixels an image, found {len(names) - 1} columns of them")
-    return names
 
 
 BLOCK_BYTES = 2**19
@@ -199,7 +169,7 @@ LABEL_CELLS = 5
 
 
 def write_table(path: Path, num_pixels: int, blocks: Iterable[tuple[Images, Labels | NDArray[np.bytes_]]]) -> int:
-    """Write blocks of images, of any shape with `num_pixels` each and labels (from 0 on, or texts); return the number of rows."""
+    """Write blocks of images, of any shape with `num_pixels` each, and labels (from 0 on, or texts); return how many rows."""
     num_rows = 0
     with path.open("wb") as file:
         file.write(header(num_pixels) + b"\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from classifier.common.errors import UserError, short_repr
 from classifier.images.schema import LONGEST_NAME, TableSplit, is_printable
-from classifier.images.table import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
+from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
 
 MAX_CLASSES = 10_000
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from classifier.images.table import column_names
+from classifier.images.table_header import column_names
 
 
 def read_by_csv_module(text: bytes, num_pixels: int, num_classes: int) -> tuple[list[list[int]], list[int]] | None:

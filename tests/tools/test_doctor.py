@@ -24,7 +24,7 @@ IDX_FILES = [f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind 
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of this project, without git and .venv, in a path with a space; the working folder."""
     root = tmp_path / "a copy"
-    for name in ("classifier", "stages", "tools", ".dvc"):
+    for name in ("classifier", "record", "stages", "tools", ".dvc"):
         ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp")
         shutil.copytree(SOURCE / name, root / name, ignore=ignored)
     for name in FILES:

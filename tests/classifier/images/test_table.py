@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from classifier.common.errors import UserError
 from classifier.images.arrays import BLOCK_BYTES, Block
-from classifier.images.table import _parse_fast, column_names, label_texts, parse_lines, read_table, write_table
+from classifier.images.table import _parse_fast, label_texts, parse_lines, read_table, write_table
+from classifier.images.table_header import column_names
 from tests.support.csv_tables import PIECES, read_by_csv_module
 
 per_example = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

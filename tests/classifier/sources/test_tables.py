@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from classifier.common.errors import UserError
-from classifier.images.table import image_shape, read_header
+from classifier.images.table import image_shape
+from classifier.images.table_header import read_header
 from classifier.sources.tables import classes_of, find_tables, has_labels, labels_of
 
 
