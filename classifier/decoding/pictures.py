@@ -14,11 +14,11 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from classifier.common.errors import MAX_SHOWN, UserError, short_message, short_repr
-from classifier.decoding.resize import CHANNELS, Colour, Fit, fitted
+from classifier.decoding.resize import CHANNELS, Box, Colour, Fit, fitted, inner_size
 from classifier.images.arrays import BLOCK_BYTES, Block, Images, Labels, row_slices
 from classifier.images.picture_pack import FORMATS as READ_FORMATS
 from classifier.images.picture_pack import PackedPicture, count_pictures, read_contents, read_list
@@ -29,36 +29,104 @@ FORMATS = tuple(READ_FORMATS)
 """All that Pillow may try, whatever a file's name says: its other readers include some that start programs."""
 WIDEST = 2**24
 """Pixels of a row. Above twice as many Pillow says that memory is out, on whatever machine."""
+MAX_PIXELS = 200_000_000
+"""Of a picture; a few kilobytes can unpack to gigabytes. The largest sensors of phones have as many."""
 GROUND = 255
 """White: what shows through where a picture is transparent."""
+ORIENTATION = 0x112
+"""The EXIF tag; 1 is upright."""
+TURNS = {
+    2: (Image.Transpose.FLIP_LEFT_RIGHT, True, False),
+    3: (Image.Transpose.ROTATE_180, True, True),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM, False, True),
+    5: (Image.Transpose.TRANSPOSE, False, False),
+    6: (Image.Transpose.ROTATE_270, True, False),
+    7: (Image.Transpose.TRANSVERSE, True, True),
+    8: (Image.Transpose.ROTATE_90, False, True),
+}
+"""By orientation: what turns the picture upright, and whether its right or its lower edge, maybe of part of a pixel, comes to
+the left or to the top by that."""
+REDUCING_GAP = 2
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is this many times the wanted size: grey levels then differ by 0.3
+on the average, by 4 at most, from those of the whole picture brought to that size."""
 
 
 class UnreadableError(Exception):
     """The bytes are no picture of a known format, or a damaged or too large one. Its text is one line: why."""
 
 
+@dataclass(frozen=True)
+class Upright:
+    """A picture of mode L or RGB, turned upright; it lies in the `frame` of `image`, which may be reduced in size."""
+
+    image: Image.Image
+    frame: Box
+    width: int
+    """Of the picture itself, upright."""
+    height: int
+
+    def fitted(self, size: int, fit: Fit) -> Image.Image:
+        """The picture at `size`×`size` pixels."""
+        return fitted(self.image, size, fit, self.frame)
+
+
 def decoded(content: bytes, size: int, fit: Fit, grey: bool) -> Images:
-    """The picture as image_CHW of `size`×`size` pixels, one channel if `grey` and three otherwise, made of `upright`."""
-    return as_array(fitted(upright(content, grey), size, fit))
+    """The picture as image_CHW of `size`×`size` pixels, one channel if `grey` and three otherwise."""
+    return as_array(upright(content, grey, size, fit).fitted(size, fit))
 
 
-def upright(content: bytes, grey: bool) -> Image.Image:
-    """The picture in its own size, of mode L if `grey` and RGB otherwise.
+def upright(content: bytes, grey: bool, size: int, fit: Fit) -> Upright:
+    """The picture, large enough to be brought to `size` by `fit`: a JPEG may be decoded at a reduced size, which is faster.
 
     Turned upright as its EXIF data say; transparent parts on white; of 16 bits the upper eight; of several frames the first.
-    Raises UnreadableError for whatever Pillow cannot read, and for more pixels than `Image.MAX_IMAGE_PIXELS`: a few
-    kilobytes can unpack to gigabytes. Call it within `quiet_pillow`. Memory that runs out is none of the picture's faults.
+    Raises UnreadableError for whatever Pillow cannot read, and for more than MAX_PIXELS. Call it within `quiet_pillow`. Memory
+    that runs out is none of the picture's faults.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width > WIDEST:
+            width, height = image.size
+            if width > WIDEST:
                 raise UnreadableError(f"more than {WIDEST} pixels in a row")
-            return ImageOps.exif_transpose(_opaque(image)).convert("L" if grey else "RGB")
+            scale = _reduce(image, size, fit)
+            whole = _opaque(image).convert("L" if grey else "RGB")
+            return _turned(whole, orientation(image), width, height, scale)
     except (MemoryError, UnreadableError):
         raise
     except Exception as error:
         # Its readers let out nearly every kind of exception on damaged bytes, SyntaxError and struct.error among them.
         raise UnreadableError(_reason(error)) from None
+
+
+def _reduce(image: Image.Image, size: int, fit: Fit) -> int:
+    """Have a JPEG decoded by libjpeg at a fraction of its size; return by how much less, 1 for not."""
+    width, height = image.size
+    wanted = (size, size) if fit != "pad" else inner_size(width, height, size)
+    image.draft(image.mode, (REDUCING_GAP * wanted[0], REDUCING_GAP * wanted[1]))
+    return round(width / image.width) if image.width < width else 1
+
+
+def orientation(image: Image.Image) -> int:
+    """Only this field is looked at: an odd one beside it, or EXIF data that end early, do not make a picture unreadable."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:
+        return 1
+
+
+def _turned(image: Image.Image, orientation: int, width: int, height: int, scale: int) -> Upright:
+    """`width` and `height` are the picture's as it is stored; `image` is of 1/`scale` of that, rounded up."""
+    frame_width, frame_height = width / scale, height / scale
+    if orientation not in TURNS:
+        return Upright(image, (0, 0, frame_width, frame_height), width, height)
+    method, from_left, from_top = TURNS[orientation]
+    if method in (Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270):
+        frame_width, frame_height, width, height = frame_height, frame_width, height, width
+    image = image.transpose(method)
+    left = image.width - frame_width if from_left else 0
+    top = image.height - frame_height if from_top else 0
+    return Upright(image, (left, top, left + frame_width, top + frame_height), width, height)
 
 
 def as_array(image: Image.Image) -> Images:
@@ -74,32 +142,34 @@ def quiet_pillow() -> Iterator[None]:
     Its readers are imported here, so that no two threads do it at the same time.
     """
     Image.init()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """`image` with 8 bits a channel and nothing transparent, its EXIF data kept."""
+    """`image` with 8 bits a channel and nothing transparent."""
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255 instead of scaling
-        upper = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-        upper.info = image.info
-        return upper
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode == "F":
+        raise UnreadableError("its pixels are floating-point numbers, whose range is not known; save it with 8 bits a channel")
     if not image.has_transparency_data:
         return image
-    with_alpha = image.convert("RGBA")
     ground = Image.new("RGBA", image.size, (GROUND, GROUND, GROUND, 255))
-    opaque = Image.alpha_composite(ground, with_alpha).convert("RGB")
-    opaque.info = image.info
-    return opaque
+    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"no picture of the formats {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {Image.MAX_IMAGE_PIXELS} pixels"
+        return f"more than {MAX_PIXELS} pixels"
     return short_message(error) or type(error).__name__
 
 

@@ -54,20 +54,31 @@ def _resize(images_NCHW: Images, size: int, fit: Fit) -> Images:
     return np.stack(planes).reshape(num_images, channels, size, size)
 
 
-def fitted(image: Image.Image, size: int, fit: Fit) -> Image.Image:
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels and parts of them."""
+
+
+def fitted(image: Image.Image, size: int, fit: Fit, frame: Box | None = None) -> Image.Image:
     """`image` (mode L or RGB) at `size`×`size` pixels: bilinear, with the support widened when it shrinks (Pillow's BILINEAR).
 
-    A square image comes out the same for every `fit`.
+    Only what lies in `frame` is taken; None is all. A square one comes out the same for every `fit`.
     """
-    width, height = image.size
+    left, top, right, bottom = frame or (0, 0, *image.size)
+    width, height = right - left, bottom - top
     if fit == "crop":
         side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
+        left, top = left + (width - side) / 2, top + (height - side) / 2
         return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     if fit == "stretch" or width == height:
-        return image.resize((size, size), Image.Resampling.BILINEAR)
-    longest = max(width, height)
-    inner = (max(1, round(size * width / longest)), max(1, round(size * height / longest)))
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    inner = inner_size(width, height, size)
     ground = Image.new(image.mode, (size, size))
-    ground.paste(image.resize(inner, Image.Resampling.BILINEAR), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    picture = image.resize(inner, Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    ground.paste(picture, ((size - inner[0]) // 2, (size - inner[1]) // 2))
     return ground
+
+
+def inner_size(width: float, height: float, size: int) -> tuple[int, int]:
+    """Width and height in pixels of an oblong picture that fills a square of `size` in its longer direction."""
+    longest = max(width, height)
+    return max(1, round(size * width / longest)), max(1, round(size * height / longest))

@@ -403,7 +403,7 @@ def test_a_folder_with_pictures_that_cannot_be_read(root: Path, capsys: pytest.C
     os.mkfifo(folder / "pipe.png")
     found = predict_json(root, capsys, folder, status=3)
     assert [one["path"] for one in found["pictures"]] == [f"{folder}/{name}" for name in ("a/z.PNG", "b.png", "c.jpg")]
-    reason = "no picture of the formats JPEG, PNG, WEBP, BMP"
+    reason = "no picture of the formats JPEG, PNG, WEBP, BMP, PPM, TIFF, GIF"
     assert found["unreadable"] == [{"path": f"{folder}/{name}", "reason": reason} for name in ("bad.jpg", "empty.png")]
     predict(root, folder, status=3)
     assert capsys.readouterr().err.splitlines() == [
@@ -574,7 +574,8 @@ def test_a_command_line_that_cannot_be_followed(
 def test_errors_are_one_line_and_exit_with_1(root: Path) -> None:
     (root / "bad.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
     done = process(root, "bad.png", "--grid", "grid.png")
-    assert (done.returncode, done.stderr) == (1, "unreadable: bad.png: no picture of the formats JPEG, PNG, WEBP, BMP\n")
+    reason = "no picture of the formats JPEG, PNG, WEBP, BMP, PPM, TIFF, GIF"
+    assert (done.returncode, done.stderr) == (1, f"unreadable: bad.png: {reason}\n")
     assert not (root / "grid.png").exists()
     remove_models(root)
     done = process(root, "bad.png")

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
-from classifier.decoding.pictures import FORMATS, UnreadableError, as_array, upright
-from classifier.decoding.resize import Fit, fitted
+from classifier.decoding.pictures import FORMATS, TURNS, UnreadableError, Upright, as_array, orientation, upright
+from classifier.decoding.resize import Fit
 from classifier.images.arrays import Images
 from classifier.images.picture_pack import LARGEST_PICTURE
 from classifier.images.schema import DatasetInfo, Standardised
@@ -116,8 +116,8 @@ def training_ground(root: Path, described: Standardised) -> Ground:
     return Ground(mean if was_measured else None, "models/model.json")
 
 
-def wants_inverting(image: Image.Image, size: int, ground: Ground) -> tuple[bool, str]:
-    """Whether the grey `image` lies on the other ground than the training images, and why, in words.
+def wants_inverting(stretched: Image.Image, ground: Ground) -> tuple[bool, str]:
+    """Whether a grey picture, `stretched` to the model's size, lies on the other ground than the training images, and why.
 
     Its border are the outermost pixels of the whole picture at the model's size: what a crop keeps may be the thing alone.
     """
@@ -125,7 +125,7 @@ def wants_inverting(image: Image.Image, size: int, ground: Ground) -> tuple[bool
         return False, f"not inverted, as {ground.where} does not tell the mean of the training images"
     if MOSTLY_DARK <= ground.mean <= MOSTLY_LIGHT:
         return False, f"not inverted, as the training images are neither dark nor light (mean {ground.mean:.2f})"
-    border = _border_mean(np.asarray(fitted(image, size, "stretch")))
+    border = _border_mean(np.asarray(stretched))
     found, known = _word(border), _word(ground.mean)
     reason = f"{found} border, {border:.2f}; {known} training images, {ground.mean:.2f}"
     return found != known, f"{'inverted' if found != known else 'not inverted'} ({reason})"
@@ -142,8 +142,6 @@ def _word(mean: float) -> str:
     return "light" if mean > MIDDLE else "dark"
 
 
-ORIENTATION = 0x112
-"""The EXIF tag; 1 is upright."""
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 FIT_WORDS: dict[Fit, str] = {
     "crop": "its middle taken (resize: crop)",
@@ -187,20 +185,22 @@ class Preparation:
         """Read and bring one picture to the model's shape. Call it within `classifier.decoding.pictures.quiet_pillow`."""
         try:
             content = _read(path)
-            image = upright(content, self.grey)
+            picture = upright(content, self.grey, self.size, self.fit)
         except (UnreadableError, OSError) as error:
             return Unreadable(str(path), (isinstance(error, OSError) and error.strerror) or str(error))
-        inverted, why = self._inverted(image)
-        seen = fitted(ImageOps.invert(image) if inverted else image, self.size, self.fit)
-        steps = [*_kind_steps(content, self.grey), *([why] if why else []), *self._size_steps(image.size)]
+        inverted, why = self._inverted(picture)
+        if inverted:
+            picture = replace(picture, image=ImageOps.invert(picture.image))
+        seen = picture.fitted(self.size, self.fit)
+        steps = [*_kind_steps(content, self.grey), *([why] if why else []), *self._size_steps((picture.width, picture.height))]
         return Prepared(path, as_array(seen), inverted, steps)
 
-    def _inverted(self, image: Image.Image) -> tuple[bool, str | None]:
+    def _inverted(self, picture: Upright) -> tuple[bool, str | None]:
         if self.invert != "auto":
             return self.invert == "yes", f"{'inverted' if self.invert == 'yes' else 'not inverted'} (--invert {self.invert})"
         if not self.grey:
             return False, None
-        return wants_inverting(image, self.size, self.ground)
+        return wants_inverting(picture.fitted(self.size, "stretch"), self.ground)
 
     def _size_steps(self, found: tuple[int, int]) -> Iterator[str]:
         width, height = found
@@ -226,7 +226,7 @@ def _kind_steps(content: bytes, grey: bool) -> Iterator[str]:
             yield "of 16 bits the upper 8"
         if image.has_transparency_data:
             yield "transparent parts on white"
-        if image.getexif().get(ORIENTATION, 1) in range(2, 9):
+        if orientation(image) in TURNS:
             yield "turned upright"
         is_grey = image.mode in GREY_MODES
     if grey and not is_grey:
