@@ -47,17 +47,17 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-class ClockedWorld(DistributedContext):
+class ClockedContext(DistributedContext):
     """With a clock on its messages: the waiting for slower processes counts too."""
 
     def all_reduce(self, values: Tensor) -> None:
-        """As World's."""
+        """As DistributedContext's."""
         if self.size > 1:
             _note(values)
             clocked(super().all_reduce, "messages")(values)
 
     def all_gather(self, values: Tensor) -> Tensor:
-        """As World's."""
+        """As DistributedContext's."""
         _note(values)
         return clocked(super().all_gather, "messages")(values)
 
@@ -100,7 +100,7 @@ def main(file: Path, num_steps: int, repeats: int, threads: int) -> None:
     setattr(Batches, "cut", clocked(Batches.cut, "input"))  # noqa: B010
     setattr(Augmentations, "__call__", clocked(Augmentations.__call__, "input"))  # noqa: B010
     with init_distributed(device) as context:
-        figures = measure(ClockedWorld(context.rank, context.size), num_steps, repeats, threads)
+        figures = measure(ClockedContext(context.rank, context.size), num_steps, repeats, threads)
         if context.is_main_process:
             write_json(file, figures)
 

@@ -19,21 +19,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.record import ROOT, circumstances, page_head, ranged, record_so_far, spread
-from benchmarks.train_slices import Slices
+from benchmarks.train_slices import HFLIP_INVARIANT, Slices
 from benchmarks.tutorial import write_for_torchvision
 from classifier.common.files import write_json, write_text
 from classifier.common.params import read_yaml, validate
 from classifier.figures.style import BLUE, GREEN, GREY, VERMILION, save_png, styled
 from classifier.images.arrays import load_split, write_split
-from classifier.training.params import TrainParams, resolve_augment
+from classifier.training.params import TrainParams
+from classifier.training.recipe import resolve_augment
 
 NUM_EPOCH_IMAGES = 60_000
 """An epoch is worked out for so many: all training images of Fashion-MNIST."""
 NUM_IMAGES = 54_000
 COLOUR_SHAPE_CHW = (3, 32, 32)
 """CIFAR-10's."""
-HFLIP_INVARIANT = True
-"""So are both data sets whose images have these shapes: `augment: auto` flips them."""
 IMAGES_PER_STEP = 256
 COLOURS = {"tutorial": VERMILION, "torchvision + workers": GREY, "tensors + DataLoader": GREEN, "ours": BLUE}
 SYSTEMS = tuple(COLOURS)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -26,15 +27,19 @@ from benchmarks.ceiling import rates
 from benchmarks.record import ROOT
 from classifier.compute.device import set_up_compute
 from classifier.images.arrays import load_split
+from classifier.images.schema import Standardised
 from classifier.model.dataset import ImageDataset
 from classifier.model.image_classifier import ImageClassifier, resolve_precision
 from classifier.networks.own import build_network
 from classifier.networks.whitening import MAX_IMAGES, fit_first_layer, rows_to_fit
 from classifier.training.loop import TrainState, fit
 from classifier.training.params import TrainParams
+from classifier.training.recipe import resolve
 
 MEAN, STD = 0.286, 0.353
 NUM_CLASSES = 10
+HFLIP_INVARIANT = True
+"""So are both data sets whose images have these shapes: `augment: auto` flips them."""
 NUM_WARMUP_STEPS = 6
 """Untimed, before every slice: they also use up what loading processes had ready."""
 SECONDS_FOR_LOADERS_TO_FALL_IDLE = 0.5
@@ -85,21 +90,32 @@ def _ours(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]:
     """A slice of our loop: an epoch of a data set that is a piece of the whole one. Returns its seconds."""
     device = set_up_compute(params.device, params.threads)
     dataset = ImageDataset.from_folder(Path(settings["folder"]))
-    precision = resolve_precision(params.precision, params.network, device)
-    network = build_network(params.network, dataset.shape_CHW, NUM_CLASSES, params.seed)
     num_channels = dataset.shape_CHW[0]
-    model = ImageClassifier(network, [MEAN] * num_channels, [STD] * num_channels, precision)
+    info = Standardised(
+        dataset="slices",
+        classes=[str(label) for label in range(NUM_CLASSES)],
+        shape_CHW=dataset.shape_CHW,
+        hflip_invariant=HFLIP_INVARIANT,
+        mean=[MEAN] * num_channels,
+        std=[STD] * num_channels,
+    )
+    recipe = resolve(params, info, dataset.labels_N, resolve_precision(params.precision, params.network, device))
+    network = build_network(recipe.network, dataset.shape_CHW, NUM_CLASSES, recipe.seed)
+    model = ImageClassifier(network, recipe.mean, recipe.std, recipe.precision)
     rows = rows_to_fit(len(dataset), math.prod(dataset.shape_CHW))
-    fit_first_layer(network, lambda: model.normalised(dataset.batch(rows)[0]))
-    train_state = TrainState(model.to(device), params)
+    fit_first_layer(network, lambda: model.normalise(dataset.batch(rows)[0]))
+    train_state = TrainState(model.to(device), recipe)
     no_validation = _piece(dataset, 0, 0)
     num_images = settings["num_steps"] * params.batch_size
     starts = _starts(len(dataset), num_images)
 
     def epoch_of(start: int, num_images: int) -> float:
         piece = _piece(dataset, start, num_images)
+        steps_per_epoch = num_images // recipe.batch_size
+        train_state.recipe = replace(recipe, epochs=1, num_images=num_images, steps_per_epoch=steps_per_epoch)
+        train_state.result = None  # a slice does not go on from the one before
         began = time.perf_counter()
-        fit(train_state, piece, no_validation, params, device, lambda result: None)
+        fit(train_state, piece, no_validation, lambda result: None)
         return time.perf_counter() - began
 
     def run() -> float:

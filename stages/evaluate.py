@@ -10,14 +10,14 @@ from classifier.compute.device import set_up_compute
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
 from classifier.model.image_classifier import resolve_precision
-from classifier.model.inference import outcomes
+from classifier.model.inference import predict
 from classifier.scores.metrics import classes_table, no_better_than_guessing, predictions_table, summary_metrics
 from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from stages.runner import run_stage
 
 
 def main(params: EvaluateParams, root: Path = Path()) -> None:
-    """Measure the kept model on the official test split, once. No other stage reads that split for its figures.
+    """Measure the kept model on the official test split, once. No other stage measures anything on that split.
 
     Precision "auto" is the one that the model was trained in.
     """
@@ -29,15 +29,15 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
     if params.precision != "auto":
         model.set_precision(resolve_precision(params.precision, description.network, device))
     flip_tta = resolve_flip_tta(params.flip_tta, description.hflip_invariant)
-    measured = outcomes(model.to(device), test_set, device, flip_tta=flip_tta)
-    if not math.isfinite(measured.loss):
+    predictions = predict(model.to(device), test_set, flip_tta=flip_tta)
+    if not math.isfinite(predictions.loss):
         weights = root / "models/model.safetensors"
-        raise UserError(f"{weights}: needs weights of a finite loss, found a test loss of {measured.loss}; run `dvc repro`")
-    metrics = summary_metrics(measured)
-    write_table(root / "plots/predictions.csv", predictions_table(measured, description.classes))
-    write_table(root / "plots/classes.csv", classes_table(measured, description.classes))
+        raise UserError(f"{weights}: needs weights of a finite loss, found a test loss of {predictions.loss}; run `dvc repro`")
+    metrics = summary_metrics(predictions)
+    write_table(root / "plots/predictions.csv", predictions_table(predictions, description.classes))
+    write_table(root / "plots/classes.csv", classes_table(predictions, description.classes))
     write_json(root / "metrics/test.json", metrics)
-    print("  ".join(f"{name} {figure:.4f}" for name, figure in metrics.items()))
+    print("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     if remark := no_better_than_guessing(metrics):
         print(remark)
 

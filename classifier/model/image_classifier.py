@@ -14,7 +14,7 @@ from classifier.networks.names import WITHOUT_CONVOLUTIONS
 class ImageClassifier(nn.Module):
     """Normalises each channel, then applies `network` in `precision`.
 
-    `mean` and `std` are one figure a channel, in units of 1/255. They are not among the weights: they stand in model.json.
+    `mean` and `std` are one number a channel, in units of 1/255. They are not among the weights: model.json holds them.
     Convolutions run on channels-last memory. The logits are float32, of precision "float64" float64.
     """
 
@@ -35,17 +35,22 @@ class ImageClassifier(nn.Module):
         self.precision = precision
         self.to(dtype=parameter_dtype(precision)).to(memory_format=torch.channels_last)
 
-    def normalised(self, images_NCHW: Tensor) -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.mean_C11.device
+
+    def normalise(self, images_NCHW: Tensor) -> Tensor:
         """What the network sees of uint8 images (N, C, H, W): less the mean, by the standard deviation."""
         copy_NCHW = images_NCHW.to(self.mean_C11.dtype, memory_format=self.layout, copy=True)
         return copy_NCHW.sub_(self.mean_C11).mul_(self.inverse_std_C11)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Logits (N, K) of uint8 images (N, C, H, W)."""
-        return self.logits(self.normalised(images_NCHW))
+        return self.logits(self.normalise(images_NCHW))
 
     def logits(self, normalised_NCHW: Tensor) -> Tensor:
-        """The same of images that are `normalised` already."""
+        """The same of images that went through `normalise` already."""
         with autocast(self.precision, normalised_NCHW.device):
             logits_NK: Tensor = self.network(normalised_NCHW)
         return logits_NK.to(self.mean_C11.dtype)

@@ -1,4 +1,4 @@
-"""What a model says of each image of a data set. Legend: N images, K classes."""
+"""The predictions of a model for a data set. Legend: N images, K classes."""
 
 from dataclasses import dataclass
 
@@ -38,13 +38,10 @@ class Predictions:
 
 
 @torch.inference_mode()
-def outcomes(model: ImageClassifier, dataset: ImageDataset, device: torch.device, *, flip_tta: bool = False) -> Predictions:
-    """Run `model` in evaluation mode over `dataset`, which must not be empty."""
+def predict(model: ImageClassifier, dataset: ImageDataset, *, flip_tta: bool = False) -> Predictions:
+    """Run `model` in evaluation mode, where it is, over `dataset`, which must not be empty."""
     model.eval()
-    batches = [
-        _outcomes_of_batch(model, dataset, rows, device, flip_tta)
-        for rows in torch.arange(len(dataset)).split(batch_size(dataset))
-    ]
+    batches = [_predict_batch(model, dataset, rows, flip_tta) for rows in torch.arange(len(dataset)).split(batch_size(dataset))]
     return Predictions(*(torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)))
 
 
@@ -60,10 +57,10 @@ def batch_size(dataset: ImageDataset) -> int:
     return max(1, min(LARGEST_BATCH, int(PIXELS_OF_A_BATCH // (height * width))))
 
 
-def _outcomes_of_batch(
-    model: ImageClassifier, dataset: ImageDataset, rows: torch.Tensor, device: torch.device, flip_tta: bool
+def _predict_batch(
+    model: ImageClassifier, dataset: ImageDataset, rows_N: torch.Tensor, flip_tta: bool
 ) -> tuple[torch.Tensor, ...]:
-    images_NCHW, labels_N = (tensor.to(device) for tensor in dataset.batch(rows))
+    images_NCHW, labels_N = (tensor.to(model.device) for tensor in dataset.batch(rows_N))
     logits_NK = class_logits(model, images_NCHW, flip_tta)
     loss_N = cross_entropy(logits_NK, labels_N, reduction="none")
     confidence_N, predicted_N = logits_NK.softmax(dim=1).max(dim=1)

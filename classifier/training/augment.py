@@ -9,7 +9,6 @@ from torch.nn.functional import pad
 
 from classifier.compute.seeds import generator
 from classifier.training.losses import one_hot
-from classifier.training.params import TrainParams
 
 NUM_DRAWS = {"crop": 2, "shift": 2, "flip": 1, "cutout": 2}
 """Augmentation to the number of draws that an image needs for it, in the order in which they are applied."""
@@ -25,8 +24,7 @@ CUTOUT_SHARE = 1 / 3
 class Augmentations:
     """The augmentations of one epoch, applied in the order: crop or shift, flip, cutout.
 
-    `names` are of NUM_DRAWS, or "cutmix", which classifier/training/augment.py does after these: "auto" must have been
-    resolved. Raises ValueError for others.
+    `names` are of NUM_DRAWS, or "cutmix", which CutMix does after these. Raises ValueError for others.
     """
 
     def __init__(self, names: Sequence[str], num_images: int, seed: int, epoch: int, device: torch.device) -> None:
@@ -55,12 +53,12 @@ def flip(images_NCHW: Tensor, draws_N1: Tensor) -> Tensor:
 
 def shift(images_NCHW: Tensor, draws_N2: Tensor) -> Tensor:
     """Move each image by up to SHIFT pixels along either axis; what comes in is 0."""
-    return _moved(images_NCHW, draws_N2, SHIFT)
+    return _move(images_NCHW, draws_N2, SHIFT)
 
 
 def crop(images_NCHW: Tensor, draws_N2: Tensor) -> Tensor:
     """Pad with 0 by CROP_PADDING_SHARE of the shorter side on all sides, then cut out the old size anywhere."""
-    return _moved(images_NCHW, draws_N2, max(1, round(min(images_NCHW.shape[2:]) * CROP_PADDING_SHARE)))
+    return _move(images_NCHW, draws_N2, max(1, round(min(images_NCHW.shape[2:]) * CROP_PADDING_SHARE)))
 
 
 def cutout(images_NCHW: Tensor, draws_N2: Tensor) -> Tensor:
@@ -72,7 +70,8 @@ def cutout(images_NCHW: Tensor, draws_N2: Tensor) -> Tensor:
     return images_NCHW.masked_fill((rows_NH[:, :, None] & columns_NW[:, None, :])[:, None], 0)
 
 
-def _moved(images_NCHW: Tensor, draws_N2: Tensor, most: int) -> Tensor:
+def _move(images_NCHW: Tensor, draws_N2: Tensor, most: int) -> Tensor:
+    """Each image by up to `most` pixels along either axis; what comes in is 0."""
     num_images, _, height, width = images_NCHW.shape
     padded = pad(images_NCHW, (most, most, most, most))
     starts_N2 = (draws_N2 * (2 * most + 1)).long()
@@ -95,8 +94,6 @@ _APPLY = {"crop": crop, "shift": shift, "flip": flip, "cutout": cutout}
 
 MIXED_SHARE = 0.5
 """Of the images of an epoch."""
-EPOCHS_TO_A_PLAIN_ONE = 5
-"""Of so many epochs one is left for the end, where nothing is mixed: the last steps are about whole images."""
 
 
 class CutMix:
@@ -109,11 +106,6 @@ class CutMix:
         """`rows_device` is where the rows of batches lie, `device` where their images do."""
         self.partners = torch.randperm(num_images, generator=generator(seed, "cutmix partners", epoch)).to(rows_device)
         self.draws = torch.rand(num_images, 4, generator=generator(seed, "cutmix", epoch)).to(device)
-
-    @staticmethod
-    def is_used(params: TrainParams, epoch: int) -> bool:
-        """Whether `params` ask for it, and in this epoch."""
-        return CUTMIX in params.augment and epoch <= params.epochs - params.epochs // EPOCHS_TO_A_PLAIN_ONE
 
     def partners_of(self, rows_N: Tensor) -> Tensor:
         """The rows of the images that the pieces for the images `rows_N` are of."""

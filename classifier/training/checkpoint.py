@@ -21,7 +21,6 @@ from torch import Tensor
 
 from classifier.common.errors import UserError, memory_errors
 from classifier.common.files import naming, replacing
-from classifier.training.distributed import SINGLE_PROCESS, DistributedContext
 from classifier.training.history import Epoch, MetricSums, Result, StepRow
 from classifier.training.loop import TrainState
 
@@ -36,8 +35,8 @@ class _Progress:
 
 
 @dataclass(frozen=True)
-class State:
-    """What a file holds, read whole and found to fit the trainee."""
+class Checkpoint:
+    """What a file holds, read whole and found to fit the train state."""
 
     tensors: dict[str, Tensor]
     progress: _Progress
@@ -47,14 +46,17 @@ _PROGRESS = TypeAdapter(_Progress)
 
 
 class DamagedCheckpointError(Exception):
-    """The file is not there, not a state of this model and optimizer, or not the bytes that were written."""
+    """The file is not there, not a checkpoint of this model and optimizer, or not the bytes that were written."""
 
 
-def write_checkpoint(path: Path, train_state: TrainState, result: Result) -> None:
+def write_checkpoint(path: Path, train_state: TrainState) -> None:
     """Write the weights, their average, the optimizers' states, the kept weights and the history, with a checksum over all.
 
-    Two runs of the same experiment may save at once, each under a name of its own: whichever is the last, `path` is whole.
+    An epoch must be complete. Two runs of the same experiment may save at once, each under a name of its own: whichever is the
+    last, `path` is whole.
     """
+    result = train_state.result
+    assert result, "nothing was trained yet"
     tensors = {
         **_prefixed("network.", train_state.model.network.state_dict()),
         **_prefixed("average.", train_state.average.network.state_dict() if train_state.average else {}),
@@ -71,7 +73,7 @@ def write_checkpoint(path: Path, train_state: TrainState, result: Result) -> Non
     own.replace(path)
 
 
-def read_checkpoint(path: Path, train_state: TrainState) -> State:
+def read_checkpoint(path: Path, train_state: TrainState) -> Checkpoint:
     """What was saved. Raises DamagedCheckpointError unless it is there, whole, of the run that `path` names, and fits.
 
     Raises UserError when there is no memory for it.
@@ -87,27 +89,32 @@ def read_checkpoint(path: Path, train_state: TrainState) -> State:
         progress = _PROGRESS.validate_json(metadata["progress"], strict=True)
         _ = progress.history[progress.kept_epoch - 1]
     except UserError:
-        raise  # the state is as good as it was
+        raise  # the file is as good as it was
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedCheckpointError(f"it is not a whole training state ({type(error).__name__})") from None
     for prefix in ("network.", "kept.", *(["average."] if train_state.average else [])):
-        _require_same_shapes(_with_prefix(tensors, prefix), train_state.model.network.state_dict(), "network")
+        _check_shapes(_with_prefix(tensors, prefix), train_state.model.network.state_dict(), "network")
     saved = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
-    _require_same_shapes(saved, _optimizer_tensors(train_state), "optimizer")
-    return State(tensors, progress)
+    _check_shapes(saved, _optimizer_tensors(train_state), "optimizer")
+    return Checkpoint(tensors, progress)
 
 
-def restore_checkpoint(state: State, train_state: TrainState) -> Result:
-    """Give `trainee` the saved weights, average and optimizer states; return the history so far."""
-    tensors, progress = state.tensors, state.progress
+def restore_checkpoint(checkpoint: Checkpoint, train_state: TrainState) -> None:
+    """Give `train_state` the saved weights, average, optimizers' states and result."""
+    tensors, progress = checkpoint.tensors, checkpoint.progress
     if train_state.average:
         train_state.average.network.load_state_dict(_with_prefix(tensors, "average."))
     train_state.model.network.load_state_dict(_with_prefix(tensors, "network."))
     for name, tensor in _optimizer_tensors(train_state).items():
         tensor.copy_(tensors[name])
-    kept = progress.history[progress.kept_epoch - 1]
-    weights = _with_prefix(tensors, "kept.")
-    return Result(progress.history, kept, weights, progress.steps, progress.since_row, progress.processes)
+    train_state.result = Result(
+        progress.history,
+        kept=progress.history[progress.kept_epoch - 1],
+        weights=_with_prefix(tensors, "kept."),
+        steps=progress.steps,
+        since_row=progress.since_row,
+        processes=progress.processes,
+    )
 
 
 def _optimizer_tensors(train_state: TrainState) -> dict[str, Tensor]:
@@ -120,7 +127,7 @@ def _optimizer_tensors(train_state: TrainState) -> dict[str, Tensor]:
     }
 
 
-def _require_same_shapes(tensors: dict[str, Tensor], needed: Mapping[str, Tensor], kind: str) -> None:
+def _check_shapes(tensors: dict[str, Tensor], needed: Mapping[str, Tensor], kind: str) -> None:
     if {name: tensor.shape for name, tensor in tensors.items()} != {name: tensor.shape for name, tensor in needed.items()}:
         raise DamagedCheckpointError(f"it belongs to another {kind}")
 
@@ -145,13 +152,13 @@ def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
 MAX_BYTES = 2 * 2**30
 MAX_SECONDS = 30 * 24 * 3600
 UNFINISHED = re.compile(r"\.(?P<pid>\d+)(\.partial)?$")
-"""The end of the name under which a process saves a state."""
+"""The end of the name under which a process saves a checkpoint."""
 
 
 class CheckpointStore:
-    """The state of one run at `path`, whose name holds the digest of all that the run's bytes depend on.
+    """The checkpoint of one run at `path`, whose name holds the digest of all that the run's bytes depend on.
 
-    So the state of another experiment, or of other code, data or versions, is never found here.
+    So that of another experiment, or of other code, data or versions, is never found here.
     """
 
     def __init__(self, path: Path) -> None:
@@ -163,23 +170,25 @@ class CheckpointStore:
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return cls(start.with_name(f"{start.name}-{digest[:8]}.safetensors"))
 
-    def restore(self, train_state: TrainState, context: DistributedContext = SINGLE_PROCESS) -> Result | None:
-        """Put the saved state in place and return the history so far; None when there is none to go on from.
+    def restore(self, train_state: TrainState) -> bool:
+        """Put what was saved into `train_state`; return whether there was a checkpoint to go on from.
 
-        The first process of `world` reads it, for all. A damaged file is set aside as `<name>.damaged`, and said on standard
-        error.
+        The main process reads it, for all. A damaged file is set aside as `<name>.damaged`, and said on standard error.
         """
-        state = context.broadcast_object(self._read(train_state) if context.is_main_process else None)
-        return restore_checkpoint(state, train_state) if state else None
+        context = train_state.context
+        checkpoint = context.broadcast_object(self._read(train_state) if context.is_main_process else None)
+        if checkpoint:
+            restore_checkpoint(checkpoint, train_state)
+        return checkpoint is not None
 
-    def _read(self, train_state: TrainState) -> State | None:
+    def _read(self, train_state: TrainState) -> Checkpoint | None:
         _make_room(self.path)
         while True:
-            before = _figures(self.path)
+            before = _file_version(self.path)
             try:
                 return read_checkpoint(self.path, train_state)
             except DamagedCheckpointError as error:
-                if _figures(self.path) == before:
+                if _file_version(self.path) == before:
                     if before:
                         self._set_aside(error)
                     return None
@@ -191,16 +200,16 @@ class CheckpointStore:
             self.path.replace(aside)
             print(f"{aside}: set aside, {error}; training starts from the beginning", file=sys.stderr)
 
-    def save(self, train_state: TrainState, result: Result) -> None:
-        """Replace the state, whole or not at all."""
-        write_checkpoint(self.path, train_state, result)
+    def save(self, train_state: TrainState) -> None:
+        """Replace the checkpoint, whole or not at all."""
+        write_checkpoint(self.path, train_state)
 
     def discard(self) -> None:
-        """Remove the state: the run is complete."""
+        """Remove the checkpoint: the run is complete."""
         self.path.unlink(missing_ok=True)
 
 
-def _figures(path: Path) -> tuple[int, int] | None:
+def _file_version(path: Path) -> tuple[int, int] | None:
     """They differ after each save; None where there is no file."""
     try:
         status = path.stat()
@@ -215,9 +224,9 @@ def _make_room(path: Path) -> None:
     Also delete what processes that are gone were saving when they were killed.
     """
     left = MAX_BYTES
-    for file, figures in sorted(_others(path), key=lambda pair: pair[1].st_mtime, reverse=True):
-        left -= figures.st_size
-        if left < 0 or time.time() - figures.st_mtime > MAX_SECONDS or _is_abandoned(file):
+    for file, status in sorted(_others(path), key=lambda pair: pair[1].st_mtime, reverse=True):
+        left -= status.st_size
+        if left < 0 or time.time() - status.st_mtime > MAX_SECONDS or _is_abandoned(file):
             file.unlink(missing_ok=True)
 
 

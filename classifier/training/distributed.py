@@ -1,4 +1,4 @@
-"""Several processes that train one network: what they exchange, the gradients of the whole batch, batch norm over all of it."""
+"""Several processes that train one network: what they exchange, and batch normalisation over the whole batch."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from classifier.common.errors import PeerLostError, UserError, memory_errors
 from classifier.common.process import RankInfo
-from classifier.training.losses import Loss, batch_weight
 
 Value = TypeVar("Value")
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
-"""By the kind of device; figures and training states go over the CPUs in any case."""
+"""By the kind of device; metrics and checkpoints go over the CPUs in any case."""
 PATIENCE = timedelta(minutes=10)
 """For how long one process waits for another; as torchrun does for other machines."""
 
@@ -95,7 +94,7 @@ SINGLE_PROCESS = DistributedContext()
 
 @contextmanager
 def init_distributed(device: torch.device) -> Iterator[DistributedContext]:
-    """The world that torchrun started this process in; it meets the others over gloo, and NCCL between GPUs.
+    """The processes that torchrun started, this one among them; they meet over gloo, and NCCL between GPUs.
 
     Raises UserError when the device is not one for several processes, PeerLostError when the others do not come.
     """
@@ -136,44 +135,8 @@ def _peer_errors() -> Iterator[None]:
         ) from error
 
 
-class Gradients:
-    """Leaves in each of `parameters` the gradient of the mean loss over the whole batch.
-
-    Alone, `loss` is that mean. In a `world` of several processes it is the sum over the share; the sums are added up and
-    divided once, by the images of the whole batch or, with `weights_K`, by their classes' weights: a share may be empty.
-    """
-
-    def __init__(
-        self, loss: Loss, weights_K: Tensor | None, parameters: Iterable[nn.Parameter], context: DistributedContext
-    ) -> None:
-        self.loss = loss
-        self.weights_K = weights_K
-        self.parameters = list(parameters)
-        self.context = context
-
-    def __call__(self, logits_NK: Tensor, targets: Tensor) -> None:
-        """Go backward from the scores, and exchange what each process found. `targets` are labels_N or probabilities_NK."""
-        self.loss(logits_NK, targets).backward()
-        if self.context.size > 1:
-            _make_global(
-                [parameter.grad for parameter in self.parameters if parameter.grad is not None],
-                batch_weight(targets, self.weights_K),
-                self.context,
-            )
-
-
-def _make_global(gradients: list[Tensor], weight: Tensor, context: DistributedContext) -> None:
-    """All of them in one message, with the weight at its end: the order of the sums is then the same in every step."""
-    message = torch.cat([*(gradient.reshape(-1) for gradient in gradients), weight.to(gradients[0].dtype).reshape(1)])
-    context.all_reduce(message)
-    message /= message[-1].clone()
-    parts = message[:-1].split([gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
 class GlobalBatchNorm(_BatchNorm):
-    """Takes the place of `layer`, with its parameters and buffers, in each process of `world`. Values are (N, C, …).
+    """Takes the place of `layer`, with its parameters and buffers, in each process of `context`. Values are (N, C, …).
 
     A process may have no image, but all together more than one value of each channel. Means and variances are exchanged in
     float64, whatever the values are.
@@ -241,8 +204,8 @@ class _Normalise(torch.autograd.Function):
         ctx.context.all_reduce(all_sums_2C)
         mean_2C = (all_sums_2C / count).to(mean_C.dtype)
         scale_C = inverse_std_C if weight_C is None else inverse_std_C * weight_C
-        moved = gradient - _wide(mean_2C[0], values) - normalised * _wide(mean_2C[1], values)
-        values_gradient = (moved * _wide(scale_C, values)).to(values.dtype)
+        centred = gradient - _wide(mean_2C[0], values) - normalised * _wide(mean_2C[1], values)
+        values_gradient = (centred * _wide(scale_C, values)).to(values.dtype)
         if weight_C is None:
             return values_gradient, None, None, None, None, None, None, None
         return values_gradient, weight_gradient_C, bias_gradient_C, None, None, None, None, None

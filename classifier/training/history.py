@@ -14,11 +14,19 @@ from torch.nn.functional import cross_entropy
 from classifier.common.errors import UserError
 from classifier.model.dataset import ImageDataset
 from classifier.model.image_classifier import ImageClassifier
-from classifier.model.inference import outcomes
+from classifier.model.inference import predict
 from classifier.training.distributed import DistributedContext
 
 STEPS_BETWEEN_READINGS = 20
-"""Figures are counted, and read off the device, only this often: each reading waits for the device."""
+"""Metrics are counted, and read off the device, only this often: each reading waits for the device."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Mean cross-entropy in nats, and accuracy (0 to 1)."""
+
+    loss: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class MetricSums:
     def __add__(self, other: "MetricSums") -> "MetricSums":
         return MetricSums(self.loss + other.loss, self.correct + other.correct, self.seen + other.seen)
 
-    def all_reduced(self, context: DistributedContext) -> "MetricSums":
+    def all_reduce(self, context: DistributedContext) -> "MetricSums":
         """Over the images of all processes."""
         if context.size == 1:
             return self
@@ -41,9 +49,9 @@ class MetricSums:
         loss, correct, seen = sums.tolist()
         return MetricSums(loss, correct, round(seen))
 
-    def means(self) -> tuple[float, float]:
-        """Mean cross-entropy in nats, and accuracy (0 to 1)."""
-        return self.loss / self.seen, self.correct / self.seen
+    def means(self) -> Metrics:
+        """Over the images seen, of which there must be one at least."""
+        return Metrics(self.loss / self.seen, self.correct / self.seen)
 
 
 class MetricAccumulator:
@@ -84,31 +92,19 @@ class MetricAccumulator:
             self.waiting.clear()
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Mean cross-entropy in nats, and accuracy (0 to 1)."""
-
-    loss: float
-    accuracy: float
-
-
-def measured(model: ImageClassifier, dataset: ImageDataset, device: torch.device, context: DistributedContext) -> Measured:
+def evaluate(model: ImageClassifier, dataset: ImageDataset, context: DistributedContext) -> Metrics:
     """Run `model` in evaluation mode over `dataset`, which must not be empty. Every process returns the same."""
-    part = context.shard_slice(len(dataset))
-    sums = _sums(model, ImageDataset(dataset.images_NCHW[part], dataset.labels_N[part]), device)
-    return Measured(*sums.all_reduced(context).means())
-
-
-def _sums(model: ImageClassifier, dataset: ImageDataset, device: torch.device) -> MetricSums:
-    if not len(dataset):
-        return MetricSums()
-    found = outcomes(model, dataset, device)
-    loss = float(found.loss_N.sum(dtype="float64"))
-    return MetricSums(loss, float((found.predicted_N == found.actual_N).sum()), len(dataset))
+    rows = context.shard_slice(len(dataset))
+    part, sums = ImageDataset(dataset.images_NCHW[rows], dataset.labels_N[rows]), MetricSums()
+    if len(part):
+        predictions = predict(model, part)
+        correct = float((predictions.predicted_N == predictions.actual_N).sum())
+        sums = MetricSums(float(predictions.loss_N.sum(dtype="float64")), correct, len(part))
+    return sums.all_reduce(context).means()
 
 
 @dataclass(frozen=True)
-class _Figures:
+class _Row:
     """Losses are plain cross-entropies in nats, whatever is minimised. Those of training were taken while the weights moved."""
 
     train_loss: float
@@ -116,27 +112,27 @@ class _Figures:
     val_loss: float | None
     val_accuracy: float | None
 
-    def figures(self) -> dict[str, float]:
-        """The measured figures by name; without validation there are no `val_` ones."""
+    def metrics(self) -> dict[str, float]:
+        """The metrics by name; without validation there are no `val_` ones."""
         return {name: value for name, value in vars(self).items() if name.startswith(("train_", "val_")) and value is not None}
 
     def check_finite(self, where: str) -> None:
-        """Raise UserError when a figure is not finite."""
-        for name, figure in self.figures().items():
-            if not math.isfinite(figure):
-                raise UserError(f"training diverged in {where}: {name} is {figure}; try a lower `lr`")
+        """Raise UserError when a metric is not finite."""
+        for name, value in self.metrics().items():
+            if not math.isfinite(value):
+                raise UserError(f"training diverged in {where}: {name} is {value}; try a lower `lr`")
 
 
 @dataclass(frozen=True)
-class Epoch(_Figures):
-    """Figures of one epoch. Training figures are means over the epoch, with dropout on."""
+class Epoch(_Row):
+    """Metrics of one epoch. Those of training are means over the epoch, with dropout on."""
 
     epoch: int
 
 
 @dataclass(frozen=True)
-class StepRow(_Figures):
-    """Figures after the step `step`, counted from 1 over the whole run. Training figures are means since the row before."""
+class StepRow(_Row):
+    """Metrics after the step `step`, counted from 1 over the whole run. Those of training are means since the row before."""
 
     step: int
 
@@ -156,13 +152,13 @@ class Result:
     since_row: MetricSums = field(default_factory=MetricSums)
     processes: tuple[int, ...] = ()
 
-    def computed_by(self, num_processes: int) -> "Result":
-        """Note who computed the last epoch."""
+    def with_processes(self, num_processes: int) -> "Result":
+        """Note how many processes computed the last epoch."""
         if self.processes[-1:] == (num_processes,):
             return self
         return replace(self, processes=(*self.processes, num_processes))
 
-    def extended(self, epoch: Epoch, model: ImageClassifier) -> "Result":
+    def with_epoch(self, epoch: Epoch, model: ImageClassifier) -> "Result":
         """Append `epoch`; keep its weights when it is the best on validation, or when there is no validation."""
         history = (*self.history, epoch)
         if _rank(self.kept) >= _rank(epoch):
@@ -170,8 +166,8 @@ class Result:
         return replace(self, history=history, kept=epoch, weights=copy.deepcopy(model.network.state_dict()))
 
 
-def begun(epoch: Epoch, model: ImageClassifier) -> Result:
-    """The first epoch, which is kept so far."""
+def first_result(epoch: Epoch, model: ImageClassifier) -> Result:
+    """That of the first epoch, which is kept so far."""
     return Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
 
 
@@ -182,21 +178,21 @@ def _rank(epoch: Epoch) -> tuple[float, float, int]:
     return epoch.val_accuracy, -epoch.val_loss, -epoch.epoch
 
 
-def row_figures(trained: MetricSums, validated: Measured | None) -> dict[str, Any]:
+def row_metrics(trained: MetricSums, validated: Metrics | None) -> dict[str, Any]:
     """Those of an Epoch or a StepRow: what was summed while the weights moved, and what validation gave after it, if any."""
-    loss, accuracy = trained.means()
+    means = trained.means()
     return {
-        "train_loss": loss,
-        "train_accuracy": accuracy,
+        "train_loss": means.loss,
+        "train_accuracy": means.accuracy,
         "val_loss": validated.loss if validated else None,
         "val_accuracy": validated.accuracy if validated else None,
     }
 
 
 class StepHistory:
-    """A row every `every` steps, None for none. `validate` gives the figures of that moment, None without validation."""
+    """A row every `every` steps, 0 for none. `validate` gives the metrics of that moment, None without validation."""
 
-    def __init__(self, every: int | None, validate: Callable[[], Measured | None], so_far: Result | None) -> None:
+    def __init__(self, every: int, validate: Callable[[], Metrics | None], so_far: Result | None) -> None:
         self.every = every
         self.validate = validate
         self.rows = list(so_far.steps) if so_far else []
@@ -204,45 +200,45 @@ class StepHistory:
 
     def is_due(self, step: int) -> bool:
         """Whether a row is made after `step` steps."""
-        return self.every is not None and step % self.every == 0
+        return self.every > 0 and step % self.every == 0
 
     def add_row(self, step: int, sums: MetricSums) -> None:
         """Validate, and make the row of the steps up to `step`, of which `sums` are those that were not carried over."""
-        row = StepRow(**row_figures(self.since_row + sums, self.validate()), step=step)
+        row = StepRow(**row_metrics(self.since_row + sums, self.validate()), step=step)
         row.check_finite(f"step {step}")
         self.rows.append(row)
         self.since_row = MetricSums()
 
     def carry_over(self, sums: MetricSums) -> None:
         """Keep the sums of an epoch's last steps for the row that comes in the next."""
-        if self.every is not None:
+        if self.every:
             self.since_row += sums
 
 
 def history_table(result: Result) -> pd.DataFrame:
     """One row an epoch: epoch, train_loss, train_accuracy and, with validation, val_loss, val_accuracy."""
-    return pd.DataFrame([{"epoch": epoch.epoch} | epoch.figures() for epoch in result.history])
+    return pd.DataFrame([{"epoch": epoch.epoch} | epoch.metrics() for epoch in result.history])
 
 
 def steps_table(result: Result) -> pd.DataFrame:
     """One row every `eval_every` steps, with the columns of the table of epochs but `step` for `epoch`; maybe none."""
-    columns = ["step", *result.history[-1].figures()]
-    return pd.DataFrame([{"step": row.step} | row.figures() for row in result.steps], columns=columns)
+    columns = ["step", *result.history[-1].metrics()]
+    return pd.DataFrame([{"step": row.step} | row.metrics() for row in result.steps], columns=columns)
 
 
-def train_metrics(result: Result, again: Measured | None = None) -> dict[str, float]:
-    """The kept epoch's figures, to six decimals, and its number as `best_epoch`.
+def train_metrics(result: Result, again: Metrics | None = None) -> dict[str, float]:
+    """The kept epoch's metrics, to six decimals, and its number as `best_epoch`.
 
     `again` is what the kept weights say of the images to train on: `kept_train_loss` and `kept_train_accuracy`.
     """
-    figures = result.kept.figures()
+    metrics = result.kept.metrics()
     if again:
-        figures |= {"kept_train_loss": again.loss, "kept_train_accuracy": again.accuracy}
-    return {name: round(figure, 6) for name, figure in figures.items()} | {"best_epoch": result.kept.epoch}
+        metrics |= {"kept_train_loss": again.loss, "kept_train_accuracy": again.accuracy}
+    return {name: round(value, 6) for name, value in metrics.items()} | {"best_epoch": result.kept.epoch}
 
 
 def epoch_line(result: Result, num_epochs: int) -> str:
-    """The last epoch's figures on one line, starred when it is the one kept so far."""
+    """The last epoch's metrics on one line, starred when it is the one kept so far."""
     last = result.history[-1]
-    figures = "  ".join(f"{name} {figure:.4f}" for name, figure in last.figures().items())
-    return f"epoch {last.epoch}/{num_epochs}  {figures}{'  *' if last is result.kept else ''}"
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in last.metrics().items())
+    return f"epoch {last.epoch}/{num_epochs}  {metrics}{'  *' if last is result.kept else ''}"

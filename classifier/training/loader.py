@@ -7,73 +7,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from classifier.common.errors import UserError
 from classifier.compute.seeds import generator
 from classifier.images.arrays import row_slices
 from classifier.model.dataset import ImageDataset
 from classifier.training.augment import Augmentations, CutMix, Mixture
-from classifier.training.params import TrainParams
-
-MAX_ROWS = 10_000
-"""Of the history by step: the training state carries it, and git keeps it."""
+from classifier.training.recipe import Recipe
 
 
-def order_of_epoch(num_images: int, params: TrainParams, epoch: int) -> Tensor:
-    """The rows as they are stored, or with `shuffle` in an order drawn for this epoch."""
-    if not params.shuffle:
-        return torch.arange(num_images)
-    return torch.randperm(num_images, generator=generator(params.seed, "shuffle", epoch))
+def steps_of_epoch(recipe: Recipe, epoch: int, device: torch.device) -> tuple[Tensor, ...]:
+    """The rows of each step, on `device`: as they are stored, or with `shuffle` in an order drawn for this epoch.
 
-
-def steps_of_epoch(order_N: Tensor, params: TrainParams) -> tuple[Tensor, ...]:
-    """The rows of each step; with `drop_last` the last ones are left out where they fill no batch."""
-    num_used = _num_steps(len(order_N), params) * params.batch_size
-    steps: tuple[Tensor, ...] = order_N[:num_used].split(params.batch_size)
+    With `drop_last` the last ones are left out where they fill no batch.
+    """
+    if recipe.shuffle:
+        order_N = torch.randperm(recipe.num_images, generator=generator(recipe.seed, "shuffle", epoch))
+    else:
+        order_N = torch.arange(recipe.num_images)
+    num_used = recipe.steps_per_epoch * recipe.batch_size
+    steps: tuple[Tensor, ...] = order_N.to(device)[:num_used].split(recipe.batch_size)
     return steps
-
-
-def num_epochs(num_images: int, params: TrainParams) -> int:
-    """`epochs`, or as many more as `min_steps` need: passes over a small data set have few steps."""
-    return max(params.epochs, -(-params.min_steps // max(_num_steps(num_images, params), 1)))
-
-
-def check_steps(num_images: int, params: TrainParams) -> None:
-    """Raise UserError when an epoch would have no step, and when `eval_every` would make no row or more than MAX_ROWS."""
-    num_steps = _num_steps(num_images, params) * params.epochs
-    if num_steps == 0:
-        raise UserError(
-            f"drop_last: {num_images} training images do not fill a batch of {params.batch_size}; lower batch_size or write "
-            "`drop_last: false`"
-        )
-    if params.eval_every is None:
-        return
-    num_rows = num_steps // params.eval_every
-    if num_rows == 0:
-        raise UserError(
-            f"eval_every {params.eval_every} has no effect on a run of {num_steps} steps; write {num_steps} or less, or "
-            "`eval_every: null`"
-        )
-    if num_rows > MAX_ROWS:
-        raise UserError(
-            f"eval_every {params.eval_every} makes {num_rows} rows of {num_steps} steps; plots/steps.csv takes {MAX_ROWS}; "
-            f"write {-(-num_steps // MAX_ROWS)} or more"
-        )
-
-
-def check_batch_size(batch_size: int, num_processes: int) -> None:
-    """Raise UserError when `batch_size`, the images that all processes take together in a step, is not dealt out evenly."""
-    if batch_size % num_processes:
-        lower = batch_size // num_processes * num_processes
-        nearest = lower if lower and batch_size - lower <= num_processes / 2 else lower + num_processes
-        raise UserError(
-            f"batch_size is that of all processes together and must be a multiple of {num_processes}, their number, "
-            f"got {batch_size}; the nearest is {nearest}"
-        )
-
-
-def _num_steps(num_images: int, params: TrainParams) -> int:
-    """Of an epoch."""
-    return num_images // params.batch_size if params.drop_last else -(-num_images // params.batch_size)
 
 
 SHARE_OF_FREE_MEMORY = 0.5
@@ -92,7 +44,7 @@ class Batches:
     def __init__(self, dataset: ImageDataset, device: torch.device) -> None:
         self.dataset = dataset
         self.device = device
-        self.resident = moved(dataset, device) if _fits(dataset, device) else None
+        self.resident = move_to(device, dataset) if _fits(dataset, device) else None
 
     @property
     def rows_device(self) -> torch.device:
@@ -111,7 +63,7 @@ class Batches:
         return batch[0].to(self.device, non_blocking=True), batch[1].to(self.device, non_blocking=True)
 
 
-def moved(dataset: ImageDataset, device: torch.device) -> tuple[Tensor, Tensor]:
+def move_to(device: torch.device, dataset: ImageDataset) -> tuple[Tensor, Tensor]:
     """All images_NCHW and labels_N, on `device`; memory holds a block of them at a time."""
     images_NCHW = torch.empty((len(dataset), *dataset.shape_CHW), dtype=torch.uint8, device=device)
     labels_N = torch.empty(len(dataset), dtype=torch.int64, device=device)
@@ -141,44 +93,42 @@ class StepInput(NamedTuple):
 
 
 class EpochInput:
-    """Cuts batches from `batches`, augments them and, where `params` say so, mixes them: the draws are those of `epoch`.
+    """Cuts batches from `batches`, augments them and, where the recipe says so, mixes them: the draws are those of `epoch`.
 
-    They are uint8 until the last: `normalised` makes of them what the network takes.
+    They are uint8 until the last: `normalise` makes of them what the network takes.
     """
 
-    def __init__(self, batches: Batches, params: TrainParams, epoch: int, normalised: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, batches: Batches, recipe: Recipe, epoch: int, normalise: Callable[[Tensor], Tensor]) -> None:
+        num_images = len(batches.dataset)
         self.batches = batches
-        self.normalised = normalised
-        self.augmented = Augmentations(params.augment, len(batches.dataset), params.seed, epoch, batches.device)
+        self.normalise = normalise
+        self.augment = Augmentations(recipe.augment, num_images, recipe.seed, epoch, batches.device)
         self.cutmix = None
-        if CutMix.is_used(params, epoch):
-            self.cutmix = CutMix(len(batches.dataset), params.seed, epoch, batches.device, batches.rows_device)
+        if epoch <= recipe.last_mixed_epoch:
+            self.cutmix = CutMix(num_images, recipe.seed, epoch, batches.device, batches.rows_device)
 
     def of_steps(self, steps: Sequence[Tensor]) -> Iterator[StepInput]:
         """The input of each step; `steps` are their rows, on `rows_device`."""
-        at_once = self._steps_at_once(steps)
+        batch_bytes = len(steps[0]) * math.prod(self.batches.dataset.shape_CHW)
+        at_once = max(1, BYTES_AT_ONCE // max(batch_bytes, 1))
         for start in range(0, len(steps), at_once):
             yield from self._cut(steps[start : start + at_once])
 
-    def _steps_at_once(self, steps: Sequence[Tensor]) -> int:
-        batch_bytes = len(steps[0]) * math.prod(self.batches.dataset.shape_CHW)
-        return max(1, BYTES_AT_ONCE // max(batch_bytes, 1))
-
     def _cut(self, steps: Sequence[Tensor]) -> Iterator[StepInput]:
         rows_N = torch.cat(list(steps)) if len(steps) > 1 else steps[0]
-        images_NCHW, labels_N, mixture = self._mixed(rows_N)
+        images_NCHW, labels_N, mixture = self._mix(rows_N)
         sizes = [len(rows) for rows in steps]
         mixtures = mixture.split(sizes) if mixture else [None] * len(steps)
-        yield from map(StepInput, steps, self.normalised(images_NCHW).split(sizes), labels_N.split(sizes), mixtures)
+        yield from map(StepInput, steps, self.normalise(images_NCHW).split(sizes), labels_N.split(sizes), mixtures)
 
-    def _mixed(self, rows_N: Tensor) -> tuple[Tensor, Tensor, Mixture | None]:
-        images_NCHW, labels_N = self._augmented_images(rows_N)
+    def _mix(self, rows_N: Tensor) -> tuple[Tensor, Tensor, Mixture | None]:
+        images_NCHW, labels_N = self._cut_augmented(rows_N)
         if self.cutmix is None:
             return images_NCHW, labels_N, None
-        others_NCHW, others_N = self._augmented_images(self.cutmix.partners_of(rows_N))
+        others_NCHW, others_N = self._cut_augmented(self.cutmix.partners_of(rows_N))
         images_NCHW, share_N = self.cutmix(images_NCHW, others_NCHW, rows_N)
         return images_NCHW, labels_N, Mixture(others_N, share_N)
 
-    def _augmented_images(self, rows_N: Tensor) -> tuple[Tensor, Tensor]:
+    def _cut_augmented(self, rows_N: Tensor) -> tuple[Tensor, Tensor]:
         images_NCHW, labels_N = self.batches.cut(rows_N)
-        return self.augmented(images_NCHW, rows_N), labels_N
+        return self.augment(images_NCHW, rows_N), labels_N

@@ -1,32 +1,30 @@
-"""What training minimises, by name. Legend: N images of a batch, K classes."""
+"""What training minimises, by name, and its gradient over all processes. Legend: N images of a batch, K classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from classifier.common.errors import UserError, short_repr
-from classifier.images.arrays import Labels
-from classifier.training.params import TrainParams
+from classifier.training.distributed import DistributedContext
+from classifier.training.recipe import Recipe
 
 Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of logits_NK and labels_N, or probabilities_NK in their place, the mean over the batch, or the sum."""
 
 
-def build_loss(params: TrainParams, weights_K: Tensor | None, reduction: Reduction = "mean") -> Loss:
-    """The cross-entropy (nats) or the squared error of `params.loss`.
+def build_loss(recipe: Recipe, weights_K: Tensor | None, reduction: Reduction = "mean") -> Loss:
+    """The cross-entropy (nats) or the squared error of `recipe.loss`.
 
     With `weights_K` the cross-entropy is a weighted mean: each image counts with the weight of its class, and the sum is
     divided by the weights of the batch, which are `batch_weight`.
     """
-    if params.loss == "mse":
+    if recipe.loss == "mse":
         return partial(half_squared_error, reduction=reduction)
-    return partial(cross_entropy, weight=weights_K, label_smoothing=params.label_smoothing, reduction=reduction)
+    return partial(cross_entropy, weight=weights_K, label_smoothing=recipe.label_smoothing, reduction=reduction)
 
 
 def batch_weight(labels_N: Tensor, weights_K: Tensor | None) -> Tensor:
@@ -51,21 +49,37 @@ def one_hot(labels_N: Tensor, num_classes: int) -> Tensor:
     return (labels_N[:, None] == torch.arange(num_classes, device=labels_N.device)).float()
 
 
-def class_weights(
-    asked: Sequence[float] | Literal["balanced"] | None, labels_N: Labels, classes: Sequence[str]
-) -> list[float] | None:
-    """The weight of each class, or None for none. "balanced" is N / (K · images of the class), as in scikit-learn.
+class Gradients:
+    """Leaves in each of `parameters` the gradient of the mean loss over the whole batch.
 
-    Raises UserError unless there is a weight for each class, and for "balanced" an image to train on.
+    Alone, `loss` is that mean. With several processes it is the sum over the share; the sums are added up and
+    divided once, by the images of the whole batch or, with `weights_K`, by their classes' weights: a share may be empty.
     """
-    if asked is None:
-        return None
-    if asked == "balanced":
-        counts_K = np.bincount(labels_N, minlength=len(classes))
-        if 0 in counts_K:
-            lacking = short_repr(classes[int(np.argmin(counts_K))])
-            raise UserError(f"class_weights 'balanced' needs an image of each class to train on, found none of {lacking}")
-        return [float(weight) for weight in len(labels_N) / (len(classes) * counts_K)]
-    if len(asked) != len(classes):
-        raise UserError(f"class_weights needs a number for each of the {len(classes)} classes, got {len(asked)}")
-    return [float(weight) for weight in asked]
+
+    def __init__(
+        self, loss: Loss, weights_K: Tensor | None, parameters: Iterable[nn.Parameter], context: DistributedContext
+    ) -> None:
+        self.loss = loss
+        self.weights_K = weights_K
+        self.parameters = list(parameters)
+        self.context = context
+
+    def __call__(self, logits_NK: Tensor, targets: Tensor) -> None:
+        """Go backward from the scores, and exchange what each process found. `targets` are labels_N or probabilities_NK."""
+        self.loss(logits_NK, targets).backward()
+        if self.context.size > 1:
+            _make_global(
+                [parameter.grad for parameter in self.parameters if parameter.grad is not None],
+                batch_weight(targets, self.weights_K),
+                self.context,
+            )
+
+
+def _make_global(gradients: list[Tensor], weight: Tensor, context: DistributedContext) -> None:
+    """All of them in one message, with the weight at its end: the order of the sums is then the same in every step."""
+    message = torch.cat([*(gradient.reshape(-1) for gradient in gradients), weight.to(gradients[0].dtype).reshape(1)])
+    context.all_reduce(message)
+    message /= message[-1].clone()
+    parts = message[:-1].split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))

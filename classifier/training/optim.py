@@ -9,7 +9,7 @@ from torch import Tensor, addmm, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from classifier.training.params import TrainParams
+from classifier.training.recipe import Recipe
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the odd polynomial a·x + b·x³ + c·x⁵, steep at 0: singular values end between about 0.5 and 1.5 (Jordan et al. 2024)."""
@@ -17,7 +17,7 @@ NUM_ITERATIONS = 5
 SMALLEST_NORM = 1e-7
 
 
-def orthogonalised(matrix_RC: Tensor) -> Tensor:
+def orthogonalise(matrix_RC: Tensor) -> Tensor:
     """U·Vᵀ of the singular value decomposition U·S·Vᵀ, but for singular values near 1, in bfloat16: (R, C).
 
     By NUM_ITERATIONS steps of Newton-Schulz, on the side of the shorter edge.
@@ -32,7 +32,6 @@ def orthogonalised(matrix_RC: Tensor) -> Tensor:
     return wide.T if is_tall else wide
 
 
-DEFAULT_MOMENTUM = {"sgd": 0.9, "muon": 0.95}
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-8
 MUON_SCALE = 0.2
@@ -137,28 +136,28 @@ class Muon(Optimizer):
         for kernel, *others in zip(parameters, gradients, *state, strict=True):
             matrix, gradient, average = map(_as_matrix, (kernel, *others))
             average.lerp_(gradient, 1 - self.momentum)
-            update = orthogonalised(gradient.lerp(average, self.momentum) if self.nesterov else average)
+            update = orthogonalise(gradient.lerp(average, self.momentum) if self.nesterov else average)
             matrix.mul_(1 - lr * self.weight_decay)
             matrix.add_(update, alpha=-lr * (MUON_SCALE * max(matrix.shape) ** 0.5))
 
 
-def build_optimizers(network: nn.Module, params: TrainParams) -> list[Optimizer]:
+def build_optimizers(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
     """What moves the trained parameters of `network`: one optimizer for those that decay, one for the rest.
 
-    `momentum` None is the optimizer's own of DEFAULT_MOMENTUM, and it is Nesterov's unless `nesterov` is False. `weight_decay`
-    spares vectors: biases, and the scales of normalisations. Muon moves the convolutions of more than one pixel and one group;
-    AdamW all else, at the same `lr`.
+    `weight_decay` spares vectors: biases, and the scales of normalisations. Muon moves the convolutions of more than one pixel
+    and one group; AdamW all else, at the same `lr`.
     """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if params.optimizer == "sgd":
-        return [Sgd(group, decay, _momentum(params), _is_nesterov(params)) for group, decay in _groups(trained, params)]
-    if params.optimizer != "muon":
-        return [Adam(group, decay, decoupled=params.optimizer == "adamw") for group, decay in _groups(trained, params)]
+    decay, momentum, nesterov = recipe.weight_decay, recipe.momentum, recipe.nesterov
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if recipe.optimizer == "sgd":
+        return [Sgd(group, decay, momentum, nesterov) for group, decay in _groups(parameters, decay)]
+    if recipe.optimizer != "muon":
+        return [Adam(group, decay, decoupled=recipe.optimizer == "adamw") for group, decay in _groups(parameters, decay)]
     kernels = _kernels(network)
     chosen = set(map(id, kernels))
-    others = [parameter for parameter in trained if id(parameter) not in chosen]
-    muon = [Muon(kernels, params.weight_decay, _momentum(params), _is_nesterov(params))] if kernels else []
-    return [*muon, *(Adam(group, decay, decoupled=True) for group, decay in _groups(others, params))]
+    others = [parameter for parameter in parameters if id(parameter) not in chosen]
+    muon = [Muon(kernels, decay, momentum, nesterov)] if kernels else []
+    return [*muon, *(Adam(group, decay, decoupled=True) for group, decay in _groups(others, decay))]
 
 
 def _as_matrix(kernel_OChw: Tensor) -> Tensor:
@@ -173,20 +172,12 @@ def _kernels(network: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in weights if weight.requires_grad and weight.shape[2:].numel() > 1]
 
 
-def _momentum(params: TrainParams) -> float:
-    return DEFAULT_MOMENTUM[params.optimizer] if params.momentum is None else params.momentum
-
-
-def _is_nesterov(params: TrainParams) -> bool:
-    return _momentum(params) > 0 and params.nesterov is not False
-
-
-def _groups(parameters: list[nn.Parameter], params: TrainParams) -> list[tuple[list[nn.Parameter], float]]:
+def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[tuple[list[nn.Parameter], float]]:
     """Parameters and their weight decay; one group where nothing decays, as each costs Python at every step."""
-    if params.weight_decay == 0:
+    if weight_decay == 0:
         return [(parameters, 0.0)]
     groups = [
-        ([parameter for parameter in parameters if parameter.ndim > 1], params.weight_decay),
+        ([parameter for parameter in parameters if parameter.ndim > 1], weight_decay),
         ([parameter for parameter in parameters if parameter.ndim <= 1], 0.0),
     ]
     return [(group, decay) for group, decay in groups if group]

@@ -12,6 +12,9 @@ from classifier.networks.params import NetworkParams
 
 Augmentation = Literal["flip", "shift", "crop", "cutout", "cutmix"]
 Normalisation = Literal["standard", "half", "unit", "none", "imagenet"]
+LossName = Literal["cross_entropy", "mse"]
+OptimizerName = Literal["sgd", "adam", "adamw", "muon"]
+ScheduleName = Literal["constant", "linear", "cosine", "onecycle"]
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.000001, 1_000_000
 
 
@@ -41,14 +44,14 @@ class TrainParams(NetworkParams, ComputeParams):
 
     freeze: bool
     normalize: Normalisation
-    loss: Literal["cross_entropy", "mse"]
+    loss: LossName
     class_weights: Annotated[list[float] | Literal["balanced"] | None, BeforeValidator(_weights)]
-    optimizer: Literal["sgd", "adam", "adamw", "muon"]
+    optimizer: OptimizerName
     lr: float = Field(gt=0, le=1000)
     momentum: float | None = Field(ge=0, lt=1)
     nesterov: bool | None
     weight_decay: float = Field(ge=0, le=1)
-    schedule: Literal["constant", "linear", "cosine", "onecycle"]
+    schedule: ScheduleName
     warmup_fraction: float = Field(ge=0, lt=1)
     batch_size: int = Field(ge=1, le=2**20)
     shuffle: bool
@@ -122,13 +125,6 @@ class TrainParams(NetworkParams, ComputeParams):
         if self.freeze and self.optimizer == "muon":
             raise ValueError("optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: adamw`")
         return self
-
-
-def resolve_augment(augment: list[Augmentation] | Literal["auto"], hflip_invariant: bool) -> list[Augmentation]:
-    """`augment`, or for "auto": flips where the mirror image of an image shows the same class, else nothing."""
-    if augment == "auto":
-        return ["flip"] if hflip_invariant else []
-    return augment
 
 
 def _one_command(launcher: str) -> str:

@@ -18,7 +18,8 @@ from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from classifier.sources.params import DownloadParams
 from classifier.splits.params import BuildParams
 from classifier.training.augment import Augmentations
-from classifier.training.params import TrainParams, resolve_augment
+from classifier.training.params import TrainParams
+from classifier.training.recipe import resolve_augment
 from stages import build, convert, download, evaluate, train
 from tests.support.idx_files import idx, toy_arrays
 from tests.support.pipeline import LIGHT, SOURCE

@@ -252,18 +252,19 @@ from pathlib import Path
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.history import Epoch, Result
 from classifier.training.loop import TrainState
-from tests.support.training import CPU, model_for, params
+from tests.support.training import CPU, model_for, params, recipe_for
 
 model = model_for("mlp")
-trainee = TrainState(model, params(network="mlp", optimizer="adam", momentum=None))
+state = TrainState(model, recipe_for(params(network="mlp", optimizer="adam", momentum=None)))
 epoch = Epoch(1.0, 0.5, None, None, epoch=1)
-result = Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
+state.result = result = Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
 point = CheckpointStore(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read(1)
 for _ in range(100):
-    point.save(trainee, result)
-    assert (point.restore(trainee) or result).history == result.history
+    point.save(state)
+    point.restore(state)
+    assert state.result.history == result.history
     point.discard()
 """
 

@@ -14,9 +14,9 @@ from classifier.images.arrays import write_split
 from classifier.model.dataset import ImageDataset
 from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
-from classifier.training.loader import Batches, moved
+from classifier.training.loader import Batches, move_to
 from classifier.training.loop import TrainState, fit
-from tests.support.training import CPU, compute, params
+from tests.support.training import CPU, compute, params, recipe_for
 
 __all__ = ["compute"]
 
@@ -49,11 +49,12 @@ def train_set(tmp_path: Path) -> ImageDataset:
 def test_an_epoch_holds_two_batches_of_images(train_set: ImageDataset) -> None:
     """Batches are cut by NumPy, whose memory tracemalloc counts; what the network makes of them is torch's, and is not."""
     settings = params(batch_size=BATCH_SIZE, augment=["crop", "flip", "cutout"])
-    train_state = TrainState(ImageClassifier(build_network("softmax", SHAPE_CHW, 10, 0), [0.5], [0.25]), settings)
+    recipe = recipe_for(settings, train_set)
+    train_state = TrainState(ImageClassifier(build_network("softmax", SHAPE_CHW, 10, 0), [0.5], [0.25]), recipe)
     no_validation = ImageDataset(train_set.images_NCHW[:0], train_set.labels_N[:0])
     tracemalloc.start()
     try:
-        fit(train_state, train_set, no_validation, settings, CPU, lambda result: None)
+        fit(train_state, train_set, no_validation, lambda result: None)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -63,7 +64,7 @@ def test_an_epoch_holds_two_batches_of_images(train_set: ImageDataset) -> None:
 def test_what_is_moved_to_a_device_is_the_whole_data_set_and_passes_in_blocks(train_set: ImageDataset) -> None:
     tracemalloc.start()
     try:
-        images_NCHW, labels_N = moved(train_set, CPU)
+        images_NCHW, labels_N = move_to(CPU, train_set)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

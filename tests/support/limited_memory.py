@@ -137,9 +137,11 @@ def read_large_state(folder: Path) -> None:
     from classifier.networks.own import build_network
     from classifier.training.checkpoint import read_checkpoint
     from classifier.training.loop import TrainState
-    from tests.support.training import params
+    from tests.support.training import params, recipe_for
 
-    train_state = TrainState(ImageClassifier(build_network("softmax", (1, 8, 8), NUM_CLASSES, 0), [0.5], [0.25]), params())
+    train_state = TrainState(
+        ImageClassifier(build_network("softmax", (1, 8, 8), NUM_CLASSES, 0), [0.5], [0.25]), recipe_for(params())
+    )
     path = folder / "state.safetensors"
     save_file({"network.weight": np.zeros(ROOM // 2, dtype=np.float32)}, path, {"run": path.name})
     limited_to(ROOM)

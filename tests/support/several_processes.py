@@ -11,7 +11,7 @@ from classifier.common.errors import UserError
 from classifier.networks.whitening import fit_first_layer
 from classifier.training.distributed import SINGLE_PROCESS, DistributedContext, convert_batch_norms, init_distributed
 from classifier.training.loop import TrainState, evaluate_kept, fit
-from tests.support.training import CPU, model_for, params, random_set
+from tests.support.training import CPU, model_for, params, random_set, recipe_for
 
 SIDE = 16
 CASES: dict[str, dict[str, Any]] = {
@@ -37,19 +37,18 @@ VALUES = {"even": 8, "uneven": 7, "some have none": 2}
 
 
 def trained(name: str, context: DistributedContext) -> dict[str, Any]:
-    """Train a case; the figures, and the weights to keep."""
+    """Train a case; the metrics, and the weights to keep."""
     settings = params(**{"batch_size": 12, "epochs": 3, "precision": "float64", **CASES[name]})
     model = model_for(settings.network, side=SIDE)
     convert_batch_norms(model.network, context)
     model.set_precision("float64")
     train_set, val_set = random_set(38, side=SIDE), random_set(13, side=SIDE, seed=1)
-    fit_first_layer(model.network, lambda: model.normalised(train_set.batch(torch.arange(38))[0]))
-    train_state = TrainState(model, settings)
-    weights = [float(weight) for weight in settings.class_weights] if isinstance(settings.class_weights, list) else None
-    result = fit(train_state, train_set, val_set, settings, CPU, lambda result: None, None, weights, context)
-    again = evaluate_kept(train_state, result, train_set, CPU, context)
-    rows = [list(row.figures().values()) for row in (*result.history, *result.steps)]
-    return {"figures": [*rows, [again.loss, again.accuracy]], "weights": result.weights}
+    fit_first_layer(model.network, lambda: model.normalise(train_set.batch(torch.arange(38))[0]))
+    train_state = TrainState(model, recipe_for(settings, train_set), context)
+    result = fit(train_state, train_set, val_set, lambda result: None)
+    again = evaluate_kept(train_state, result, train_set)
+    rows = [list(row.metrics().values()) for row in (*result.history, *result.steps)]
+    return {"metrics": [*rows, [again.loss, again.accuracy]], "weights": result.weights}
 
 
 def normalised(num_images: int, dtype: torch.dtype, momentum: float | None, context: DistributedContext) -> list[Tensor]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from classifier.compute.device import set_up_compute
+from classifier.images.schema import Standardised
 from classifier.model.dataset import ImageDataset
 from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
@@ -15,6 +16,7 @@ from classifier.training.checkpoint import CheckpointStore
 from classifier.training.history import Result
 from classifier.training.loop import TrainState, fit
 from classifier.training.params import TrainParams
+from classifier.training.recipe import Recipe, resolve
 
 CPU = torch.device("cpu")
 
@@ -78,6 +80,22 @@ def adam_params(**changes: Any) -> TrainParams:
     return params(**(values | changes))
 
 
+def recipe_for(settings: TrainParams, train_set: ImageDataset | None = None) -> Recipe:
+    """By `settings`, for `train_set` or any 24 images of three classes; mirror images are taken to show another class."""
+    train_set = train_set or random_set(24)
+    channels = train_set.shape_CHW[0]
+    num_classes = max(3, *(train_set.labels_N + 1))
+    info = Standardised(
+        dataset="mine",
+        classes=[str(label) for label in range(num_classes)],
+        shape_CHW=train_set.shape_CHW,
+        hflip_invariant=False,
+        mean=[0.5] * channels,
+        std=[0.25] * channels,
+    )
+    return resolve(settings, info, train_set.labels_N, "float32" if settings.precision == "auto" else settings.precision)
+
+
 def random_set(num_images: int, side: int = 6, num_classes: int = 3, seed: int = 0) -> ImageDataset:
     rng = np.random.default_rng(seed)
     images_NCHW = rng.integers(0, 256, (num_images, 1, side, side), dtype=np.uint8)
@@ -90,7 +108,7 @@ def model_for(name: str, side: int = 6, num_classes: int = 3, seed: int = 3) -> 
 
 
 def train(model: ImageClassifier, train_set: ImageDataset, val_set: ImageDataset, settings: TrainParams) -> Result:
-    return fit(TrainState(model, settings), train_set, val_set, settings, CPU, lambda result: None)
+    return fit(TrainState(model, recipe_for(settings, train_set)), train_set, val_set, lambda result: None)
 
 
 SIDE = 16
@@ -115,13 +133,14 @@ def trained(
     broken_off_after: int,
 ) -> Result:
     """Train, saving to `point`; with `broken_off_after`, leave by an exception after that many epochs."""
-    train_state = TrainState(model, settings)
+    train_state = TrainState(model, recipe_for(settings, sets[0]))
 
     def after_epoch(result: Result) -> None:
         if point:
-            point.save(train_state, result)
+            point.save(train_state)
         if len(result.history) == broken_off_after:
             raise BrokenOffError
 
-    so_far = point.restore(train_state) if point else None
-    return fit(train_state, *sets, settings, CPU, after_epoch, so_far)
+    if point:
+        point.restore(train_state)
+    return fit(train_state, *sets, after_epoch)

@@ -14,7 +14,7 @@ from classifier.decoding.resize import Fit
 from classifier.images.schema import OWN
 from classifier.sources.catalogue import load_dataset
 from classifier.splits.data_check import remarks
-from classifier.training.params import resolve_augment
+from classifier.training.recipe import resolve_augment
 from record.lock_file import LOCK_FILE
 from record.results import EVALUATE, TEST_SPLIT
 from record.revisions import WORKSPACE, Revision

@@ -140,7 +140,7 @@ def test_normalisation_in_one_array_is_that_of_three_steps(augmented: bool, chan
     model = ImageClassifier(torch.nn.Identity(), [0.2, 0.4, 0.3][:channels], [0.1, 0.5, 0.7][:channels], precision)
     plain_NCHW = (images_NCHW.to(model.mean_C11.dtype) - model.mean_C11) * model.inverse_std_C11
     plain_NCHW = plain_NCHW.contiguous(memory_format=torch.channels_last)
-    normalised_NCHW = model.normalised(images_NCHW)
+    normalised_NCHW = model.normalise(images_NCHW)
     assert torch.equal(normalised_NCHW, plain_NCHW)
     assert normalised_NCHW.stride() == plain_NCHW.stride()
     assert torch.equal(images_NCHW, before_NCHW)

@@ -15,7 +15,7 @@ from classifier.networks.own import build_network, count_parameters
 from classifier.networks.pretrained import load_pretrained
 from classifier.networks.torchvision_networks import TorchvisionNetwork, head_name, plain_network
 from classifier.training.loop import TrainState, fit
-from tests.support.training import CPU, compute, params, random_set
+from tests.support.training import compute, params, random_set, recipe_for
 
 __all__ = ["compute"]
 SMALL = "shufflenet_v2_x0_5"
@@ -112,7 +112,7 @@ def trained(path: Path, *, freeze: bool, num_images: int = 8, **changes: Any) ->
     settings = params(**(values | changes))
     model = ImageClassifier(network, [0.5], [0.25])
     train_set = random_set(num_images, side=16)
-    fit(TrainState(model, settings), train_set, random_set(4, side=16, seed=1), settings, CPU, lambda _: None)
+    fit(TrainState(model, recipe_for(settings, train_set)), train_set, random_set(4, side=16, seed=1), lambda _: None)
     return network, before
 
 

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from classifier.training import checkpoint as resume
-from classifier.training.checkpoint import CheckpointStore, DamagedCheckpointError, State, read_checkpoint
+from classifier.training.checkpoint import Checkpoint, CheckpointStore, DamagedCheckpointError, read_checkpoint
 from classifier.training.loop import TrainState
-from tests.support.training import SIDE, BrokenOffError, compute, model_for, params, run
+from tests.support.training import SIDE, BrokenOffError, compute, model_for, params, recipe_for, run
 
 __all__ = ["compute"]
 
@@ -116,7 +116,7 @@ def test_old_states_and_the_oldest_of_too_many_make_room(tmp_path: Path, monkeyp
         (tmp_path / name).write_bytes(b"x" * 100)
         stamp = time.time() - days * 24 * 3600
         os.utime(tmp_path / name, (stamp, stamp))
-    CheckpointStore(tmp_path / "own").restore(TrainState(model_for("mlp"), params(network="mlp")))
+    CheckpointStore(tmp_path / "own").restore(TrainState(model_for("mlp"), recipe_for(params(network="mlp"))))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "own.damaged"]
 
 
@@ -162,7 +162,7 @@ def test_a_state_that_another_run_replaces_while_it_is_read_is_read_again(
         run(settings, point, broken_off_after=1)
     reads = 0
 
-    def read_once_too_late(path: Path, train_state: TrainState) -> State:
+    def read_once_too_late(path: Path, train_state: TrainState) -> Checkpoint:
         nonlocal reads
         reads += 1
         if reads > 1:
@@ -172,7 +172,7 @@ def test_a_state_that_another_run_replaces_while_it_is_read_is_read_again(
         raise DamagedCheckpointError("its file was gone")
 
     monkeypatch.setattr(resume, "read_checkpoint", read_once_too_late)
-    assert point.restore(TrainState(model_for("mlp", side=SIDE), settings))
+    assert point.restore(TrainState(model_for("mlp", side=SIDE), recipe_for(settings)))
     assert reads == 2
     assert capsys.readouterr().err == ""
 
@@ -181,14 +181,14 @@ def test_a_state_that_another_run_saves_where_there_was_none_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     point, settings = CheckpointStore(tmp_path / "own.safetensors"), params(network="mlp", epochs=2)
-    train_state = TrainState(model_for("mlp", side=SIDE), settings)
+    train_state = TrainState(model_for("mlp", side=SIDE), recipe_for(settings))
     looks = iter([None, None])
 
     def not_there_yet(path: Path) -> None:
         path.write_bytes(b"of another run, since that look")
         return next(looks)
 
-    monkeypatch.setattr(resume, "_figures", not_there_yet)
-    assert point.restore(train_state) is None
+    monkeypatch.setattr(resume, "_file_version", not_there_yet)
+    assert not point.restore(train_state)
     assert point.path.read_bytes() == b"of another run, since that look"
     assert capsys.readouterr().err == ""

@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[3]
 FORWARD = """
 import torch
-from classifier.training.loop import compiled
+from classifier.training.loop import compile_network
 from classifier.common.errors import UserError
 try:
-    compiled(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()))(torch.ones(2, 3))
+    compile_network(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()))(torch.ones(2, 3))
 except UserError as error:
     print(error)
 """

@@ -7,10 +7,9 @@ import torch
 from classifier.compute.seeds import generator
 from classifier.model.dataset import ImageDataset
 from classifier.training.augment import MIXED_SHARE, CutMix, Mixture
-from classifier.training.loader import Batches
-from classifier.training.loop import TrainState, fit
+from classifier.training.loader import Batches, EpochInput
 from classifier.training.losses import half_squared_error
-from tests.support.training import CPU, model_for, params, random_set
+from tests.support.training import CPU, model_for, params, random_set, recipe_for, train
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (60, 3, 12, 16), dtype=np.uint8)
 BATCHES = Batches(ImageDataset(IMAGES, np.arange(60) % 4), CPU)
@@ -59,10 +58,11 @@ def test_an_image_is_mixed_alike_in_whatever_batch_it_is() -> None:
 
 
 def test_the_last_fifth_of_the_epochs_is_plain() -> None:
-    asked = params(augment=["cutmix"], epochs=10)
-    assert [CutMix.is_used(asked, epoch) for epoch in range(1, 11)] == [True] * 8 + [False] * 2
-    assert CutMix.is_used(params(augment=["cutmix"], epochs=4), 4)
-    assert not CutMix.is_used(params(augment=["flip"], epochs=10), 1)
+    recipe = recipe_for(params(augment=["cutmix"], epochs=10), BATCHES.dataset)
+    inputs = [EpochInput(BATCHES, recipe, epoch, torch.Tensor.float) for epoch in range(1, 11)]
+    assert [one.cutmix is not None for one in inputs] == [True] * 8 + [False] * 2
+    assert recipe_for(params(augment=["cutmix"], epochs=4)).last_mixed_epoch == 4
+    assert recipe_for(params(augment=["flip"], epochs=10)).last_mixed_epoch == 0
 
 
 def test_the_targets_by_hand() -> None:
@@ -97,6 +97,6 @@ def test_training_with_it_is_a_plain_loop_over_two_losses() -> None:
             optimizer.zero_grad()
             (shares * loss(logits, labels) + (1 - shares) * loss(logits, other_labels)).mean().backward()
             optimizer.step()
-    result = fit(TrainState(model, settings), train_set, random_set(0), settings, CPU, lambda result: None)
+    result = train(model, train_set, random_set(0), settings)
     for name, weights in plain.network.state_dict().items():
         torch.testing.assert_close(result.weights[name], weights)

@@ -17,7 +17,6 @@ from classifier.common.process import RankInfo
 from classifier.compute.device import processes_fact
 from classifier.training.distributed import SINGLE_PROCESS, DistributedContext, _peer_errors, init_distributed
 from classifier.training.history import MetricSums
-from classifier.training.loader import check_batch_size
 from tests.support.several_processes import CASES, VALUES, found
 from tests.support.training import CPU, compute
 from tools.verify.verdict import _processes_here
@@ -62,7 +61,7 @@ def test_several_processes_train_as_one(one: Found, of_several: Callable[[int], 
     """
     relative, absolute = (1e-2, 1e-2) if case == "recipe" else (1e-9, 1e-9)
     for theirs in (process["trained"][case] for process in of_several(size)):
-        for row, expected in zip(theirs["figures"], one["trained"][case]["figures"], strict=True):
+        for row, expected in zip(theirs["metrics"], one["trained"][case]["metrics"], strict=True):
             assert row == pytest.approx(expected, rel=relative)
         for name, weight in one["trained"][case]["weights"].items():
             torch.testing.assert_close(theirs["weights"][name], weight, rtol=relative, atol=absolute)
@@ -74,7 +73,7 @@ def test_every_process_ends_with_the_same_bits_and_again_in_a_second_run(
 ) -> None:
     first, *others = [process["trained"]["pyramid"] for process in of_several(size)]
     for other in [*others, *(process["again"] for process in of_several(size))]:
-        assert other["figures"] == first["figures"]
+        assert other["metrics"] == first["metrics"]
         assert all(torch.equal(other["weights"][name], first["weights"][name]) for name in first["weights"])
 
 
@@ -124,21 +123,6 @@ def test_every_image_is_measured_and_trained_on_once() -> None:
             assert torch.cat([rows[context.shard_slice(num_images)] for context in worlds]).tolist() == rows.tolist()
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "num_processes", "nearest"), [(500, 3, 501), (499, 3, 498), (1, 4, 4), (6, 4, 4), (500, 8, 496)]
-)
-def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_does(
-    batch_size: int, num_processes: int, nearest: int
-) -> None:
-    message = (
-        rf"^batch_size is that of all processes together and must be a multiple of {num_processes}, their number, "
-        rf"got {batch_size}; the nearest is {nearest}$"
-    )
-    with pytest.raises(UserError, match=message):
-        check_batch_size(batch_size, num_processes)
-    check_batch_size(nearest, num_processes)
-
-
 def test_the_fact_of_several_processes() -> None:
     assert processes_fact(()) == processes_fact((1,)) == {}, "model.json of one process stays as it was"
     assert processes_fact((2,)) == {"processes": 2}
@@ -159,7 +143,7 @@ def test_alone_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not torch.distributed.is_initialized()
     rows = torch.arange(3)
     assert SINGLE_PROCESS.shard(rows) is rows
-    assert (sums := MetricSums(1.0, 2.0, 3)).all_reduced(SINGLE_PROCESS) is sums
+    assert (sums := MetricSums(1.0, 2.0, 3)).all_reduce(SINGLE_PROCESS) is sums
 
 
 @pytest.mark.parametrize(
@@ -196,22 +180,22 @@ def test_a_device_for_one_process_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 COMPILED = """
 import torch
-from classifier.training.distributed import convert_batch_norms
+from classifier.training.distributed import convert_batch_norms, init_distributed
 from classifier.training.loop import TrainState, fit
 from classifier.networks.whitening import fit_first_layer
-from classifier.training.distributed import joined
-from tests.support.training import CPU, model_for, params, random_set
+from tests.support.training import CPU, model_for, params, random_set, recipe_for
 
 torch.set_num_threads(1)
 train_set, val_set = random_set(36, side=16), random_set(12, side=16, seed=1)
-with joined(CPU) as world:
+with init_distributed(CPU) as context:
     losses = []
-    for compiled in (False, True):
-        settings = params(network="pyramid", batch_size=12, epochs=2, compile=compiled)
+    for compile_it in (False, True):
+        settings = params(network="pyramid", batch_size=12, epochs=2, compile=compile_it)
         model = model_for("pyramid", side=16)
-        convert_batch_norms(model.network, world)
-        fit_first_layer(model.network, lambda: model.normalised(train_set.batch(torch.arange(36))[0]))
-        result = fit(TrainState(model, settings), train_set, val_set, settings, CPU, lambda result: None, world=world)
+        convert_batch_norms(model.network, context)
+        fit_first_layer(model.network, lambda: model.normalise(train_set.batch(torch.arange(36))[0]))
+        train_state = TrainState(model, recipe_for(settings, train_set), context)
+        result = fit(train_state, train_set, val_set, lambda result: None)
         losses += [[epoch.train_loss for epoch in result.history]]
     print(losses, flush=True)
     assert all(abs(ours - theirs) < 1e-5 for ours, theirs in zip(*losses))

@@ -7,11 +7,11 @@ import torch
 from classifier.model.dataset import ImageDataset
 from classifier.training import loader as epoch_input
 from classifier.training.loader import Batches, EpochInput, StepInput
-from tests.support.training import CPU, params
+from tests.support.training import CPU, params, recipe_for
 
 NUM_IMAGES, IMAGE_BYTES = 60, 3 * 8 * 8
 STEPS = torch.randperm(NUM_IMAGES, generator=torch.Generator().manual_seed(0)).split(7)
-SETTINGS = params(augment=["shift", "flip", "cutout", "cutmix"], epochs=5)
+RECIPE = recipe_for(params(augment=["shift", "flip", "cutout", "cutmix"], epochs=5))
 
 
 class CountedBatches(Batches):
@@ -35,7 +35,7 @@ def halved(images_NCHW: torch.Tensor) -> torch.Tensor:
 
 def inputs(batches: Batches, epoch: int, bytes_at_once: int, monkeypatch: pytest.MonkeyPatch) -> list[StepInput]:
     monkeypatch.setattr(epoch_input, "BYTES_AT_ONCE", bytes_at_once)
-    return list(EpochInput(batches, SETTINGS, epoch, halved).of_steps(STEPS))
+    return list(EpochInput(batches, RECIPE, epoch, halved).of_steps(STEPS))
 
 
 @pytest.mark.parametrize("epoch", [1, 5], ids=["mixed", "plain"])
@@ -66,12 +66,12 @@ def test_no_more_bytes_are_made_ready_at_once_than_allowed_but_for_one_batch(
         return halved(images_NCHW)
 
     monkeypatch.setattr(epoch_input, "BYTES_AT_ONCE", bytes_at_once)
-    assert len(list(EpochInput(batches, SETTINGS, 5, counted).of_steps(STEPS))) == len(STEPS)
+    assert len(list(EpochInput(batches, RECIPE, 5, counted).of_steps(STEPS))) == len(STEPS)
     assert batches.sizes == normalised == expected
 
 
 def test_the_share_of_a_process_may_be_empty() -> None:
     """As where a data set of one image is trained on by two processes."""
     nothing = torch.empty(0, dtype=torch.int64)
-    (seen,) = EpochInput(CountedBatches(), SETTINGS, 1, halved).of_steps([nothing])
+    (seen,) = EpochInput(CountedBatches(), RECIPE, 1, halved).of_steps([nothing])
     assert seen.images_NCHW.shape == (0, 3, 8, 8)

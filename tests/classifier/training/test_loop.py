@@ -21,7 +21,7 @@ from classifier.training.history import STEPS_BETWEEN_READINGS, Result
 from classifier.training.loader import Batches
 from classifier.training.loop import TrainState, fit
 from classifier.training.params import TrainParams
-from tests.support.training import CPU, adam_params, compute
+from tests.support.training import CPU, adam_params, compute, recipe_for
 
 __all__ = ["compute"]
 
@@ -42,8 +42,13 @@ def epoch(settings: TrainParams, num_steps: int) -> Callable[[], Result]:
     train_set = random_set(num_steps * settings.batch_size)
     no_validation = ImageDataset(train_set.images_NCHW[:0], train_set.labels_N[:0])
     network = build_network(settings.network, train_set.shape_CHW, 10, settings.seed)
-    train_state = TrainState(ImageClassifier(network, [0.5], [0.25]), settings)
-    return lambda: fit(train_state, train_set, no_validation, settings, CPU, lambda result: None)
+    train_state = TrainState(ImageClassifier(network, [0.5], [0.25]), recipe_for(settings, train_set))
+
+    def train() -> Result:
+        train_state.result = None  # else a second call would find nothing left to train
+        return fit(train_state, train_set, no_validation, lambda result: None)
+
+    return train
 
 
 def python_calls(job: Callable[[], object]) -> int:
@@ -123,12 +128,13 @@ from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
 from classifier.training.loop import TrainState, fit
 from tests.support.limited_memory import limited_to, refuse_to_hold
-from tests.support.training import CPU, adam_params
+from tests.support.training import adam_params, recipe_for
 
 def train(num_images):
     part = ImageDataset(dataset.images_NCHW[:num_images], dataset.labels_N[:num_images])
-    trainee = TrainState(ImageClassifier(build_network("softmax", dataset.shape_CHW, 10, 0), [0.5], [0.25]), settings)
-    fit(trainee, part, ImageDataset(part.images_NCHW[:0], part.labels_N[:0]), settings, CPU, lambda result: None)
+    model = ImageClassifier(build_network("softmax", dataset.shape_CHW, 10, 0), [0.5], [0.25])
+    no_validation = ImageDataset(part.images_NCHW[:0], part.labels_N[:0])
+    fit(TrainState(model, recipe_for(settings, part)), part, no_validation, lambda result: None)
 
 set_up_compute("cpu", 1)
 settings = adam_params(network="softmax", optimizer="sgd", batch_size=512)

@@ -1,18 +1,13 @@
 """What is minimised: closed forms, scikit-learn's weights, torch's own loss on a plain loop."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from classifier.common.errors import UserError
 from classifier.compute.seeds import generator
-from classifier.training.loop import TrainState, fit
-from classifier.training.losses import build_loss, class_weights, half_squared_error
-from tests.support.training import CPU, model_for, params, random_set
+from classifier.training.losses import build_loss, half_squared_error
+from tests.support.training import model_for, params, random_set, recipe_for, train
 
 LOGITS_NK = torch.tensor([[0.0, 0.0], [np.log(3), 0.0], [50.0, -50.0]], dtype=torch.float64)
 LABELS_N = torch.tensor([1, 0, 1])
@@ -29,38 +24,18 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
 
 
 def test_the_losses_by_name() -> None:
-    assert build_loss(params(loss="mse"), None)(LOGITS_NK, LABELS_N) == half_squared_error(LOGITS_NK, LABELS_N)
+    assert build_loss(recipe_for(params(loss="mse")), None)(LOGITS_NK, LABELS_N) == half_squared_error(LOGITS_NK, LABELS_N)
     smoothed = nn.CrossEntropyLoss(label_smoothing=0.2)(LOGITS_NK, LABELS_N)
-    assert build_loss(params(label_smoothing=0.2), None)(LOGITS_NK, LABELS_N) == smoothed
+    assert build_loss(recipe_for(params(label_smoothing=0.2)), None)(LOGITS_NK, LABELS_N) == smoothed
     plain = (np.log(2) + np.log(4 / 3) + 100) / 3
-    assert build_loss(params(), None)(LOGITS_NK, LABELS_N).item() == pytest.approx(plain, rel=1e-12)
+    assert build_loss(recipe_for(params()), None)(LOGITS_NK, LABELS_N).item() == pytest.approx(plain, rel=1e-12)
     weighted = (3 * np.log(2) + np.log(4 / 3) + 3 * 100) / (3 + 1 + 3)
     weights_K = torch.tensor([1.0, 3.0], dtype=torch.float64)
-    assert build_loss(params(), weights_K)(LOGITS_NK, LABELS_N).item() == pytest.approx(weighted, rel=1e-12)
-
-
-def test_balanced_weights_are_those_of_scikit_learn() -> None:
-    labels_N = np.array([0] * 7 + [1] * 2 + [2] * 11)
-    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels_N)
-    assert class_weights("balanced", labels_N, ["a", "b", "c"]) == pytest.approx(list(expected))
-    assert class_weights([1, 2.5, 1], labels_N, ["a", "b", "c"]) == [1.0, 2.5, 1.0]
-    assert class_weights(None, labels_N, ["a", "b", "c"]) is None
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ([1, 2], r"^class_weights needs a number for each of the 3 classes, got 2$"),
-        ("balanced", r"^class_weights 'balanced' needs an image of each class to train on, found none of 'b'$"),
-    ],
-)
-def test_weights_that_do_not_fit_the_classes_are_refused(asked: Any, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        class_weights(asked, np.array([0, 2, 2]), ["a", "b", "c"])
+    assert build_loss(recipe_for(params()), weights_K)(LOGITS_NK, LABELS_N).item() == pytest.approx(weighted, rel=1e-12)
 
 
 def test_training_with_weights_is_torchs_own_on_a_plain_loop() -> None:
-    train_set, settings = random_set(24), params(network="mlp", precision="float64")
+    train_set, values = random_set(24), {"network": "mlp", "precision": "float64"}
     model, plain = model_for("mlp").double(), model_for("mlp").double()
     model.set_precision("float64")
     plain.set_precision("float64")
@@ -71,9 +46,8 @@ def test_training_with_weights_is_torchs_own_on_a_plain_loop() -> None:
         optimizer.zero_grad()
         loss(plain(images), labels).backward()
         optimizer.step()
-    train_state = TrainState(model, settings)
-    result = fit(train_state, train_set, random_set(0), settings, CPU, lambda result: None, class_weights=[1.0, 5.0, 0.5])
+    result = train(model, train_set, random_set(0), params(**values, class_weights=[1.0, 5.0, 0.5]))
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
-    unweighted = fit(TrainState(model_for("mlp"), settings), train_set, random_set(0), settings, CPU, lambda result: None)
+    unweighted = train(model_for("mlp"), train_set, random_set(0), params(**values))
     assert not torch.equal(result.weights["1.weight"], unweighted.weights["1.weight"].double())

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from classifier.networks.own import build_network
-from classifier.training.optim import Adam, Muon, Optimizer, Sgd, build_optimizers, orthogonalised
-from tests.support.training import params
+from classifier.training.optim import Adam, Muon, Optimizer, Sgd, build_optimizers, orthogonalise
+from tests.support.training import params, recipe_for
 
-SETTINGS = params(network="pyramid", optimizer="muon", momentum=None, lr=0.01, weight_decay=0.1)
+RECIPE = recipe_for(params(network="pyramid", optimizer="muon", momentum=None, lr=0.01, weight_decay=0.1))
 LRS = (0.01, 0.02, 0.005)
 Theirs = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
@@ -81,7 +81,7 @@ def test_momentum_is_nesterovs_unless_it_is_said_not_to_be(nesterov: bool | None
     weight = nn.Parameter(torch.zeros(1, 1))
     layer = nn.Linear(1, 1, bias=False)
     layer.weight = weight
-    (sgd,) = build_optimizers(layer, params(momentum=0.9, nesterov=nesterov))
+    (sgd,) = build_optimizers(layer, recipe_for(params(momentum=0.9, nesterov=nesterov)))
     for gradient in (1.0, 2.0):
         weight.grad = torch.full((1, 1), gradient)
         sgd.step(1.0)
@@ -89,7 +89,7 @@ def test_momentum_is_nesterovs_unless_it_is_said_not_to_be(nesterov: bool | None
     assert weight.item() == pytest.approx(-steps)
     muon, _ = build_optimizers(
         build_network("cnn", (1, 16, 16), 3, 0).to(memory_format=torch.channels_last),
-        params(network="cnn", optimizer="muon", momentum=None, nesterov=nesterov),
+        recipe_for(params(network="cnn", optimizer="muon", momentum=None, nesterov=nesterov)),
     )
     assert isinstance(muon, Muon)
     assert muon.nesterov is expected
@@ -99,7 +99,7 @@ def test_momentum_is_nesterovs_unless_it_is_said_not_to_be(nesterov: bool | None
 def test_orthogonalised_matrices_have_the_directions_of_the_matrix_and_singular_values_near_one(shape: tuple[int, int]) -> None:
     matrix = random(*shape, seed=3)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    values = left.T @ orthogonalised(matrix).float() @ right.T
+    values = left.T @ orthogonalise(matrix).float() @ right.T
     assert values.diagonal().min() > 0.5
     assert values.diagonal().max() < 1.5
     assert (values - values.diagonal().diag()).abs().max() < 0.05, "in bfloat16"
@@ -111,8 +111,8 @@ def test_muon_moves_the_kernels_and_adamw_the_rest() -> None:
     for one in (network, plain):
         for index, parameter in enumerate(one.parameters()):
             parameter.grad = random(*parameter.shape, seed=index)
-    for optimizer in build_optimizers(network, SETTINGS):
-        optimizer.step(SETTINGS.lr)
+    for optimizer in build_optimizers(network, RECIPE):
+        optimizer.step(RECIPE.lr)
     others = [parameter for parameter in plain.parameters() if parameter.ndim != 4]
     adamw = torch.optim.AdamW(
         [
@@ -128,7 +128,7 @@ def test_muon_moves_the_kernels_and_adamw_the_rest() -> None:
 
 
 def test_without_kernels_muon_is_adamw() -> None:
-    optimizers = build_optimizers(build_network("mlp", (1, 8, 8), 3, seed=0), SETTINGS)
+    optimizers = build_optimizers(build_network("mlp", (1, 8, 8), 3, seed=0), RECIPE)
     assert [(type(optimizer), optimizer.weight_decay) for optimizer in optimizers] == [(Adam, 0.1), (Adam, 0.0)]
 
 
@@ -140,7 +140,7 @@ def test_the_decay_spares_biases_and_normalisations(optimizer: str) -> None:
     before = [parameter.detach().clone() for parameter in network.parameters()]
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    for one in build_optimizers(network, params(network="pyramid", **changes)):
+    for one in build_optimizers(network, recipe_for(params(network="pyramid", **changes))):
         one.step(0.01)
     for old, new in zip(before, network.parameters(), strict=True):
         assert torch.equal(old, new) == (new.ndim == 1)

@@ -14,34 +14,34 @@ from classifier.common.files import write_json
 from classifier.images.arrays import write_split
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
-from classifier.model.inference import outcomes
-from classifier.training import loader as steps
+from classifier.model.inference import predict
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.history import Epoch, Result, StepRow, history_table, steps_table
-from classifier.training.loader import num_epochs, order_of_epoch, steps_of_epoch
+from classifier.training.loader import steps_of_epoch
 from classifier.training.loop import TrainState, fit
 from stages.train import main
-from tests.support.training import CPU, model_for, params, random_set, train
+from tests.support.training import CPU, model_for, params, random_set, recipe_for, train
 
 
 def test_an_epoch_takes_every_image_once_and_another_order_each_time() -> None:
-    first, second = (order_of_epoch(20, params(), epoch) for epoch in (1, 2))
+    recipe = recipe_for(params(), random_set(20))
+    first, second = (torch.cat(steps_of_epoch(recipe, epoch, CPU)) for epoch in (1, 2))
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(20))
     assert first.tolist() != second.tolist()
-    assert [len(step) for step in steps_of_epoch(first, params())] == [8, 8, 4]
+    assert [len(step) for step in steps_of_epoch(recipe, 1, CPU)] == [8, 8, 4]
 
 
 def test_without_shuffling_the_order_is_that_of_the_file() -> None:
-    taken = steps_of_epoch(order_of_epoch(20, params(shuffle=False), 3), params(shuffle=False))
+    taken = steps_of_epoch(recipe_for(params(shuffle=False), random_set(20)), 3, CPU)
     assert [step.tolist() for step in taken] == [list(range(8)), list(range(8, 16)), list(range(16, 20))]
 
 
 @pytest.mark.parametrize(("num_images", "lengths"), [(20, [8, 8]), (16, [8, 8]), (8, [8])])
 def test_a_last_batch_that_is_not_full_is_dropped(num_images: int, lengths: list[int]) -> None:
-    settings = params(drop_last=True)
-    order = order_of_epoch(num_images, settings, 1)
-    taken = steps_of_epoch(order, settings)
+    train_set = random_set(num_images)
+    taken = steps_of_epoch(recipe_for(params(drop_last=True), train_set), 1, CPU)
     assert [len(step) for step in taken] == lengths
+    order = torch.cat(steps_of_epoch(recipe_for(params(), train_set), 1, CPU))
     assert torch.equal(torch.cat(taken), order[: sum(lengths)])
 
 
@@ -60,44 +60,7 @@ def test_a_lone_image_that_is_dropped_is_not_refused() -> None:
     train(model_for("pyramid", side=8), random_set(9, side=8), random_set(0, side=8), settings)
 
 
-@pytest.mark.parametrize(
-    ("changes", "epochs"),
-    [
-        ({}, 2),
-        ({"min_steps": 6}, 2),  # of three steps each
-        ({"min_steps": 7}, 3),
-        ({"min_steps": 7, "drop_last": True}, 4),  # of two
-        ({"min_steps": 7, "batch_size": 1000}, 7),
-        ({"min_steps": 7, "batch_size": 1000, "drop_last": True}, 7),  # of none, which is refused later
-    ],
-)
-def test_few_images_get_more_epochs(changes: dict[str, Any], epochs: int) -> None:
-    assert num_epochs(20, params(epochs=2, **changes)) == epochs
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"drop_last": True, "batch_size": 21},
-            r"^drop_last: 20 training images do not fill a batch of 21; lower batch_size or",
-        ),
-        (
-            {"eval_every": 7, "epochs": 2},
-            r"^eval_every 7 has no effect on a run of 6 steps; write 6 or less, or `eval_every: null`$",
-        ),
-        ({"eval_every": 1, "epochs": 2}, r"^eval_every 1 makes 6 rows of 6 steps; plots/steps\.csv takes 4; write 2 or more$"),
-    ],
-)
-def test_steps_that_make_nothing_or_too_much_are_refused(
-    changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(steps, "MAX_ROWS", 4)
-    with pytest.raises(UserError, match=message):
-        train(model_for("softmax"), random_set(20), random_set(0), params(**changes))
-
-
-def figures(row: StepRow | Epoch) -> list[float | None]:
+def metrics(row: StepRow | Epoch) -> list[float | None]:
     return [row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy]
 
 
@@ -105,28 +68,29 @@ def test_a_row_has_the_figures_of_the_steps_since_the_one_before_and_validation_
     """Three steps an epoch and a row every two: one row in two spans the end of an epoch, whose last batch is short."""
     settings = params(network="mlp", epochs=4, eval_every=2, lr=0.3)
     train_set, val_set = random_set(20), random_set(9, seed=1)
+    recipe = recipe_for(settings, train_set)
     seen: list[tuple[float, int, int]] = []
     validated: list[tuple[float, float]] = []
 
     class Watched(TrainState):
         """Measures what the coming step is about to train on, and after it the validation images."""
 
-        def step(self, number: int, factor: float) -> None:
-            rows = steps_of_epoch(order_of_epoch(20, settings, number // 3 + 1), settings)[number % 3].numpy()
+        def step(self, number: int) -> None:
+            rows = steps_of_epoch(recipe, number // 3 + 1, CPU)[number % 3].numpy()
             batch = ImageDataset(train_set.images_NCHW[rows], train_set.labels_N[rows])
-            measured = outcomes(self.model, batch, CPU)
-            seen.append((measured.loss * len(rows), round(measured.accuracy * len(rows)), len(rows)))
+            before = predict(self.model, batch)
+            seen.append((before.loss * len(rows), round(before.accuracy * len(rows)), len(rows)))
             self.model.train()
-            super().step(number, factor)
-            measured = outcomes(self.model, val_set, CPU)
-            validated.append((measured.loss, measured.accuracy))
+            super().step(number)
+            after = predict(self.model, val_set)
+            validated.append((after.loss, after.accuracy))
             self.model.train()
 
-    result = fit(Watched(model_for("mlp"), settings), train_set, val_set, settings, CPU, lambda result: None)
+    result = fit(Watched(model_for("mlp"), recipe), train_set, val_set, lambda result: None)
     assert [row.step for row in result.steps] == [2, 4, 6, 8, 10, 12]
     for row in result.steps:
         losses, correct, sizes = np.array(seen[row.step - 2 : row.step]).sum(axis=0)
-        assert figures(row) == pytest.approx([losses / sizes, correct / sizes, *validated[row.step - 1]], rel=1e-5)
+        assert metrics(row) == pytest.approx([losses / sizes, correct / sizes, *validated[row.step - 1]], rel=1e-5)
     assert result.since_row.seen == 0
     table = steps_table(result)
     assert list(table.columns) == ["step", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
@@ -144,7 +108,7 @@ def test_the_history_by_step_changes_nothing_else(network: str) -> None:
     assert without.steps == ()
     assert all(torch.equal(with_rows.weights[name], without.weights[name]) for name in without.weights)
     for ours, theirs in zip(with_rows.history, without.history, strict=True):
-        assert figures(ours) == pytest.approx(figures(theirs), rel=1e-12)
+        assert metrics(ours) == pytest.approx(metrics(theirs), rel=1e-12)
 
 
 def test_without_validation_the_rows_have_the_training_figures_alone() -> None:
@@ -171,18 +135,18 @@ def test_a_run_that_was_broken_off_has_the_same_rows(tmp_path: Path, eval_every:
     straight = train(model_for("mlp"), *sets, settings)
     point = CheckpointStore(tmp_path / "state.safetensors")
     for broken_off_after in (1, 3, 4, 0):
-        train_state = TrainState(model_for("mlp"), settings)
+        train_state = TrainState(model_for("mlp"), recipe_for(settings, sets[0]))
 
         def after_epoch(result: Result, train_state: TrainState = train_state, last: int = broken_off_after) -> None:
-            point.save(train_state, result)
+            point.save(train_state)
             if len(result.history) == last:
                 raise BrokenOffError
 
-        so_far = point.restore(train_state)
+        point.restore(train_state)
         if broken_off_after:
             with pytest.raises(BrokenOffError):
-                fit(train_state, *sets, settings, CPU, after_epoch, so_far)
-    resumed = fit(train_state, *sets, settings, CPU, after_epoch, so_far)
+                fit(train_state, *sets, after_epoch)
+    resumed = fit(train_state, *sets, after_epoch)
     assert len(resumed.steps) == 15 // eval_every
     assert (resumed.steps, resumed.since_row, resumed.history) == (straight.steps, straight.since_row, straight.history)
 
@@ -216,9 +180,9 @@ def test_the_training_images_are_measured_again_with_the_kept_weights(tmp_path: 
     again = json.loads((tmp_path / "metrics/train.json").read_text())
     assert again.items() > plain.items()
     assert again.keys() - plain.keys() == {"kept_train_loss", "kept_train_accuracy"}
-    measured = outcomes(load_model(tmp_path / "models")[0], images, CPU)
-    assert again["kept_train_loss"] == pytest.approx(measured.loss, abs=1e-6)
-    assert again["kept_train_accuracy"] == pytest.approx(measured.accuracy, abs=1e-6)
+    predictions = predict(load_model(tmp_path / "models")[0], images)
+    assert again["kept_train_loss"] == pytest.approx(predictions.loss, abs=1e-6)
+    assert again["kept_train_accuracy"] == pytest.approx(predictions.accuracy, abs=1e-6)
     assert again["kept_train_loss"] != again["train_loss"]
 
 

@@ -11,7 +11,7 @@ from classifier.networks.own import build_network
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.loop import Result
 from classifier.training.optim import build_optimizers
-from tests.support.training import BrokenOffError, compute, params, random_set, trained
+from tests.support.training import BrokenOffError, compute, params, random_set, recipe_for, trained
 
 __all__ = ["compute"]
 
@@ -50,7 +50,7 @@ def test_broken_off_and_resumed_it_is_the_same_to_the_bit(
 def test_muon_moves_plain_convolutions_and_leaves_those_in_groups_to_adamw() -> None:
     settings = params(network="mobilenet_v3_small", optimizer="muon", momentum=None)
     network = build_network("mobilenet_v3_small", (3, 16, 16), 3, seed=0).to(memory_format=torch.channels_last)
-    muon, adamw = build_optimizers(network, settings)
+    muon, adamw = build_optimizers(network, recipe_for(settings))
     kernels = [tuple(kernel.shape) for kernel in muon.parameters]
     assert kernels == [(16, 3, 3, 3)], "the stem; all other kernels are of one pixel or of a channel each"
     others = sum(parameter.numel() for parameter in adamw.parameters)

@@ -10,10 +10,10 @@ from torch import nn
 from classifier.common.errors import UserError
 from classifier.compute.seeds import generator
 from classifier.model.dataset import ImageDataset
-from classifier.model.inference import outcomes
+from classifier.model.inference import predict
 from classifier.training.history import Epoch, Result, epoch_line, history_table, train_metrics
 from classifier.training.loop import TrainState, fit
-from tests.support.training import CPU, compute, model_for, params, random_set, train
+from tests.support.training import compute, model_for, params, random_set, recipe_for, train
 
 __all__ = ["compute"]
 
@@ -74,7 +74,7 @@ def test_eight_images_can_be_learnt_by_heart() -> None:
     train_set = ImageDataset(train_set.images_NCHW, np.arange(8))
     model = model_for("cnn", side=16, num_classes=8)
     train(model, train_set, train_set, params(network="cnn", optimizer="adam", momentum=None, lr=0.001, epochs=60))
-    assert outcomes(model, train_set, CPU).accuracy == 1
+    assert predict(model, train_set).accuracy == 1
 
 
 @pytest.mark.parametrize("network", ["softmax", "mlp", "cnn"])
@@ -106,12 +106,12 @@ def test_the_kept_weights_are_those_of_the_best_validation_epoch() -> None:
     val_set = random_set(12, seed=5)
 
     def note(result: Result) -> None:
-        measured = outcomes(model, val_set, CPU)
+        predictions = predict(model, val_set)
         weights = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
-        seen.append((measured.accuracy, -measured.loss, weights))
+        seen.append((predictions.accuracy, -predictions.loss, weights))
 
     settings = params(network="mlp", epochs=12, lr=0.5)
-    result = fit(TrainState(model, settings), random_set(24), val_set, settings, CPU, note)
+    result = fit(TrainState(model, recipe_for(settings)), random_set(24), val_set, note)
     best = max(range(12), key=lambda epoch: seen[epoch][:2])
     assert result.kept.epoch == best + 1
     assert result.kept.epoch != 12, "the data must make a test of this: the last epoch must not be the best"
@@ -150,17 +150,17 @@ def test_what_is_told_of_a_run() -> None:
     assert epoch_line(Result(epochs[:2], epochs[1], {}), 3).endswith("val_accuracy 0.7500  *")
 
 
-def test_outcomes_are_in_order_and_agree_with_a_plain_pass() -> None:
+def test_predictions_are_in_order_and_agree_with_a_plain_pass() -> None:
     dataset = random_set(2345, num_classes=3)
     model = model_for("mlp").eval()
-    measured = outcomes(model, dataset, CPU)
+    predictions = predict(model, dataset)
     images, labels = dataset.batch(torch.arange(2345))
     with torch.no_grad():
         shares = model.network((images / 255 - 0.5) / 0.25).softmax(dim=1)
-    np.testing.assert_array_equal(measured.predicted_N, shares.argmax(dim=1).numpy())
-    np.testing.assert_allclose(measured.confidence_N, shares.max(dim=1).values.numpy(), rtol=1e-5)
-    np.testing.assert_allclose(measured.loss_N, -shares[torch.arange(2345), labels].log().numpy(), rtol=1e-4, atol=1e-6)
-    assert measured.accuracy == pytest.approx((measured.predicted_N == labels.numpy()).sum() / 2345)
+    np.testing.assert_array_equal(predictions.predicted_N, shares.argmax(dim=1).numpy())
+    np.testing.assert_allclose(predictions.confidence_N, shares.max(dim=1).values.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(predictions.loss_N, -shares[torch.arange(2345), labels].log().numpy(), rtol=1e-4, atol=1e-6)
+    assert predictions.accuracy == pytest.approx((predictions.predicted_N == labels.numpy()).sum() / 2345)
 
 
 @pytest.mark.parametrize(("num_images", "batch_size"), [(9, 8), (1, 8), (6, 1)])
@@ -177,20 +177,20 @@ def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_over_itsel
 def test_the_average_is_the_running_mean_worked_out_by_hand_and_is_what_is_kept() -> None:
     """Its decay is min(0.9, (1 + step) / (10 + step)), so that the first weights fade soon."""
     settings = params(network="mlp", ema_decay=0.9, epochs=2, lr=0.05)
-    train_state = TrainState(model_for("mlp"), settings)
+    train_state = TrainState(model_for("mlp"), recipe_for(settings))
     expected = train_state.model.network[1].weight.detach().clone()
     step = 0
 
     class Watched(TrainState):
-        def step(self, number: int, factor: float) -> None:
+        def step(self, number: int) -> None:
             nonlocal expected, step
-            super().step(number, factor)
+            super().step(number)
             decay = min(0.9, (1 + step) / (10 + step))
             expected = decay * expected + (1 - decay) * self.model.network[1].weight.detach()
             step += 1
 
     train_state.__class__ = Watched
-    result = fit(train_state, random_set(24), random_set(0), settings, CPU, lambda result: None)
+    result = fit(train_state, random_set(24), random_set(0), lambda result: None)
     assert step == 6
     torch.testing.assert_close(result.weights["1.weight"], expected)
     assert not torch.equal(result.weights["1.weight"], train_state.model.network[1].weight)
