@@ -16,8 +16,7 @@ from classifier.common.files import read_json
 from classifier.common.graph import GRAPH_FILE, is_code
 from classifier.common.params import read_yaml
 from record.content import md5
-from record.lock_file import LOCK_FILE, Lock, read_lock
-from record.lock_file import Recorded as Output
+from record.lock_file import LOCK_FILE, Lock, LockedFile, read_lock
 from record.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
 from record.revisions import Held, Revision
 from record.staleness import code_hashes
@@ -37,7 +36,7 @@ class Model(BaseModel):
 class _Added(BaseModel):
     """Of a file that `dvc add` wrote, which has one output."""
 
-    outs: Annotated[list[Output], Field(min_length=1)]
+    outs: Annotated[list[LockedFile], Field(min_length=1)]
 
 
 @dataclass(frozen=True)

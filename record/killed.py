@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import psutil
 
 from record.dvc_locks import EXPERIMENTS_TABLE, is_alive, left_by_killed, living_processes
+from record.git import run_git
 
 STASHING = "workspace"
 """What DVC locks while the workspace is in the stash."""
@@ -139,11 +139,7 @@ def _commit(root: Path, name: str) -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     """What git answers; empty when it fails, as it does where there is no repository or no git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return run_git(*arguments, folder=root).text.strip()
 
 
 TEMPORARY = Path(".dvc/tmp/exps/standalone")

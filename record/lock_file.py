@@ -1,38 +1,50 @@
 """dvc.lock: what it records of each stage, and whether it is whole: DVC does not write it in one step."""
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from classifier.common.errors import UserError, short_repr
-from classifier.common.params import read_yaml
+from classifier.common.params import PARAMS_FILE, read_yaml
+from record.git import run_git
 
 LOCK_FILE = "dvc.lock"
-PARAMS_FILE = "params.yaml"
 
 
-class Recorded(BaseModel):
-    """A dependency or an output."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    model_config = ConfigDict(strict=True, frozen=True)
+
+def _as_text(value: object) -> object:
+    """DVC takes no hash for an empty one, and a hash that was cut off may be a number of YAML."""
+    return "" if value is None else str(value) if type(value) is int and value >= 100 else value
+
+
+Hash = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^(|...+)$")]
+"""Empty, or of three characters at least."""
+
+
+class LockedFile(_Strict):
+    """A dependency or an output: a file, or a folder."""
 
     path: str
-    md5: str = ""
+    md5: Hash = ""
     """Of a folder it ends in `.dir`."""
+    hash: str = ""
+    size: int = 0
+    nfiles: int = 0
+    isexec: bool = False
 
 
-class LockedStage(BaseModel):
+class LockedStage(_Strict):
     """A stage as it last ran."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
-
     cmd: str | list[str]
-    deps: list[Recorded] = []
+    deps: list[LockedFile] = []
     params: dict[str, dict[str, Any]] = {}
-    outs: list[Recorded] = []
+    outs: list[LockedFile] = []
 
     @property
     def dep_hashes(self) -> dict[str, str]:
@@ -43,18 +55,22 @@ class LockedStage(BaseModel):
     def param_values(self) -> dict[str, Any]:
         """Value of each param by its name, after the file's name where that is not params.yaml."""
         return {
-            name if file == PARAMS_FILE else f"{file}:{name}": value
+            name if file == str(PARAMS_FILE) else f"{file}:{name}": value
             for file, values in self.params.items()
             for name, value in values.items()
         }
 
 
 class Lock(BaseModel):
-    """The stages by name, in the order of the file."""
+    """The stages by name, in the order of the file: what DVC takes for a dvc.lock (LOCKFILE_SCHEMA in dvc/schema.py).
+
+    Of dependencies and outputs only those on this machine; what a cloud records of others is refused.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     stages: dict[str, LockedStage]
+    version: Literal["2.0"] = Field(default="2.0", alias="schema")
 
     @property
     def out_hashes(self) -> dict[str, str]:
@@ -76,38 +92,8 @@ def read_lock(path: Path) -> Lock:
         raise UserError(f"{path}: {where}: {first['msg']}, got {short_repr(first['input'])}; run `dvc repro`") from None
 
 
-_LOCK_PATH = Path("dvc.lock")
 CONFLICTS = "has merge conflicts; docs/merging.md says how to end them"
 _MARK_OF_A_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class _File(_Strict):
-    path: str
-    hash: str = ""
-    md5: Annotated[str, Field(min_length=3)] | Annotated[int, Field(ge=100)] | None = None
-    size: int = 0
-    nfiles: int = 0
-    isexec: bool = False
-
-
-class _Stage(_Strict):
-    cmd: str | list[str]
-    deps: list[_File] = []
-    params: dict[str, dict[str, Any]] = {}
-    outs: list[_File] = []
-
-
-class _LockFile(BaseModel):
-    """What DVC takes for one (LOCKFILE_SCHEMA in dvc/schema.py), for files on this machine."""
-
-    model_config = ConfigDict(strict=True)
-
-    version: Literal["2.0"] = Field(alias="schema")
-    stages: dict[str, _Stage] = {}
 
 
 def has_conflicts(content: bytes) -> bool:
@@ -117,25 +103,18 @@ def has_conflicts(content: bytes) -> bool:
 
 def lock_file_problem(root: Path) -> str | None:
     """One line that says how to mend a dvc.lock that DVC would stop at; None if it is whole or not there."""
-    path = root / _LOCK_PATH
+    path = root / LOCK_FILE
     if not path.exists():
         return None
     try:
-        _LockFile.model_validate(read_yaml(path))
+        # DVC needs the version, and no stages. The version is its first line, so that a file without it was cut off.
+        Lock.model_validate({"schema": None, "stages": {}} | read_yaml(path))
     except (UserError, ValidationError):
         if has_conflicts(path.read_bytes()):
             return f"{path}: {CONFLICTS}"
         found = "empty" if not path.stat().st_size else "half-written"
-        mend = f"{_mend(root)}: what has run comes from the cache"
+        # An older dvc.lock is as good as none, but keeps the difference small.
+        is_in_git = run_git("cat-file", "-e", f":./{LOCK_FILE}", folder=root).status == 0
+        mend = f"run `{'git restore' if is_in_git else 'rm'} {LOCK_FILE}`, then `dvc repro`: what has run comes from the cache"
         return f"{path}: {found}, as by a `dvc` that was killed or met a full disk; {mend}"
     return None
-
-
-def _mend(root: Path) -> str:
-    """The commands for it: an older dvc.lock is as good as none, but keeps the difference small."""
-    command = ["git", "cat-file", "-e", f":./{_LOCK_PATH}"]
-    try:
-        known = subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0
-    except OSError:
-        known = False
-    return f"run `{'git restore' if known else 'rm'} {_LOCK_PATH}`, then `dvc repro`"

@@ -1,15 +1,15 @@
 """What a revision holds: a commit, branch, tag or experiment by its content in git, or the files of the workspace."""
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from classifier.common.errors import UserError, short_message, short_repr
+from classifier.common.errors import UserError
 from classifier.common.graph import counts, with_modules
+from record.git import run_git
 from record.lock_file import CONFLICTS, has_conflicts
 
 WORKSPACE = "workspace"
@@ -45,7 +45,7 @@ class Revision:
             raise UserError(f"{self.name}:{path}: {CONFLICTS}")
 
     def _unmerged(self, paths: list[str]) -> set[str]:
-        listed = b"" if self.commit else _run_git("ls-files", "--unmerged", "-z", "--", *paths).stdout  # none without git
+        listed = b"" if self.commit else run_git("ls-files", "--unmerged", "-z", "--", *paths).output  # none without git
         return {entry.partition(b"\t")[2].decode(errors="surrogateescape") for entry in listed.split(b"\0") if entry}
 
     def modules(self, folders: Iterable[str]) -> dict[str, list[str]]:
@@ -122,8 +122,7 @@ def uncommitted_changes() -> list[str]:
 
 
 def _commit(name: str) -> str | None:
-    done = _run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    return done.stdout.decode().strip() if done.returncode == 0 else None
+    return run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").text or None
 
 
 def _experiment(name: str) -> str | None:
@@ -173,15 +172,5 @@ def _of_workspace(paths: list[str]) -> dict[str, bytes]:
 
 def _git(*arguments: str, request: bytes | None = None) -> bytes:
     """What git prints. Raises UserError with its words when it fails."""
-    done = _run_git(*arguments, request=request)
-    if done.returncode:
-        words = short_message(Exception(done.stderr.decode(errors="replace").removeprefix("fatal: ")))
-        raise UserError(f"git: {words or short_repr(arguments)}; run this in a folder of the project's repository")
-    return done.stdout
-
-
-def _run_git(*arguments: str, request: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(["git", *arguments], input=request, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise UserError("git: not found; a review compares what git holds, so install git first") from None
+    answer = run_git(*arguments, request=request)
+    return answer.checked("; run this in a folder of the project's repository", "a review compares what git holds").output

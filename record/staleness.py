@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from classifier.common.graph import is_code
-from classifier.common.params import read_yaml
-from record.lock_file import PARAMS_FILE, Lock
+from classifier.common.params import PARAMS_FILE, read_yaml
+from record.lock_file import Lock
 from record.revisions import Revision
 
 
@@ -48,9 +48,9 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
     }
     folders = {path for path, recorded in deps if _is_folder(recorded) and is_code(PurePosixPath(path))}
     paths = folders | {path for path, recorded in deps if not _is_folder(recorded)}
-    files = revision.files(sorted({*paths - folders, PARAMS_FILE}))
+    files = revision.files(sorted({*paths - folders, str(PARAMS_FILE)}))
     hashes = {path: md5(content) for path, content in files.items()} | code_hashes(revision, folders)
-    params = _params(revision) if PARAMS_FILE in files else None
+    params = _params(revision) if str(PARAMS_FILE) in files else None
     found = {}
     for name, stage in lock.stages.items():
         differing = [key for key, value in stage.param_values.items() if params is not None and _differs(params, key, value)]
@@ -72,7 +72,7 @@ def _is_folder(recorded: str) -> bool:
 
 
 def _params(revision: Revision) -> dict[str, Any]:
-    with revision.unpacked([PARAMS_FILE]) as folder:
+    with revision.unpacked([str(PARAMS_FILE)]) as folder:
         return read_yaml(folder / PARAMS_FILE)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from classifier.common.versions import differing_versions
 from record.dvc_locks import living_processes
+from record.git import run_git
 from tools.half_installed import half_installed
 
 VENV = Path(".venv")
@@ -30,6 +31,8 @@ DATA_BYTES = 2 * 10**9
 VENV_BYTES = 10 * 10**9 if platform.system() == "Linux" else 2 * 10**9
 """Disk space for .venv and pip's cache: the torch for Linux brings CUDA with it."""
 NOT_INSTALLED = "none"  # the word of classifier.common.versions
+MAX_SECONDS = 60
+"""That each command gets."""
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "constraints.txt")
 REINSTALL = "run `rm -f .venv/.installed-*` and `make setup`"
 
@@ -111,28 +114,28 @@ def device_section() -> Iterator[str]:
 
 def git_section() -> Iterator[str]:
     """The repository that DVC works in."""
-    status, words = _output("git", "--version")
+    status, words = _git("--version")
     if status:
         yield Wrong(f"git does not start ({words}); install it")
         return
     yield words
-    status, top = _output("git", "rev-parse", "--show-toplevel")
+    status, top = _git("rev-parse", "--show-toplevel")
     if status:
         yield Wrong(f"DVC needs a git repository ({top}); `make setup` makes one")
         return
     if Path(top) != Path.cwd():
         yield f"the repository is that of {top}"
-        if not _output("git", "ls-files", "Makefile")[1]:
+        if not _git("ls-files", "Makefile")[1]:
             yield Wrong(f"the repository around this folder, {top}, does not hold its files; `make setup` makes one here")
-    status, commit = _output("git", "log", "-1", "--format=%h of %cs")
+    status, commit = _git("log", "-1", "--format=%h of %cs")
     if status:
         yield Wrong("there is no commit yet, and experiments need one; `make setup` makes it")
         return
-    detached, branch = _output("git", "symbolic-ref", "--quiet", "--short", "HEAD")
+    detached, branch = _git("symbolic-ref", "--quiet", "--short", "HEAD")
     place = "HEAD is detached (`git switch -` goes back to the branch)" if detached else f"branch {branch}"
     yield f"commit {commit}, {place}"
     yield from _changes()
-    if _output("git", "config", "user.name")[0] or _output("git", "config", "user.email")[0]:
+    if _git("config", "user.name")[0] or _git("config", "user.email")[0]:
         yield Wrong(
             "git knows no name and address of yours, which `dvc exp apply`, `dvc exp save` and queued experiments need; "
             "set them: `git config --global user.name 'Your Name'` and `git config --global user.email you@example.org`"
@@ -140,7 +143,7 @@ def git_section() -> Iterator[str]:
 
 
 def _changes() -> Iterator[str]:
-    lines = _output("git", "status", "--porcelain", "--untracked-files=no", ".")[1].splitlines()
+    lines = _git("status", "--porcelain", "--untracked-files=no", ".")[1].splitlines()
     if lines:
         yield f"{len(lines)} tracked files differ from the commit: {', '.join(line[3:] for line in lines[:8])}"
     deleted = [line[3:] for line in lines if "D" in line[:2]]
@@ -284,10 +287,16 @@ def _guarded(section: Callable[[], Iterator[str]]) -> Iterator[str]:
         yield Wrong(f"could not be looked at: {type(error).__name__}: {_one_line(error)}")
 
 
+def _git(*arguments: str) -> tuple[int, str]:
+    """As `_output`, of git."""
+    answer = run_git(*arguments, seconds=MAX_SECONDS)
+    return answer.status, answer.errors if answer.status else answer.text
+
+
 def _output(*command: str) -> tuple[int, str]:
-    """Exit status and words of a command: its output, or its errors when it fails. It gets a minute."""
+    """Exit status and words of a command: its output, or its errors when it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=MAX_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, _one_line(error)
     return done.returncode, (done.stderr if done.returncode else done.stdout).rstrip()

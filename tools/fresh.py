@@ -14,8 +14,8 @@ from typing import Any
 from classifier.common.dvcignore import IGNORE_FILE, check_not_ignored, inside
 from classifier.common.errors import UserError
 from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, filled, load_graph, names
-from classifier.common.params import read_yaml
-from record.lock_file import LOCK_FILE, PARAMS_FILE, Lock, LockedStage, read_lock
+from classifier.common.params import PARAMS_FILE, read_yaml
+from record.lock_file import LOCK_FILE, Lock, LockedStage, read_lock
 from record.revisions import WORKSPACE, Revision, find_revision
 from record.staleness import stale_inputs
 from tools.command import run_command, visible
@@ -37,7 +37,7 @@ def stale_lines(revision: Revision) -> list[str]:
 
 
 def _read(revision: Revision) -> tuple[Graph, Lock]:
-    edited = [PARAMS_FILE, str(GRAPH_FILE)]
+    edited = [str(PARAMS_FILE), str(GRAPH_FILE)]
     revision.check_conflicts([LOCK_FILE], edited)
     with revision.unpacked([LOCK_FILE, *edited]) as folder:
         if not (folder / LOCK_FILE).is_file():
