@@ -10,6 +10,7 @@ from dvc.fs.git import GitFileSystem
 from dvc_data.hashfile import load
 from dvc_data.hashfile.build import build
 from dvc_data.hashfile.db import HashFileDB
+from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
 from dvc_objects.fs.generic import transfer
@@ -90,6 +91,18 @@ def recorded_hash(repo: Any, out: Any, path: Path) -> str | None:
         return None
     found = tree.get_obj(repo.cache.local, key)
     return "" if found is None else str(found.hash_info.value)
+
+
+def cached_path(repo: Any, md5: str) -> Path | None:
+    """Where DVC's cache has the file of this hash; None where it has none, or there is no hash."""
+    path = Path(repo.cache.local.oid_to_path(md5)) if md5 else None
+    return path if path and path.is_file() else None
+
+
+def cached_hashes(repo: Any, md5: str) -> dict[Key, str]:
+    """The MD5 of each file of the folder of this hash; none where DVC's cache has no whole list of them."""
+    tree = _loaded_tree(repo, HashInfo("md5", md5)) if md5 else None
+    return {key: str(info.value) for key, _, info in tree or ()}
 
 
 def _hashed(path: str, fs: Any = localfs, ignore: Any = None) -> Any:

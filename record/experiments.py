@@ -1,6 +1,5 @@
 """What an experiment's commit records of its run: the params and files it read, its metrics, its model."""
 
-import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,29 +7,23 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from dvc.repo import Repo
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from classifier.common.csv_file import read_table
 from classifier.common.errors import UserError, short_message
 from classifier.common.files import read_json
 from classifier.common.graph import GRAPH_FILE, is_code
 from classifier.common.params import read_yaml
-from record.content import md5
+from classifier.model.description import DESCRIPTION, ModelDescription
+from record.content import cached_path, md5
+from record.hashes import md5_of_bytes
 from record.lock_file import LOCK_FILE, Lock, LockedFile, read_lock
-from record.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
-from record.revisions import Held, Revision
+from record.metrics import TEST_METRICS, TRAIN_METRICS, Metrics
+from record.results import HISTORY
+from record.revisions import Experiment, Revision
 from record.staleness import code_hashes
 
-MODEL_FILE = "models/model.json"
-
-
-class Model(BaseModel):
-    """Of models/model.json, what a table of results needs."""
-
-    model_config = ConfigDict(strict=True)
-
-    num_parameters: int
-    computed_with: dict[str, str | int]
+MODEL_FILE = f"models/{DESCRIPTION}"
 
 
 class _Added(BaseModel):
@@ -40,7 +33,7 @@ class _Added(BaseModel):
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RunRecord:
     """Of a whole run, from the first stage to the test metrics."""
 
     lock: Lock
@@ -50,30 +43,32 @@ class Recorded:
     """That were trained: `min_steps` may ask for more than `epochs` does."""
 
 
-def read_recorded(revision: Revision) -> Recorded:
+def read_run_record(revision: Revision) -> RunRecord:
     """Raises UserError for an experiment that lacks a part, as one of a single stage does."""
     with revision.unpacked([LOCK_FILE, TRAIN_METRICS, TEST_METRICS, HISTORY]) as folder:
-        metrics = [read_json(folder / path, Figures).root for path in (TRAIN_METRICS, TEST_METRICS)]
+        metrics = [read_json(folder / path, Metrics).root for path in (TRAIN_METRICS, TEST_METRICS)]
         epochs = len(read_table(folder / HISTORY, ["epoch"]))
-        return Recorded(read_lock(folder / LOCK_FILE), metrics[0] | metrics[1], epochs)
+        return RunRecord(read_lock(folder / LOCK_FILE), metrics[0] | metrics[1], epochs)
 
 
-def read_model(lock: Lock) -> Model | None:
-    """From DVC's cache; None where it is no longer there."""
-    oid = lock.out_hashes.get(MODEL_FILE, "")
+def read_model(lock: Lock) -> ModelDescription | None:
+    """From DVC's cache; None where it is no longer there, and for one that code of another version has made."""
     with Repo() as repo:
-        path = Path(repo.cache.local.oid_to_path(oid))
-    return read_json(path, Model) if oid and path.is_file() else None
+        path = cached_path(repo, lock.out_hashes.get(MODEL_FILE, ""))
+    try:
+        return read_json(path, ModelDescription) if path else None
+    except UserError:
+        return None
 
 
-def difference(held: Held, params: dict[str, Any], commit: str, passing_over: Collection[str] = ()) -> str | None:
+def difference(experiment: Experiment, params: dict[str, Any], commit: str, passing_over: Collection[str] = ()) -> str | None:
     """The first thing that a run with `params` of the code at `commit` would read otherwise than the experiment did.
 
     The params passed over are not looked at. None when it would read the same bytes, and so give the same ones. An experiment
     that is not whole differs.
     """
     try:
-        lock = read_recorded(held.revision).lock
+        lock = read_run_record(experiment.revision).lock
     except UserError as error:
         return str(error)
     for stage in lock.stages.values():
@@ -84,7 +79,7 @@ def difference(held: Held, params: dict[str, Any], commit: str, passing_over: Co
     graph = str(GRAPH_FILE)
     now = Revision(commit[:7], commit)
     committed = now.files([*read, *map(_pointer, read), graph])
-    if held.revision.files([graph]).get(graph) != committed.get(graph):
+    if experiment.revision.files([graph]).get(graph) != committed.get(graph):
         return f"{graph} was another"
     return next((f"{path} was another" for path, digest in read.items() if digest != _hash(path, now, committed)), None)
 
@@ -97,7 +92,7 @@ def _word(value: Any) -> str:
 def _hash(path: str, now: Revision, committed: dict[str, bytes]) -> str | None:
     """As the commit has it, itself or by `dvc add`; of what it does not hold, as images elsewhere, of what lies there."""
     if path in committed:
-        return hashlib.md5(committed[path], usedforsecurity=False).hexdigest()
+        return md5_of_bytes(committed[path])
     if _pointer(path) in committed:
         return _added(_pointer(path), now)
     if is_code(PurePosixPath(path)):

@@ -2,7 +2,9 @@
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from classifier.common.errors import UserError
@@ -17,18 +19,21 @@ class Provenance:
     commit: str | None
     no_commit: str | None
     changed: list[str]
-    """Tracked files that are not as in the commit."""
+    """Files that are not as in the commit."""
     lock_sha256: str
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the packages that were asked for, without the build of torch."""
 
 
-def read_provenance() -> Provenance:
-    """Files that git does not track are left out: a report kept beside the code must not change the next one."""
+def read_provenance(packages: Sequence[str] = (), *, with_untracked: bool = False) -> Provenance:
+    """Without `with_untracked`, files that git does not know are left out: a page kept beside the code changes none."""
     lock_sha256 = hashlib.sha256(Path(LOCK_FILE).read_bytes()).hexdigest()
+    versions = {name: version(name).partition("+")[0] for name in packages}
     try:
         commit = find_revision("HEAD").commit
     except UserError as error:
-        return Provenance(None, str(error), [], lock_sha256)
-    return Provenance(commit, None, uncommitted_changes(), lock_sha256)
+        return Provenance(None, str(error), [], lock_sha256, versions)
+    return Provenance(commit, None, uncommitted_changes(with_untracked=with_untracked), lock_sha256, versions)
 
 
 def processor_name() -> str:

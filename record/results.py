@@ -1,47 +1,30 @@
 """The results that a revision holds: its tables and metrics, checked against each other and against its dvc.lock."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, RootModel, ValidatorFunctionWrapHandler, WrapValidator
 
 from classifier.common.csv_file import read_table
 from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
 from classifier.images.arrays import Images, load_split
+from record.hashes import is_recorded
 from record.lock_file import LOCK_FILE, Lock, read_lock
+from record.metrics import TEST_METRICS, TRAIN_METRICS, Metrics
 from record.revisions import Revision
 from record.statistics import macro_f1
 
 PREDICTIONS = "plots/predictions.csv"
 CLASSES = "plots/classes.csv"
 HISTORY = "plots/history.csv"
-TEST_METRICS = "metrics/test.json"
-TRAIN_METRICS = "metrics/train.json"
 RESULTS = [PREDICTIONS, CLASSES, HISTORY, TEST_METRICS, TRAIN_METRICS]
 TEST_SPLIT = "data/dataset/test"
 EVALUATE = "evaluate"
 _ROUNDING = 1e-4
 """The tables hold six significant digits and the metrics six decimals."""
-
-
-def _whole_as_such(value: object, validate: ValidatorFunctionWrapHandler) -> float:
-    number: float = validate(value)
-    return value if type(value) is int else number
-
-
-Figure = Annotated[float, Field(allow_inf_nan=False), WrapValidator(_whole_as_such)]
-
-
-class Figures(RootModel[dict[str, Figure]]):
-    """Of a file in metrics/: name to figure; numbers of epochs stay whole numbers."""
-
-    model_config = ConfigDict(strict=True)
 
 
 @dataclass(frozen=True)
@@ -95,7 +78,7 @@ def _read(revision: Revision, folder: Path) -> Results:
     return Results(
         revision,
         lock,
-        metrics={**read_json(folder / TEST_METRICS, Figures).root, **read_json(folder / TRAIN_METRICS, Figures).root},
+        metrics={**read_json(folder / TEST_METRICS, Metrics).root, **read_json(folder / TRAIN_METRICS, Metrics).root},
         predictions=predictions,
         history=read_table(folder / HISTORY, ["epoch", "train_loss", "train_accuracy"]),
         classes=classes,
@@ -155,9 +138,8 @@ def _recomputed(results: Results) -> dict[str, float]:
 
 def _check_unrecorded(lock: Lock, folder: Path) -> None:
     """Raise UserError for a result that is not the one dvc.lock records, as after a merge that took one file from each side."""
-    recorded = lock.out_hashes
     for path in RESULTS:
-        if recorded.get(path) != hashlib.md5((folder / path).read_bytes(), usedforsecurity=False).hexdigest():
+        if not is_recorded(lock, path, folder):
             raise UserError(
                 f"{folder / path}: is not the file that dvc.lock records; run `dvc repro`, and commit both together"
             )

@@ -75,7 +75,7 @@ class Revision:
 
 
 @dataclass(frozen=True)
-class Held:
+class Experiment:
     """An experiment that has ended well, as git holds it."""
 
     name: str
@@ -89,11 +89,11 @@ class Held:
         return Revision(self.name, self.commit)
 
 
-def held_experiments() -> list[Held]:
+def finished_experiments() -> list[Experiment]:
     """All of them, sorted by where git keeps them."""
     lines = _git("for-each-ref", "--format=%(objectname) %(refname)", _EXPERIMENTS).decode(errors="replace").splitlines()
     matches = map(_EXPERIMENT.fullmatch, lines)
-    return [Held(match["name"], match["start"] + match["rest"], match["commit"]) for match in matches if match]
+    return [Experiment(match["name"], match["start"] + match["rest"], match["commit"]) for match in matches if match]
 
 
 def find_revision(name: str) -> Revision:
@@ -115,10 +115,16 @@ def find_revision(name: str) -> Revision:
     return Revision(name, commit)
 
 
-def uncommitted_changes() -> list[str]:
-    """Paths, from the top of the repository, of tracked files that are not as in HEAD."""
-    listed = _git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--")
-    return sorted(path.decode(errors="replace") for path in listed.split(b"\0") if path)
+def uncommitted_changes(*, with_untracked: bool = False) -> list[str]:
+    """Paths, from the top of the repository, of tracked files that are not as in HEAD.
+
+    `with_untracked`, of all files of the current folder that are not and that git does not ignore.
+    """
+    if with_untracked:
+        listed = _git("status", "--porcelain", "-z", "--no-renames", "--", ".").split(b"\0")
+        return sorted(entry[3:].decode(errors="replace") for entry in listed if entry)
+    listed = _git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--").split(b"\0")
+    return sorted(path.decode(errors="replace") for path in listed if path)
 
 
 def _commit(name: str) -> str | None:
@@ -127,7 +133,7 @@ def _commit(name: str) -> str | None:
 
 def _experiment(name: str) -> str | None:
     """The commit of an experiment; where several have the name, of the one that started from HEAD."""
-    found = {one.baseline: one.commit for one in held_experiments() if one.name == name}
+    found = {one.baseline: one.commit for one in finished_experiments() if one.name == name}
     if len(found) > 1:
         here = found.get(_commit("HEAD") or "")
         if here is None:

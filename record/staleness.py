@@ -1,38 +1,26 @@
 """Whether a revision's dvc.lock is about the params, files and code that the same revision holds."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
 from classifier.common.graph import is_code
 from classifier.common.params import PARAMS_FILE, read_yaml
+from record.hashes import md5_of_bytes, md5_of_folder
 from record.lock_file import Lock
 from record.revisions import Revision
 
 
 def code_hashes(revision: Revision, folders: Iterable[str]) -> dict[str, str]:
     """By folder of code, its hash. A folder without modules in `revision` is left out."""
-    return {folder: folder_hash(folder, modules) for folder, modules in module_hashes(revision, folders).items()}
+    return {folder: md5_of_folder(folder, modules) for folder, modules in module_hashes(revision, folders).items()}
 
 
 def module_hashes(revision: Revision, folders: Iterable[str]) -> dict[str, dict[str, str]]:
     """By folder of code, the hash of each of its modules by its path. A folder without modules in `revision` is left out."""
     names = revision.modules(folders)
     files = revision.files([name for inside in names.values() for name in inside])
-    return {folder: {name: md5(files[name]) for name in inside if name in files} for folder, inside in names.items()}
-
-
-def folder_hash(folder: str, modules: dict[str, str]) -> str:
-    """As dvc_data.hashfile.tree.Tree.digest computes it, of the hashes of its files by their paths."""
-    listed = [{"md5": modules[name], "relpath": name.removeprefix(f"{folder}/")} for name in sorted(modules)]
-    return f"{md5(json.dumps(listed, sort_keys=True).encode())}.dir"
-
-
-def md5(content: bytes) -> str:
-    """The hash that DVC records of a file."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return {folder: {name: md5_of_bytes(files[name]) for name in inside if name in files} for folder, inside in names.items()}
 
 
 def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
@@ -49,7 +37,7 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
     folders = {path for path, recorded in deps if _is_folder(recorded) and is_code(PurePosixPath(path))}
     paths = folders | {path for path, recorded in deps if not _is_folder(recorded)}
     files = revision.files(sorted({*paths - folders, str(PARAMS_FILE)}))
-    hashes = {path: md5(content) for path, content in files.items()} | code_hashes(revision, folders)
+    hashes = {path: md5_of_bytes(content) for path, content in files.items()} | code_hashes(revision, folders)
     params = _params(revision) if str(PARAMS_FILE) in files else None
     found = {}
     for name, stage in lock.stages.items():

@@ -10,11 +10,9 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock, Timeout
-
 from classifier.common.dvcignore import check_not_ignored
 from classifier.common.errors import PeerLostError, UserError, memory_errors, one_line
-from classifier.common.files import state_folder, write_text
+from classifier.common.files import one_process, state_folder, write_text
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.common.graph import GRAPH_FILE, declared_paths, is_code, load_graph, used_keys, with_modules
 from classifier.common.params import PARAMS_FILE, AnyParams, read_yaml, unknown_keys, validate
@@ -37,7 +35,10 @@ def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, r
             signal.signal(signal.SIGINT, signal.default_int_handler)
         speaks = not resumable or RankInfo.from_environment().rank == 0
         smaller = "batch_size" if "batch_size" in model.model_fields else ""
-        with _alone(name) if speaks else _silent(), memory_errors(smaller):
+        busy = f"{name}: another process is running this stage in this folder; wait until it has ended"
+        # One that DVC left behind is about to end by itself.
+        alone = one_process(Path(".dvc/tmp") / f"{name}.lock", busy, seconds=SECONDS_FOR_ANOTHER_RUN_TO_END)
+        with alone if speaks else _silent(), memory_errors(smaller):
             _run(name, main, model, resumable, speaks)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -162,18 +163,3 @@ def _check_changes(name: str, params: AnyParams, file: Path | None) -> None:
         raise UserError(
             f"{changed[0]} changed while {name} was running, which had read the old one; run the same command again"
         )
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Keep another process from running the same stage in this folder; one that DVC left behind is about to end by itself."""
-    path = Path(".dvc/tmp") / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=SECONDS_FOR_ANOTHER_RUN_TO_END)
-    except Timeout:
-        raise UserError(f"{name}: another process is running this stage in this folder; wait until it has ended") from None
-    with lock:
-        lock.release()  # `with` took it once more
-        yield

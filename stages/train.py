@@ -11,7 +11,8 @@ from classifier.common.files import read_json, write_json
 from classifier.compute.device import compute_facts, processes_fact, set_up_compute
 from classifier.images.schema import DatasetInfo
 from classifier.model.dataset import ImageDataset
-from classifier.model.file import ModelDescription, save_model
+from classifier.model.description import ModelDescription
+from classifier.model.file import save_model
 from classifier.model.image_classifier import ImageClassifier, resolve_precision
 from classifier.networks.own import build_network, count_parameters
 from classifier.networks.pretrained import load_pretrained

@@ -5,7 +5,6 @@ must be as dvc.lock records it. Only what lies inside a stage's output folder ca
 """
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from classifier.common.dvcignore import IGNORE_FILE, check_not_ignored, inside
 from classifier.common.errors import UserError
 from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, filled, load_graph, names
 from classifier.common.params import PARAMS_FILE, read_yaml
+from record.hashes import md5_of_bytes
 from record.lock_file import LOCK_FILE, Lock, LockedStage, read_lock
 from record.revisions import WORKSPACE, Revision, find_revision
 from record.staleness import stale_inputs
@@ -92,7 +92,7 @@ def _other_results(revision: Revision, graph: Graph, lock: Lock) -> Iterator[str
             continue
         if path not in files:
             yield f"{path} is missing; {MEND}"
-        elif hashlib.md5(files[path], usedforsecurity=False).hexdigest() != lock.out_hashes[path]:
+        elif md5_of_bytes(files[path]) != lock.out_hashes[path]:
             yield f"{path} is not the file that {LOCK_FILE} records; {MEND}"
 
 

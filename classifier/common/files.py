@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from classifier.common.errors import MAX_SHOWN, UserError, short_repr
@@ -95,6 +96,29 @@ def read_json(path: Path, model: type[Model]) -> Model:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part)[:MAX_SHOWN] for part in first["loc"]) or "the file"
         raise UserError(f"{path}: {field}: {first['msg']}, got {short_repr(first['input'])}") from None
+
+
+@contextmanager
+def one_process(
+    lock_file: Path, busy: str, *, seconds: float = 0, wait: Callable[[str], object] | None = None
+) -> Iterator[None]:
+    """Let one process at a time do what is inside. The system frees the lock of a process that was killed.
+
+    Where another has it for longer than `seconds`: raises UserError with the text `busy`, or passes that to `wait`, then waits.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        if wait is None:
+            raise UserError(busy) from None
+        wait(busy)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def state_folder(root: Path) -> Path:

@@ -1,10 +1,8 @@
 """The trained model as two files: model.safetensors (weights, no pickle) and model.json (all else that is needed to use it)."""
 
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -12,24 +10,9 @@ from torch import Tensor, nn
 from classifier.common.errors import UserError, short_message, short_repr
 from classifier.common.files import read_json, replacing, write_json
 from classifier.compute.device import parameter_dtype
-from classifier.compute.params import Precision
-from classifier.images.schema import Standardised
+from classifier.model.description import DESCRIPTION, WEIGHTS, ModelDescription
 from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
-
-WEIGHTS = "model.safetensors"
-DESCRIPTION = "model.json"
-
-
-class ModelDescription(Standardised):
-    """How to rebuild the model and what it was made with; its mean and standard deviation are those to normalise by."""
-
-    format_version: Literal[1] = 1
-    network: str
-    precision: Precision
-    num_parameters: Annotated[int, Field(ge=0)]
-    kept_epoch: Annotated[int, Field(ge=1)]
-    computed_with: dict[str, str | int]
 
 
 def save_model(folder: Path, weights: dict[str, Tensor], description: ModelDescription) -> None:

@@ -3,15 +3,14 @@
 import hashlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from classifier.common.errors import UserError
+from classifier.common.files import one_process
 from classifier.sources.transfer import Patience, SourceError, copy, download, length
 
 MIRROR_VARIABLE = "DATASET_MIRROR"
@@ -59,8 +58,7 @@ def fetch_all(
 def _fetch(dataset: str, file: RemoteFile, store: Path, mirror: str | None, patience: Patience) -> Path:
     """Path of one file in the store, checked just now."""
     path = store / dataset / file.digest / file.name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path, file.name):
+    with one_process(path.with_name(f"{path.name}.lock"), f"{file.name}: another process is fetching it; waiting", wait=_say):
         if path.exists() and (fault := _fault(path, file)):
             _say(f"{path}: {fault}; thrown away, to be fetched anew")
             path.unlink()
@@ -69,21 +67,6 @@ def _fetch(dataset: str, file: RemoteFile, store: Path, mirror: str | None, pati
             _fetch_from_any(_sources(dataset, file, mirror), dataset, file, partial, patience)
             partial.replace(path)
     return path
-
-
-@contextmanager
-def _alone(path: Path, name: str) -> Iterator[None]:
-    """Let one process at a time work on `path`; the system frees the lock of a process that was killed."""
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        _say(f"{name}: another process is fetching it; waiting")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _sources(dataset: str, file: RemoteFile, mirror: str | None) -> list[str]:

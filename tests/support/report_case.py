@@ -33,6 +33,11 @@ DATA_REPORT: dict[str, Any] = {
     "unreadable_files": ["<i>broken</i>.png"],
 }
 MODEL: dict[str, Any] = {
+    "dataset": "mnist",
+    "classes": CLASSES,
+    "hflip_invariant": False,
+    "mean": [0.25],
+    "std": [0.5],
     "network": "mlp",
     "precision": "float32",
     "num_parameters": 12345,

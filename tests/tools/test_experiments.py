@@ -36,9 +36,9 @@ from tests.support.pipeline import SOURCE, Repository
 from tools.experiments.__main__ import main
 from tools.experiments.dvc_exp import TrainingClock
 from tools.experiments.named import check_experiments, read_experiments, set_param_options
-from tools.experiments.ranking import Candidate, Comparison, Ranked, as_text, paired_p_values, rank
+from tools.experiments.ranking import Candidate, Comparison, RankedRun, as_text, paired_p_values, rank
 from tools.experiments.scatter import Cost, accuracy_against, setting_name
-from tools.experiments.table import Run, accuracy_against_seconds
+from tools.experiments.table import SeedRun, accuracy_against_seconds
 
 NUM_IMAGES = 400
 STAGE = f"""
@@ -52,7 +52,9 @@ for name in ("models", "metrics", "plots"):
 write = lambda name, text: pathlib.Path(name).write_text(text)
 if sys.argv[1] == "train":
     print("epoch 1/1", flush=True)
-    write("models/model.json", json.dumps({{"num_parameters": 12345, "computed_with": {{"torch": "9.9", "threads": 1}}}}))
+    images = {{"dataset": "mine", "classes": ["cat", "dog"], "shape_CHW": [1, 2, 2], "hflip_invariant": False}}
+    made = {{"network": "mlp", "precision": "float32", "num_parameters": 12345, "kept_epoch": 1, "mean": [0.5], "std": [0.5]}}
+    write("models/model.json", json.dumps(images | made | {{"computed_with": {{"torch": "9.9", "threads": 1}}}}))
     write("metrics/train.json", json.dumps({{"train_loss": 0.5, "best_epoch": 1}}))
     write("plots/history.csv", "epoch,train_loss,train_accuracy\\n1,0.5,0.5\\n")
 else:
@@ -603,7 +605,7 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_picture_has_a_point_an_experiment_and_plain_seconds() -> None:
-    runs = {"slow": [Run(**run(0, 0.9, 1, 200)), Run(**run(1, 0.92, 1, 100))], "quick": [Run(**run(0, 0.8, 1, 2))]}
+    runs = {"slow": [SeedRun(**run(0, 0.9, 1, 200)), SeedRun(**run(1, 0.92, 1, 100))], "quick": [SeedRun(**run(0, 0.8, 1, 2))]}
     figure = accuracy_against_seconds(runs)
     (axes,) = figure.axes
     assert [[float(value) for value in line.get_xydata()[0]] for line in axes.lines if line.get_marker() == "o"] == [
@@ -617,7 +619,7 @@ def test_the_picture_has_a_point_an_experiment_and_plain_seconds() -> None:
     assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
 
 
-def ranked(*rights: float, settings: Sequence[str] = "abcdefgh") -> list[Ranked]:
+def ranked(*rights: float, settings: Sequence[str] = "abcdefgh") -> list[RankedRun]:
     """Runs a-seed0, … that are right on these shares of the same 1,000 images, always the first ones."""
     (results, _) = simulated_pair(np.random.default_rng(0), Scenario("alike", 1000, 1))
     candidates = []

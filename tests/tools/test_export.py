@@ -27,12 +27,12 @@ from statsmodels.stats.proportion import proportion_confint
 
 from classifier.common.errors import UserError
 from classifier.model.file import load_model
+from record.provenance import Provenance
 from record.results import read_results
 from record.revisions import WORKSPACE, find_revision
 from record.verdicts import metric_intervals
 from tests.support.pipeline import Repository
 from tools.export import __main__ as export
-from tools.export import provenance
 from tools.export.card import Export, model_card
 from tools.export.onnx_file import Agreement, Probabilities
 from tools.export.origin import read_origin
@@ -194,11 +194,11 @@ def test_a_card_for_own_images_without_validation(exported: Repository, monkeypa
     own = replace(
         origin,
         description=origin.description.model_copy(update={"dataset": "folder"}),
-        data_report=origin.data_report | found,
+        data=origin.data.model_copy(update=found),
     )
     many = [f"file {number}" for number in range(25)]
     agreement = Agreement(origin.results.predicted_N, num_ties=2, largest_difference=1.25e-6)
-    text = model_card(Export(own, provenance.Provenance("0" * 40, many, {"onnx": "1"}), agreement, b"content"))
+    text = model_card(Export(own, Provenance("0" * 40, None, many, "", {"onnx": "1"}), agreement, b"content"))
     assert "A person's own images (folder). Images: 1,200 to train on, 355 to test on." in text
     assert r"The data check found: 3 of 355 test images are also in train, pixel for pixel." in text
     assert "the same class to 353 of the 355 test images (the other 2 are ties between two classes) as PyTorch does" in text
@@ -416,9 +416,9 @@ def test_a_file_that_computes_something_else_is_not_kept(project: Path, monkeypa
 
 
 def test_a_model_that_changes_meanwhile_is_not_described(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change_late() -> provenance.Provenance:
+    def change_late(*_: object, **options: object) -> Provenance:
         turn_a_bit("models/model.safetensors")(project)
-        return provenance.Provenance("0" * 40, [], {})
+        return Provenance("0" * 40, None, [], "")
 
     monkeypatch.setattr(export, "read_provenance", change_late)
     with pytest.raises(UserError, match=rf"^models/model\.safetensors: {STRANGE}"):
@@ -427,7 +427,7 @@ def test_a_model_that_changes_meanwhile_is_not_described(project: Path, monkeypa
 
 def test_missing_packages_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "pins.txt").write_text("torch==2.14.1\nno-such-onnx==1.0  # made up\n", encoding="utf-8")
-    monkeypatch.setattr(provenance, "REQUIREMENTS", project / "pins.txt")
+    monkeypatch.setattr(export, "REQUIREMENTS", project / "pins.txt")
     with pytest.raises(
         UserError, match=r"^no-such-onnx: not installed; `make export` installs what an export needs, by hand `pip"
     ):
@@ -436,9 +436,9 @@ def test_missing_packages_are_named(project: Path, monkeypatch: pytest.MonkeyPat
 
 def test_other_versions_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "pins.txt").write_text("onnxruntime==0.1\n", encoding="utf-8")
-    monkeypatch.setattr(provenance, "REQUIREMENTS", Path("pins.txt"))
+    monkeypatch.setattr(export, "REQUIREMENTS", Path("pins.txt"))
     wanted = f"versions differ from pins.txt, so bytes may too: onnxruntime {version('onnxruntime')} (pinned 0.1)"
-    assert provenance.check_packages() == wanted
+    assert export.check_packages() == wanted
 
 
 def test_the_command_fails_on_one_line(project: Path) -> None:

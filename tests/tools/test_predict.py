@@ -22,7 +22,8 @@ from classifier.common.errors import UserError
 from classifier.common.params import read_yaml, validate
 from classifier.decoding.params import ConvertParams
 from classifier.images.schema import DatasetInfo
-from classifier.model.file import ModelDescription, save_model
+from classifier.model.description import ModelDescription
+from classifier.model.file import save_model
 from classifier.scores.params import EvaluateParams
 from classifier.sources.params import DownloadParams
 from classifier.splits.params import BuildParams

@@ -40,7 +40,10 @@ for epoch in range(1, 5):
     while epoch == 2 and os.path.exists(os.environ.get("WAIT", "")):
         time.sleep(0.1)
 write("models/model.json", json.dumps(params))
-write("metrics/data.json", json.dumps({"images": {"train": 900, "val": 200, "test": 300}}))
+images = {"train": 900, "val": 200, "test": 300}
+none = dict.fromkeys(images, 0)
+found = {"images": images, "classes": 2, "imbalance": 1.0, "leaked": {}, "label_conflicts": 0, "unreadable": 0}
+write("metrics/data.json", json.dumps(found | {"classes_missing": none, "constant": none, "repeated": none}))
 write("metrics/train.json", json.dumps({"val_loss": 1 - best, "val_accuracy": best}))
 write("metrics/test.json", json.dumps({"test_accuracy": 0.5}))
 """

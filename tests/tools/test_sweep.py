@@ -21,7 +21,7 @@ from tests.support.pipeline import Repository
 from tools.experiments.__main__ import main
 from tools.experiments.grid import grid, name_of, split_values
 from tools.experiments.queue import MAX_TRIES, State, living_workers, stop_workers, tasks
-from tools.experiments.selection import Measured, interval_of_best, optimism, report, threads_of_job
+from tools.experiments.selection import Validation, interval_of_best, optimism, report, threads_of_job
 
 STAGE = """
 import json, os, pathlib, sys, time
@@ -36,7 +36,10 @@ for name in ("models", "metrics", "plots"):
 write = lambda name, text: pathlib.Path(name).write_text(text)
 accuracy = 0.9 - params["lr"] / 10
 write("models/model.json", json.dumps(params))
-write("metrics/data.json", json.dumps({"images": {"train": 900, "val": 200, "test": 300}}))
+images = {"train": 900, "val": 200, "test": 300}
+none = dict.fromkeys(images, 0)
+found = {"images": images, "classes": 2, "imbalance": 1.0, "leaked": {}, "label_conflicts": 0, "unreadable": 0}
+write("metrics/data.json", json.dumps(found | {"classes_missing": none, "constant": none, "repeated": none}))
 write("metrics/train.json", json.dumps({"train_loss": 0.5, "val_loss": 1 - accuracy, "val_accuracy": accuracy}))
 write("metrics/test.json", json.dumps({"test_accuracy": 0.25 + params["lr"]}))
 write("plots/history.csv", "epoch,train_loss\\n1,0.5\\n2,0.5\\n")
@@ -262,9 +265,9 @@ def test_threads_are_shared_but_never_more_than_the_params_have(monkeypatch: pyt
     assert threads_of_job({"threads": 1}, 1) == 1
 
 
-def run(lr: float, figure: float, seed: int | None = None) -> Measured:
+def run(lr: float, figure: float, seed: int | None = None) -> Validation:
     overrides = {"lr": lr} | ({} if seed is None else {"seed": seed})
-    return Measured(name_of(overrides), overrides, figure, num_looks=5, num_images=500, test_accuracy=lr)
+    return Validation(name_of(overrides), overrides, figure, num_looks=5, num_images=500, test_accuracy=lr)
 
 
 def test_the_report_ranks_by_validation_and_tells_one_test_figure() -> None:

@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from classifier.common.errors import UserError
-from classifier.model.file import ModelDescription, save_model
+from classifier.model.description import ModelDescription
+from classifier.model.file import save_model
 from classifier.networks.names import SMALLEST_IMAGE
 from classifier.networks.own import build_network
 from record.revisions import Revision

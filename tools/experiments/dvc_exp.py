@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from classifier.common.errors import UserError, short_message, short_repr
 from classifier.common.params import PARAMS_FILE
 from record.git import head_commit
-from record.revisions import held_experiments
+from record.revisions import finished_experiments
 
 TRAIN = "train"
 SECONDS_BETWEEN_CHECKS = 0.5
@@ -61,14 +61,14 @@ class TrainingClock:
 
 
 @dataclass(frozen=True)
-class Ran:
+class ExpRunResult:
     """How a `dvc exp run` ended."""
 
     status: int
     train_seconds: float | None
 
 
-def dvc_exp_run(arguments: list[str], folder: Path = Path(), is_hopeless: Callable[[], bool] | None = None) -> Ran:
+def dvc_exp_run(arguments: list[str], folder: Path = Path(), is_hopeless: Callable[[], bool] | None = None) -> ExpRunResult:
     """Run it in `folder` and pass on what it prints. Raises KeyboardInterrupt once it has ended after a Ctrl-C.
 
     The terminal sends Ctrl-C to DVC too, which puts its things in order; so it is only waited for. While the stage `train` is
@@ -97,7 +97,7 @@ def dvc_exp_run(arguments: list[str], folder: Path = Path(), is_hopeless: Callab
         signal.signal(signal.SIGINT, previous)
     if interrupts:
         raise KeyboardInterrupt
-    return Ran(process.returncode, clock.seconds)
+    return ExpRunResult(process.returncode, clock.seconds)
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:
@@ -179,7 +179,7 @@ class ListedExperiment(BaseModel):
 def listed_experiments() -> list[ListedExperiment]:
     """The workspace, the last commit, then the experiments of every commit that has some."""
     head = head_commit()
-    begun_from = dict.fromkeys([head, *(held.baseline for held in held_experiments())])
+    begun_from = dict.fromkeys([head, *(one.baseline for one in finished_experiments())])
     listing = _exp_show(list(begun_from))
     lines = []
     for entry in listing:

@@ -10,12 +10,12 @@ from classifier.common.graph import GRAPH_FILE, OUTPUTS, counts, declared_paths,
 from classifier.common.params import PARAMS_FILE, read_yaml
 from record.experiments import difference
 from record.git import git, head_commit
-from record.revisions import Held, Revision, held_experiments
+from record.revisions import Experiment, Revision, finished_experiments
 from tools.experiments.dvc_exp import dvc_exp_run, waiting_experiments
 from tools.experiments.named import (
     EXPERIMENTS_FILE,
     SEED,
-    Experiment,
+    NamedExperiment,
     check_experiments,
     missing_images,
     read_experiments,
@@ -41,19 +41,19 @@ _SHORT_COMMIT = 7
 
 def find_result(
     name: str, params: dict[str, Any], commit: str, *, if_taken: str, passing_over: Collection[str] = ()
-) -> Held | None:
+) -> Experiment | None:
     """An experiment `name` that read what one with `params` begun from `commit` would read, but for the params passed over.
 
     Raises UserError when another experiment begun from `commit` has the name; `if_taken` tells what to do then.
     """
-    found = [held for held in held_experiments() if held.name == name]
-    held = sorted(found, key=lambda one: one.baseline != commit)
-    differences = [difference(one, params, commit, passing_over) for one in held]
-    for one, differs in zip(held, differences, strict=True):
+    found = [one for one in finished_experiments() if one.name == name]
+    found.sort(key=lambda one: one.baseline != commit)
+    differences = [difference(one, params, commit, passing_over) for one in found]
+    for one, differs in zip(found, differences, strict=True):
         if differs is None:
             say(f"{name}: has its result already ({one.commit[:_SHORT_COMMIT]}, begun from {one.baseline[:_SHORT_COMMIT]})")
             return one
-    for one, differs in zip(held, differences, strict=True):
+    for one, differs in zip(found, differences, strict=True):
         if one.baseline == commit:
             raise UserError(f"the name is taken by another experiment ({differs}); {if_taken}")
         say(f"{name}: the one begun from {one.baseline[:_SHORT_COMMIT]} stays, but is another ({differs})")
@@ -147,11 +147,11 @@ def files_read(sources: Iterable[str] = ()) -> list[str]:
     return [path for path in (*read, str(GRAPH_FILE)) if not Path(path).is_absolute()]
 
 
-def _sources(chosen: Mapping[str, Experiment]) -> list[str]:
+def _sources(chosen: Mapping[str, NamedExperiment]) -> list[str]:
     return [str(one.overrides["source"]) for one in chosen.values() if "source" in one.overrides]
 
 
-def _choose(names: list[str]) -> dict[str, Experiment]:
+def _choose(names: list[str]) -> dict[str, NamedExperiment]:
     known = read_experiments()
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -159,7 +159,7 @@ def _choose(names: list[str]) -> dict[str, Experiment]:
     return {name: known[name] for name in names} if names else known
 
 
-def _jobs(chosen: dict[str, Experiment], seeds: list[int], params: dict[str, Any]) -> list[Job]:
+def _jobs(chosen: dict[str, NamedExperiment], seeds: list[int], params: dict[str, Any]) -> list[Job]:
     """Seed by seed within each experiment, as they stand in the file."""
     return [
         Job(
@@ -205,7 +205,7 @@ def _run(job: Job, place: Snapshot, *, force: bool) -> str | None:
     ran = dvc_exp_run([*job.options, *(["--force"] if force else [])], place.folder)
     if ran.status:
         return f"`dvc exp run` ended with status {ran.status}; what it says stands above"
-    result = Held(job.name, place.commit, place.hand_over(job.name))
+    result = Experiment(job.name, place.commit, place.hand_over(job.name))
     note(job.experiment, job.seed, job.params, result, ran.train_seconds)
     return None
 
@@ -223,6 +223,6 @@ def _queue(job: Job, commit: str, waiting: Iterable[str], *, force: bool) -> str
     return f"`dvc exp run --queue` ended with status {ran.status}; what it says stands above" if ran.status else None
 
 
-def _known(job: Job, commit: str) -> Held | None:
+def _known(job: Job, commit: str) -> Experiment | None:
     others = f"`dvc exp rename {job.name} NEW` keeps that one, --force replaces it"
     return find_result(job.name, job.params, commit, if_taken=others)

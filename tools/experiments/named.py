@@ -26,7 +26,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Reported(_Strict):
+class ReportedMetrics(_Strict):
     """Figures that the author published, where there are any, and where they come from.
 
     Those of the test split, and `train_`, those of the training images with the final weights.
@@ -39,15 +39,15 @@ class Reported(_Strict):
     source: OneLine
 
 
-class Experiment(_Strict):
+class NamedExperiment(_Strict):
     """One entry; its name is its key in the file."""
 
     description: OneLine
     overrides: dict[str, Any] = {}
-    reported: Reported | None = None
+    reported: ReportedMetrics | None = None
 
 
-def read_experiments(path: Path = EXPERIMENTS_FILE) -> dict[str, Experiment]:
+def read_experiments(path: Path = EXPERIMENTS_FILE) -> dict[str, NamedExperiment]:
     """The experiments by name, in the order of the file. Raises UserError with the first wrong name or field."""
     values = read_yaml(path)
     if not values:
@@ -55,12 +55,12 @@ def read_experiments(path: Path = EXPERIMENTS_FILE) -> dict[str, Experiment]:
     return {name: _read(path, name, entry) for name, entry in values.items()}
 
 
-def _read(path: Path, name: object, entry: object) -> Experiment:
+def _read(path: Path, name: object, entry: object) -> NamedExperiment:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or _SEEDED.fullmatch(name):
         needed = "a name of small letters, digits and hyphens that begins with a letter and does not end like -seed0"
         raise UserError(f"{path}: {short_repr(name)}: needs {needed}")
     try:
-        experiment = Experiment.model_validate(entry)
+        experiment = NamedExperiment.model_validate(entry)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part)[:MAX_SHOWN] for part in first["loc"]) or "the entry"
@@ -70,12 +70,12 @@ def _read(path: Path, name: object, entry: object) -> Experiment:
     return experiment
 
 
-def with_overrides(params: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+def with_overrides(params: Mapping[str, Any], experiment: NamedExperiment) -> dict[str, Any]:
     """All params of the experiment, with the seed of params.yaml."""
     return {**params, **experiment.overrides}
 
 
-def check_experiments(params: dict[str, Any], experiments: Mapping[str, Experiment], where: Path) -> None:
+def check_experiments(params: dict[str, Any], experiments: Mapping[str, NamedExperiment], where: Path) -> None:
     """Raise UserError for the first thing wrong with `params`, which stand in `where`, or with an experiment's overrides.
 
     Own images that are not there stop only the experiment that needs them: see `missing_images`.

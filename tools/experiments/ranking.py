@@ -41,7 +41,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedRun:
     """Of one candidate: the 95 % Wilson interval of its accuracy, and the p-value of its difference from the best."""
 
     candidate: Candidate
@@ -61,7 +61,7 @@ class Ranked:
 class Comparison:
     """Of all that DVC lists."""
 
-    groups: list[list[Ranked]]
+    groups: list[list[RankedRun]]
     """Runs that were measured on the same test images, the best first; the largest group first."""
     left_out: list[str]
     """A line for each run without results that can be read, which says why."""
@@ -75,7 +75,7 @@ def compare() -> Comparison:
     return Comparison([rank(group) for group in _comparable(candidates)], left_out)
 
 
-def rank(candidates: list[Candidate]) -> list[Ranked]:
+def rank(candidates: list[Candidate]) -> list[RankedRun]:
     """Highest accuracy first. Needs candidates of the same test images.
 
     All pairs are tested and corrected together (Holm 1979), not the best against each other alone: which is the best was not
@@ -99,10 +99,10 @@ def paired_p_values(right_MN: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.minimum(p_MM, p_MM.T)
 
 
-def _ranked(candidate: Candidate, p_value: float) -> Ranked:
+def _ranked(candidate: Candidate, p_value: float) -> RankedRun:
     right_N = candidate.results.right_N
     interval = share_interval(int(right_N.sum()), len(right_N))
-    return Ranked(candidate, interval.estimate, interval.low, interval.high, p_value)
+    return RankedRun(candidate, interval.estimate, interval.low, interval.high, p_value)
 
 
 def _candidates(listed: list[ListedExperiment]) -> tuple[list[Candidate], list[str]]:
@@ -159,7 +159,7 @@ def as_text(comparison: Comparison) -> str:
     return "\n\n".join([*parts, *(["\n".join(last)] if last else [])]) + "\n"
 
 
-def _group(ranked: Sequence[Ranked], *, name_split: bool) -> Iterator[str]:
+def _group(ranked: Sequence[RankedRun], *, name_split: bool) -> Iterator[str]:
     results = ranked[0].candidate.results
     images = count(len(results.right_N), "test image") + (f" (split {results.test_hash[:7]})" if name_split else "")
     if len(ranked) == 1:
@@ -182,7 +182,7 @@ def _group(ranked: Sequence[Ranked], *, name_split: bool) -> Iterator[str]:
     yield f"(McNemar, mid-p{corrected}); what another seed would give is not in them"
 
 
-def _rows(ranked: Sequence[Ranked]) -> Iterator[str]:
+def _rows(ranked: Sequence[RankedRun]) -> Iterator[str]:
     width = max(len("experiment"), *(len(one.candidate.name) for one in ranked))
     several = len(ranked) > 1
     yield f"  {'experiment':{width}}  accuracy  {'95 % interval':17}  {'p against the best' if several else ''}".rstrip()

@@ -17,8 +17,8 @@ from classifier.figures.galleries import shortened
 from classifier.figures.style import BLUE, GREY, save_png, styled
 from record.experiments import read_model
 from tools.experiments.jobs import count
-from tools.experiments.ranking import Comparison, Ranked
-from tools.experiments.table import RESULTS_FILE, Run, read_results_file
+from tools.experiments.ranking import Comparison, RankedRun
+from tools.experiments.table import RESULTS_FILE, SeedRun, read_results_file
 
 
 class Cost(StrEnum):
@@ -34,13 +34,13 @@ WHY_UNKNOWN = {
 }
 
 
-def costs(ranked: Sequence[Ranked], kind: Cost) -> list[float | None]:
+def costs(ranked: Sequence[RankedRun], kind: Cost) -> list[float | None]:
     """Of each run; None where nothing tells."""
     noted = {run.experiment: run for setting in read_results_file().values() for run in setting.runs}
     return [_cost(one, kind, [noted[commit] for commit in one.candidate.commits if commit in noted]) for one in ranked]
 
 
-def _cost(one: Ranked, kind: Cost, noted: Sequence[Run]) -> float | None:
+def _cost(one: RankedRun, kind: Cost, noted: Sequence[SeedRun]) -> float | None:
     if kind == Cost.SECONDS:
         return next((run.seconds for run in noted if run.seconds is not None), None)
     known = next((run.num_parameters for run in noted if run.num_parameters is not None), None)
@@ -79,7 +79,7 @@ def draw(comparison: Comparison, kind: Cost, path: Path) -> list[str]:
     return [*lines, *([remark] if remark else [])]
 
 
-def accuracy_against(ranked: Sequence[Ranked], of_runs: Sequence[float], kind: Cost) -> Figure:
+def accuracy_against(ranked: Sequence[RankedRun], of_runs: Sequence[float], kind: Cost) -> Figure:
     """A point for each run with its 95 % interval, filled where it cannot be told from the best, and its setting's number.
 
     `ranked` has the best first, and so have the numbers. The axis of the costs, `of_runs`, is logarithmic; runs of one cost
@@ -102,7 +102,7 @@ def accuracy_against(ranked: Sequence[Ranked], of_runs: Sequence[float], kind: C
     return figure
 
 
-def _side_by_side(ranked: Sequence[Ranked], of_runs: Sequence[float]) -> list[float]:
+def _side_by_side(ranked: Sequence[RankedRun], of_runs: Sequence[float]) -> list[float]:
     """Where each run stands: at its cost, or beside the others that have the same, a setting's together."""
     axis = math.log(max(of_runs) / min(of_runs)) + 2 * _MARGIN
     columns: dict[float, list[int]] = {}
@@ -117,11 +117,11 @@ def _side_by_side(ranked: Sequence[Ranked], of_runs: Sequence[float]) -> list[fl
     return places
 
 
-def _look(one: Ranked) -> dict[str, Any]:
+def _look(one: RankedRun) -> dict[str, Any]:
     return {"fmt": "o", "color": BLUE} if one.as_good else {"fmt": "o", "color": GREY, "markerfacecolor": "white"}
 
 
-def _legend(ranked: Sequence[Ranked], settings: Sequence[str]) -> list[Line2D]:
+def _legend(ranked: Sequence[RankedRun], settings: Sequence[str]) -> list[Line2D]:
     """A line for each setting, as its best run looks."""
     entries = []
     for number, setting in enumerate(settings, start=1):
@@ -133,7 +133,7 @@ def _legend(ranked: Sequence[Ranked], settings: Sequence[str]) -> list[Line2D]:
     return entries
 
 
-def setting_name(runs: Sequence[Ranked]) -> str:
+def setting_name(runs: Sequence[RankedRun]) -> str:
     """`best (5 runs)` of best-seed0 to best-seed4; of other runs the first one's name."""
     names = [one.candidate.names[0] for one in runs]
     seedless = {re.sub(r"-seed[0-9]+$", "", name) for name in names}

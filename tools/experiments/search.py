@@ -16,7 +16,7 @@ from classifier.common.errors import UserError, short_message
 from classifier.common.params import PARAMS_FILE, read_yaml
 from record.git import git, head_commit
 from record.results import HISTORY
-from record.revisions import Held, Revision
+from record.revisions import Experiment, Revision
 from tools.command import INTERRUPTED
 from tools.experiments.dvc_exp import dvc_exp_run
 from tools.experiments.grid import name_of
@@ -29,7 +29,7 @@ from tools.experiments.selection import (
     check_base,
     check_metric,
     check_names,
-    measured,
+    read_validation,
     report,
     setting,
 )
@@ -162,38 +162,38 @@ class _Search:
             return before.state, before.value if before.state is TrialState.COMPLETE else None
         judged = Pruner(trial, self.metric, self.place.folder)
         try:
-            held = self._found(one, judged) or self._run(one, judged)
+            experiment = self._found(one, judged) or self._run(one, judged)
         except UserError as error:
             say(f"{one.name}: {error}")
             return TrialState.FAIL, None
         if judged.is_poor:
             return TrialState.PRUNED, None
-        if held is None:
+        if experiment is None:
             return TrialState.FAIL, None
-        trial.set_user_attr(_EXPERIMENT, held.commit)
-        trial.set_user_attr(_BASELINE, held.baseline)
-        return TrialState.COMPLETE, measured(held, one.overrides, self.metric).figure
+        trial.set_user_attr(_EXPERIMENT, experiment.commit)
+        trial.set_user_attr(_BASELINE, experiment.baseline)
+        return TrialState.COMPLETE, read_validation(experiment, one.overrides, self.metric).figure
 
     def _before(self, one: Setting) -> FrozenTrial | None:
         """A trial of the same setting: it would give the same."""
         return next((trial for trial in _ended(self.study) if trial.user_attrs[_OVERRIDES] == one.overrides), None)
 
-    def _found(self, one: Setting, judged: Pruner) -> Held | None:
+    def _found(self, one: Setting, judged: Pruner) -> Experiment | None:
         free = f"`dvc exp rename {one.name} NEW` keeps that one, and frees the name"
-        held = find_result(one.name, one.params, self.place.commit, if_taken=free, passing_over=(THREADS,))
-        if held:
-            with held.revision.unpacked([HISTORY]) as folder:
+        experiment = find_result(one.name, one.params, self.place.commit, if_taken=free, passing_over=(THREADS,))
+        if experiment:
+            with experiment.revision.unpacked([HISTORY]) as folder:
                 judged.report(folder / HISTORY)
-        return held
+        return experiment
 
-    def _run(self, one: Setting, judged: Pruner) -> Held | None:
+    def _run(self, one: Setting, judged: Pruner) -> Experiment | None:
         """None when it failed or was poor; one that ended before its poor epoch was seen is poor all the same."""
         self.place.clear()
         judged.begin()
         ran = dvc_exp_run(one.options({}), self.place.folder, judged.look)
         if ran.status or judged.look():
             return None
-        return Held(one.name, self.place.commit, self.place.hand_over(one.name))
+        return Experiment(one.name, self.place.commit, self.place.hand_over(one.name))
 
 
 def _tell(study: optuna.Study, metric: str) -> int:
@@ -205,7 +205,7 @@ def _tell(study: optuna.Study, metric: str) -> int:
     looks = sum(len(trial.intermediate_values) for trial in others)
     if results:
         runs = [
-            measured(Held(_name(trial), trial.user_attrs[_BASELINE], commit), trial.user_attrs[_OVERRIDES], metric)
+            read_validation(Experiment(_name(trial), trial.user_attrs[_BASELINE], commit), trial.user_attrs[_OVERRIDES], metric)
             for commit, trial in results.items()
         ]
         print(f"\n{report(runs, metric, looks)}\n", flush=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
 from scipy.stats import binomtest
 
 from classifier.common.csv_file import read_table
@@ -16,8 +15,9 @@ from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
 from classifier.common.graph import GRAPH_FILE, used_keys
 from classifier.common.params import PARAMS_FILE, unknown_keys
-from record.results import HISTORY, TEST_METRICS, TRAIN_METRICS, Figures
-from record.revisions import Held
+from record.metrics import DATA_METRICS, TEST_METRICS, TRAIN_METRICS, DataMetrics, Metrics
+from record.results import HISTORY
+from record.revisions import Experiment
 from record.statistics import LEVEL
 from tools.check import STAGE_PARAMS, value_problems
 from tools.experiments.grid import name_of
@@ -95,16 +95,11 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-DATA_METRICS = "metrics/data.json"
 VAL_ACCURACY, TEST_ACCURACY = "val_accuracy", "test_accuracy"
 
 
-class _Data(BaseModel):
-    images: dict[str, int]
-
-
 @dataclass(frozen=True)
-class Measured:
+class Validation:
     """What an experiment's commit holds of its validation, and its test accuracy."""
 
     name: str
@@ -118,23 +113,23 @@ class Measured:
     test_accuracy: float
 
 
-def measured(held: Held, overrides: dict[str, Any], metric: str) -> Measured:
+def read_validation(experiment: Experiment, overrides: dict[str, Any], metric: str) -> Validation:
     """Raises UserError for an experiment without the metric."""
-    with held.revision.unpacked([TRAIN_METRICS, TEST_METRICS, DATA_METRICS, HISTORY]) as folder:
-        figures = read_json(folder / TRAIN_METRICS, Figures).root
+    with experiment.revision.unpacked([TRAIN_METRICS, TEST_METRICS, DATA_METRICS, HISTORY]) as folder:
+        figures = read_json(folder / TRAIN_METRICS, Metrics).root
         if metric not in figures:
-            raise UserError(f"{held.name}:{TRAIN_METRICS}: has no {metric}, only {', '.join(figures)}")
-        return Measured(
-            held.name,
+            raise UserError(f"{experiment.name}:{TRAIN_METRICS}: has no {metric}, only {', '.join(figures)}")
+        return Validation(
+            experiment.name,
             overrides,
             figures[metric],
             len(read_table(folder / HISTORY, ["epoch"])),
-            read_json(folder / DATA_METRICS, _Data).images["val"],
-            read_json(folder / TEST_METRICS, Figures).root[TEST_ACCURACY],
+            read_json(folder / DATA_METRICS, DataMetrics).images["val"],
+            read_json(folder / TEST_METRICS, Metrics).root[TEST_ACCURACY],
         )
 
 
-def report(runs: Sequence[Measured], metric: str, other_looks: int = 0) -> str:
+def report(runs: Sequence[Validation], metric: str, other_looks: int = 0) -> str:
     """Settings, best first; those that differ in the seed alone are one. `other_looks` are figures of runs without a result."""
     ranked = _ranked(runs, metric)
     best = ranked[0]
@@ -171,15 +166,15 @@ def interval_of_best(accuracy: float, num_images: int, num_looks: int) -> tuple[
     return float(bounds.low), float(bounds.high)
 
 
-def _ranked(runs: Sequence[Measured], metric: str) -> list[list[Measured]]:
-    groups: dict[str, list[Measured]] = {}
+def _ranked(runs: Sequence[Validation], metric: str) -> list[list[Validation]]:
+    groups: dict[str, list[Validation]] = {}
     for run in runs:
         groups.setdefault(name_of({key: value for key, value in run.overrides.items() if key != SEED}), []).append(run)
     sign = -1 if METRICS[metric] == "maximize" else 1
     return sorted(groups.values(), key=lambda group: sign * statistics.fmean(run.figure for run in group))
 
 
-def _warning(best: Sequence[Measured], metric: str, num_settings: int, num_looks: int) -> list[str]:
+def _warning(best: Sequence[Validation], metric: str, num_settings: int, num_looks: int) -> list[str]:
     """Where only one figure was looked at, there is nothing to warn of."""
     if num_looks == 1:
         return []
@@ -195,13 +190,13 @@ def _warning(best: Sequence[Measured], metric: str, num_settings: int, num_looks
     ]
 
 
-def _name(group: Sequence[Measured]) -> str:
+def _name(group: Sequence[Validation]) -> str:
     if len(group) == 1:
         return group[0].name
     return name_of({key: value for key, value in group[0].overrides.items() if key != SEED}) or "params.yaml"
 
 
-def _figures(group: Sequence[Measured], metric: str) -> str:
+def _figures(group: Sequence[Validation], metric: str) -> str:
     figures = [run.figure for run in group]
     return _percents(figures) if metric == VAL_ACCURACY else _spread([f"{statistics.fmean(figures):.4f}"], figures, 1, 4)
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from dvc.repo import Repo
-from filelock import FileLock, Timeout
 
 from classifier.common.errors import UserError
-from classifier.common.files import write_text
+from classifier.common.files import one_process, write_text
 from record.git import git
 from record.killed import interrupted_experiment
 
@@ -52,16 +51,9 @@ def alone() -> Iterator[None]:
         raise UserError(".dvc: no such folder; run this in the folder that has dvc.yaml")
     if problem := interrupted_experiment(Path()):
         raise UserError(problem)
-    STATE.mkdir(exist_ok=True)
-    lock = FileLock(STATE / "experiments.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError("another `python -m tools.experiments` is at work here; wait until it has ended") from None
-    try:
+    busy = "another `python -m tools.experiments` is at work here; wait until it has ended"
+    with one_process(STATE / "experiments.lock", busy):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

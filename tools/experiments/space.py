@@ -16,7 +16,7 @@ MAX_CORNERS = 10_000
 
 
 @dataclass(frozen=True)
-class Interval:
+class Range:
     """Numbers from `low` to `high`, uniform or uniform in their logarithm."""
 
     low: float
@@ -61,7 +61,7 @@ class Choice:
         return ",".join(self.values)
 
 
-Space = Mapping[str, Interval | Choice]
+Space = Mapping[str, Range | Choice]
 
 
 def space(texts: Sequence[str]) -> Space:
@@ -80,14 +80,14 @@ def corners(dimensions: Space) -> list[dict[str, Any]]:
     return [dict(zip(dimensions, values, strict=True)) for values in islice(combinations, MAX_CORNERS)]
 
 
-def _dimension(name: str, values: Sequence[str]) -> Interval | Choice:
+def _dimension(name: str, values: Sequence[str]) -> Range | Choice:
     kind, colon, ends = values[0].partition(":")
     if len(values) == 1 and colon and kind in KINDS:
         return _interval(name, kind, ends)
     return Choice({word(value): value for value in (parse_value(name, text) for text in values)})
 
 
-def _interval(name: str, kind: str, ends: str) -> Interval:
+def _interval(name: str, kind: str, ends: str) -> Range:
     low, _, high = ends.partition(":")
     numbers = [parse_value(name, end) for end in (low, high)]
     if not all(type(number) in (int, float) for number in numbers):
@@ -95,7 +95,7 @@ def _interval(name: str, kind: str, ends: str) -> Interval:
     if not numbers[0] < numbers[1] or (kind == "log" and numbers[0] <= 0):
         above = " above 0" if kind == "log" else ""
         raise UserError(f"{name}: {kind} needs a number{above} and a larger one, got {short_repr(ends)}")
-    return Interval(numbers[0], numbers[1], log=kind == "log", whole=_takes_whole_numbers(name))
+    return Range(numbers[0], numbers[1], log=kind == "log", whole=_takes_whole_numbers(name))
 
 
 def _takes_whole_numbers(name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from classifier.common.errors import UserError
 from classifier.common.params import PARAMS_FILE, read_yaml
 from record.git import head_commit
-from record.revisions import Held, held_experiments
+from record.revisions import Experiment, finished_experiments
 from tools.command import INTERRUPTED
 from tools.experiments.dvc_exp import dvc_exp_run
 from tools.experiments.grid import grid
@@ -20,8 +20,8 @@ from tools.experiments.selection import (
     check_base,
     check_metric,
     check_names,
-    measured,
     num_cores,
+    read_validation,
     report,
     setting,
     threads_of_job,
@@ -40,8 +40,8 @@ def sweep(texts: Sequence[str], *, num_jobs: int, metric: str, limit: int, dry_r
         raise UserError(f"not committed: {', '.join(changed)}; a sweep begins from the commit, so commit this first")
     with alone():
         also = _shared_threads(settings[0], num_jobs)
-        held = _held(settings, commit, tuple(also))
-        missing = [one for one in settings if one.name not in held]
+        results = _results(settings, commit, tuple(also))
+        missing = [one for one in settings if one.name not in results]
         if dry_run:
             return _tell_plan(missing, len(settings))
         problems: dict[str, str] = {}
@@ -52,7 +52,7 @@ def sweep(texts: Sequence[str], *, num_jobs: int, metric: str, limit: int, dry_r
         except KeyboardInterrupt:
             say("interrupted; what was at work stopped after its last whole epoch; the same command goes on")
             return INTERRUPTED
-    return _end(settings, held | _new(missing, commit), problems, metric)
+    return _end(settings, results | _new(missing, commit), problems, metric)
 
 
 def _settings(texts: Sequence[str], limit: int) -> list[Setting]:
@@ -82,7 +82,7 @@ def _shared_threads(one: Setting, num_jobs: int) -> dict[str, int]:
     return {THREADS: threads}
 
 
-def _held(settings: Iterable[Setting], commit: str, passing_over: Sequence[str]) -> dict[str, Held]:
+def _results(settings: Iterable[Setting], commit: str, passing_over: Sequence[str]) -> dict[str, Experiment]:
     """The results that are there already. With how many threads they were computed is no difference where we choose that."""
     found = {}
     for one in settings:
@@ -118,9 +118,9 @@ def _queue(missing: Sequence[Setting], also: dict[str, Any]) -> None:
             raise UserError(f"{one.name}: `dvc exp run --queue` failed; what it says stands above")
 
 
-def _end(settings: Sequence[Setting], results: dict[str, Held], problems: dict[str, str], metric: str) -> int:
+def _end(settings: Sequence[Setting], results: dict[str, Experiment], problems: dict[str, str], metric: str) -> int:
     """The report, and which have no result."""
-    runs = [measured(results[one.name], one.overrides, metric) for one in settings if one.name in results]
+    runs = [read_validation(results[one.name], one.overrides, metric) for one in settings if one.name in results]
     if runs:
         print(f"\n{report(runs, metric)}\n", flush=True)
     lost = [one.name for one in settings if one.name not in results]
@@ -131,6 +131,6 @@ def _end(settings: Sequence[Setting], results: dict[str, Held], problems: dict[s
     return 1 if lost else 0
 
 
-def _new(settings: Sequence[Setting], commit: str) -> dict[str, Held]:
+def _new(settings: Sequence[Setting], commit: str) -> dict[str, Experiment]:
     names = {one.name for one in settings}
-    return {held.name: held for held in held_experiments() if held.baseline == commit and held.name in names}
+    return {one.name: one for one in finished_experiments() if one.baseline == commit and one.name in names}

@@ -14,10 +14,10 @@ from classifier.common.errors import UserError
 from classifier.common.files import read_json, write_json, write_text
 from classifier.common.params import PARAMS_FILE, read_yaml
 from classifier.figures.style import BLUE, save_png, styled
-from record.experiments import read_model, read_recorded
+from record.experiments import read_model, read_run_record
 from record.provenance import processor_name
-from record.revisions import Held
-from tools.experiments.named import EXPERIMENTS_FILE, SEED, Experiment, Reported, read_experiments, with_overrides
+from record.revisions import Experiment
+from tools.experiments.named import EXPERIMENTS_FILE, SEED, NamedExperiment, ReportedMetrics, read_experiments, with_overrides
 
 RESULTS_FILE = Path("benchmarks/results.json")
 
@@ -26,7 +26,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class Run(_Strict):
+class SeedRun(_Strict):
     """One seed. `seconds` are those of the training, which only a run that trained from its start can tell."""
 
     seed: int
@@ -45,22 +45,22 @@ class Run(_Strict):
     """Of the seconds."""
 
 
-class Setting(_Strict):
+class SettingRuns(_Strict):
     """All params of an experiment but the seed, and its runs by seed."""
 
     params: dict[str, Any]
-    runs: list[Run]
+    runs: list[SeedRun]
 
     def agrees_with(self, params: dict[str, Any]) -> bool:
         """Whether `params` have the same values, as far as both have them: a param that came later changes no earlier run."""
         return all(params[name] == value for name, value in self.params.items() if name in params)
 
 
-class _File(RootModel[dict[str, Setting]]):
+class _File(RootModel[dict[str, SettingRuns]]):
     model_config = ConfigDict(strict=True)
 
 
-def read_results_file() -> dict[str, Setting]:
+def read_results_file() -> dict[str, SettingRuns]:
     """The settings by experiment; none where there is no file. Raises UserError for a damaged one."""
     if not RESULTS_FILE.exists():
         return {}
@@ -70,7 +70,7 @@ def read_results_file() -> dict[str, Setting]:
         raise UserError(f"{error}; mend it, or `git restore {RESULTS_FILE}`") from None
 
 
-def note(name: str, seed: int, params: dict[str, Any], held: Held, seconds: float | None) -> None:
+def note(name: str, seed: int, params: dict[str, Any], finished: Experiment, seconds: float | None) -> None:
     """Put the run into the file, in place of an earlier one of this seed; runs of the name with other params go.
 
     Without `seconds` of its own it takes over those of an earlier run that gave the same metrics.
@@ -79,25 +79,25 @@ def note(name: str, seed: int, params: dict[str, Any], held: Held, seconds: floa
     setting = {key: value for key, value in params.items() if key != SEED}
     kept = results[name].runs if name in results and results[name].agrees_with(setting) else []
     earlier = next((run for run in kept if run.seed == seed), None)
-    if seconds is None and earlier and earlier.experiment == held.commit and earlier.epochs is not None:
+    if seconds is None and earlier and earlier.experiment == finished.commit and earlier.epochs is not None:
         return
-    run = _run(seed, held, seconds)
+    run = _run(seed, finished, seconds)
     if seconds is None and earlier and earlier.metrics == run.metrics:
         run = run.model_copy(update={"seconds": earlier.seconds, "machine": earlier.machine})
     runs = sorted([run, *(one for one in kept if one.seed != seed)], key=lambda one: one.seed)
-    results[name] = Setting(params=setting, runs=runs)
+    results[name] = SettingRuns(params=setting, runs=runs)
     write_json(RESULTS_FILE, {name: results[name].model_dump() for name in sorted(results)})
 
 
-def _run(seed: int, held: Held, seconds: float | None) -> Run:
-    recorded = read_recorded(held.revision)
-    model = read_model(recorded.lock)
-    return Run(
+def _run(seed: int, finished: Experiment, seconds: float | None) -> SeedRun:
+    record = read_run_record(finished.revision)
+    model = read_model(record.lock)
+    return SeedRun(
         seed=seed,
-        commit=held.baseline,
-        experiment=held.commit,
-        metrics=recorded.metrics,
-        epochs=recorded.epochs,
+        commit=finished.baseline,
+        experiment=finished.commit,
+        metrics=record.metrics,
+        epochs=record.epochs,
         num_parameters=model.num_parameters if model else None,
         computed_with=model.computed_with if model else None,
         seconds=seconds,
@@ -110,13 +110,13 @@ def _machine() -> str:
     return f"{processor_name()}, {os.cpu_count()} cores"
 
 
-def draw(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
+def draw(runs: Mapping[str, Sequence[SeedRun]], path: Path) -> None:
     """A point an experiment at the mean of its timed runs, with bars of a standard deviation where there are several."""
     with styled():
         save_png(accuracy_against_seconds(runs), path)
 
 
-def accuracy_against_seconds(runs: Mapping[str, Sequence[Run]]) -> Figure:
+def accuracy_against_seconds(runs: Mapping[str, Sequence[SeedRun]]) -> Figure:
     """The time axis is logarithmic. The points have numbers: of names some would lie on one another."""
     figure = Figure(figsize=(9, max(4.5, 1 + 0.22 * len(runs))))
     axes = figure.subplots()
@@ -169,7 +169,9 @@ def write_page() -> list[Path]:
     return [PAGE, PICTURE] if timed else [PAGE]
 
 
-def page(experiments: dict[str, Experiment], results: dict[str, Setting], outdated: Sequence[str], *, drawn: bool) -> str:
+def page(
+    experiments: dict[str, NamedExperiment], results: dict[str, SettingRuns], outdated: Sequence[str], *, drawn: bool
+) -> str:
     """The Markdown text. A figure that several seeds gave stands as their mean ± standard deviation."""
     lines = [
         "# Results",
@@ -188,7 +190,7 @@ def page(experiments: dict[str, Experiment], results: dict[str, Setting], outdat
     return "\n".join([*lines, *(picture if drawn else [])]) + "\n"
 
 
-def _row(name: str, experiment: Experiment, setting: Setting | None, *, old: bool) -> str:
+def _row(name: str, experiment: NamedExperiment, setting: SettingRuns | None, *, old: bool) -> str:
     runs = setting.runs if setting else []
     reported = experiment.reported
     accuracies, losses = _metrics(runs, ACCURACY), _metrics(runs, LOSS)
@@ -208,13 +210,13 @@ def _row(name: str, experiment: Experiment, setting: Setting | None, *, old: boo
     return f"| {' | '.join(cells)} |"
 
 
-def _epochs(setting: Setting) -> str:
+def _epochs(setting: SettingRuns) -> str:
     """Those that were trained, or where no run has them the param."""
     trained = {run.epochs for run in setting.runs if run.epochs is not None}
     return ", ".join(map(str, sorted(trained))) or str(setting.params.get("epochs", NONE))
 
 
-def _notes(experiments: dict[str, Experiment], results: dict[str, Setting], outdated: Sequence[str]) -> Iterator[str]:
+def _notes(experiments: dict[str, NamedExperiment], results: dict[str, SettingRuns], outdated: Sequence[str]) -> Iterator[str]:
     """Where the reported figures come from, and where ours do."""
     for name, experiment in experiments.items():
         if experiment.reported:
@@ -230,7 +232,7 @@ def _notes(experiments: dict[str, Experiment], results: dict[str, Setting], outd
         yield f"- {circumstances}: {', '.join(names)}"
 
 
-def _of_training_images(name: str, reported: Reported, runs: Sequence[Run]) -> Iterator[str]:
+def _of_training_images(name: str, reported: ReportedMetrics, runs: Sequence[SeedRun]) -> Iterator[str]:
     """Loss and accuracy of the images that were trained on, where they were reported."""
     if reported.train_loss is not None or reported.train_accuracy is not None:
         losses, accuracies = _plain(_given(reported.train_loss), 4), _percent(_given(reported.train_accuracy))
@@ -238,13 +240,13 @@ def _of_training_images(name: str, reported: Reported, runs: Sequence[Run]) -> I
         yield f"- training images of {name}, with the final weights: reported loss {losses} and accuracy {accuracies}, {ours}"
 
 
-def _circumstances(run: Run) -> str:
+def _circumstances(run: SeedRun) -> str:
     facts = [f"{name} {value}" for name, value in (run.computed_with or {}).items()]
     timed = [f"timed on {run.machine}"] if run.machine else ["not timed"]
     return ", ".join([f"commit {run.commit[:7]}", *facts, *timed])
 
 
-def _outdated(experiments: dict[str, Experiment], results: dict[str, Setting]) -> list[str]:
+def _outdated(experiments: dict[str, NamedExperiment], results: dict[str, SettingRuns]) -> list[str]:
     params = read_yaml(PARAMS_FILE)
     return [
         name
@@ -257,12 +259,12 @@ def _given(figure: float | None) -> list[float]:
     return [] if figure is None else [figure]
 
 
-def _metrics(runs: Sequence[Run], name: str) -> list[float]:
+def _metrics(runs: Sequence[SeedRun], name: str) -> list[float]:
     """Of the runs that have it."""
     return [run.metrics[name] for run in runs if name in run.metrics]
 
 
-def _figures(runs: Sequence[Run], name: str) -> list[float]:
+def _figures(runs: Sequence[SeedRun], name: str) -> list[float]:
     """Of the runs that have it."""
     return [value for run in runs if (value := getattr(run, name)) is not None]
 

@@ -5,24 +5,24 @@ Exit status: 0; 1 when something is missing or does not fit, and then nothing is
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from classifier.common.errors import UserError
-from classifier.common.files import replacing_folder
+from classifier.common.files import one_process, replacing_folder
+from classifier.common.versions import differing_versions
 from classifier.compute.device import set_up_compute
+from record.provenance import Provenance, read_provenance
 from record.results import EVALUATE
 from tools.command import run_command
 from tools.export.card import Export, model_card
 from tools.export.onnx_file import Probabilities, compare, write_onnx
 from tools.export.origin import Origin, check_lock, read_origin
-from tools.export.provenance import check_packages, read_provenance
 
 TARGET = Path("models/export")
 MODEL, CARD = "model.onnx", "README.md"
+REQUIREMENTS = Path("requirements-export.txt")
+PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
+"""Whose versions the card names."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     argparse.ArgumentParser(prog="python -m tools.export", description=(__doc__ or "").partition("\n")[0]).parse_args(arguments)
     if remark := check_packages():
         print(remark, file=sys.stderr)
-    with _alone():
+    if not Path(".dvc").is_dir():
+        raise UserError(".dvc: no such folder; run this in the folder that has dvc.yaml")
+    with one_process(Path(".dvc/tmp/export.lock"), f"{TARGET}: another export is at work here; wait until it has ended"):
         _check_other_files()
         origin = read_origin()
         export = _export(origin)
@@ -54,7 +56,7 @@ def _export(origin: Origin) -> Export:
     with replacing_folder(TARGET) as folder:
         write_onnx(folder / MODEL, network, description)
         agreement = compare(folder / MODEL, network, origin.test_set, description.classes, threads)
-        export = Export(origin, read_provenance(), agreement, (folder / MODEL).read_bytes())
+        export = Export(origin, _provenance(), agreement, (folder / MODEL).read_bytes())
         (folder / CARD).write_text(model_card(export), encoding="utf-8", newline="\n")
         check_lock(origin.lock)  # a `dvc repro` may have gone on meanwhile
     return export
@@ -67,21 +69,24 @@ def _check_other_files() -> None:
         raise UserError(f"{TARGET}: an export replaces the whole folder, and it holds {others[0]!r}; move that elsewhere")
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    path = Path(".dvc/tmp/export.lock")
-    if not path.parent.parent.is_dir():
-        raise UserError(".dvc: no such folder; run this in the folder that has dvc.yaml")
-    path.parent.mkdir(exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{TARGET}: another export is at work here; wait until it has ended") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _provenance() -> Provenance:
+    found = read_provenance(PACKAGES, with_untracked=True)
+    if found.commit is None:
+        raise UserError("git: the model card names a commit, and here is none; `git commit` the project first")
+    return found
+
+
+def check_packages() -> str | None:
+    """Raise UserError unless all that an export needs is installed; return a line on versions other than the pinned ones."""
+    differing = differing_versions(REQUIREMENTS)
+    missing = [name for name, (installed, _) in differing.items() if installed == "none"]
+    if missing:
+        raise UserError(
+            f"{', '.join(missing)}: not installed; `make export` installs what an export needs, by hand "
+            f"`pip install -r {REQUIREMENTS}`"
+        )
+    listed = ", ".join(f"{name} {installed} (pinned {pinned})" for name, (installed, pinned) in differing.items())
+    return f"versions differ from {REQUIREMENTS}, so bytes may too: {listed}" if differing else None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from classifier.sources.catalogue import load_dataset
 from classifier.splits.data_check import remarks
 from classifier.training.recipe import resolve_augment
 from record.lock_file import LOCK_FILE
+from record.provenance import Provenance
 from record.results import EVALUATE, TEST_SPLIT
 from record.revisions import WORKSPACE, Revision
 from record.seeds import SEEDS_FILE, read_spread
@@ -24,7 +25,6 @@ from record.statistics import Interval, share_interval
 from record.verdicts import ACCURACY, commonest_mistakes, metric_intervals
 from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT, Agreement
 from tools.export.origin import Origin
-from tools.export.provenance import Provenance
 from tools.review.markdown import code, table, text
 from tools.review.wording import metric_words
 
@@ -155,13 +155,13 @@ def _data(export: Export) -> Iterator[str]:
     origin = export.origin
     dataset = origin.description.dataset
     yield "## Data"
-    images, hashes = origin.data_report["images"], origin.lock.out_hashes
+    images, hashes = origin.data.images, origin.lock.out_hashes
     counted = ", ".join(f"{number:,} {_SPLIT_WORDS[split]}" for split, number in images.items())
     yield f"{_dataset_words(origin, dataset)}. Images: {counted}."
     recorded = [[code(path), code(hashes[path])] for path in ("data/raw", "data/dataset") if path in hashes]
     recorded.append([code(TEST_SPLIT), code(origin.results.test_hash)])
     yield table(["data", f"hash in {LOCK_FILE} (MD5)"], recorded, "ll")
-    found = list(remarks(origin.data_report))
+    found = list(remarks(origin.data.model_dump(exclude_unset=True)))
     yield f"The data check found: {'; '.join(map(text, found))}." if found else "The data check found nothing odd in them."
 
 
@@ -301,7 +301,7 @@ def _limit_lines(origin: Origin) -> Iterator[str]:
 def _provenance(export: Export) -> Iterator[str]:
     origin, provenance = export.origin, export.provenance
     yield "## Where it comes from"
-    rows = [["commit", code(provenance.commit) + _state_words(provenance)]]
+    rows = [["commit", code(str(provenance.commit)) + _state_words(provenance)]]
     rows += [[code(path), code(md5)] for path, md5 in _hashes(origin)]
     rows.append(["trained with", _listed(origin.description.computed_with)])
     rows.append(["exported with", _listed(provenance.versions)])

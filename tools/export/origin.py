@@ -1,31 +1,28 @@
 """What an export is made from: the model, its test images and its results, which must belong together by dvc.lock."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ConfigDict, RootModel
 
 from classifier.common.csv_file import read_table
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.model.dataset import ImageDataset
-from classifier.model.file import DESCRIPTION, WEIGHTS, ModelDescription, load_model
+from classifier.model.description import DESCRIPTION, WEIGHTS, ModelDescription
+from classifier.model.file import load_model
 from classifier.model.image_classifier import ImageClassifier
 from classifier.scores.params import resolve_flip_tta
+from record.hashes import is_recorded
 from record.lock_file import LOCK_FILE, Lock
+from record.metrics import DATA_METRICS, DataMetrics
 from record.results import EVALUATE, TEST_SPLIT, Results, read_results
 from record.revisions import WORKSPACE, find_revision
 
 MODELS = Path("models")
 MODEL_FILES = [f"{MODELS}/{DESCRIPTION}", f"{MODELS}/{WEIGHTS}"]
-DATA_REPORT, DATA_TABLE = "metrics/data.json", "plots/data.csv"
-
-
-class _Report(RootModel[dict[str, Any]]):
-    model_config = ConfigDict(strict=True)
+DATA_TABLE = "plots/data.csv"
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,7 @@ class Origin:
     description: ModelDescription
     results: Results
     test_set: ImageDataset
-    data_report: dict[str, Any]
-    """As classifier.splits.data_check makes it."""
+    data: DataMetrics
     images_of_classes: pd.DataFrame
     """Columns class, train, val, test: images of each."""
 
@@ -79,10 +75,10 @@ def read_origin() -> Origin:
         raise UserError(f"{TEST_SPLIT}: the test images are not here; `dvc pull {TEST_SPLIT}` or `dvc repro` brings them")
     check_lock(results.lock)
     test_set = ImageDataset.from_folder(Path(TEST_SPLIT), description)
-    for path in (DATA_REPORT, DATA_TABLE):
+    for path in (DATA_METRICS, DATA_TABLE):
         _check_unrecorded(results.lock, path)
-    report, table = read_json(Path(DATA_REPORT), _Report).root, read_table(Path(DATA_TABLE), ["class", "train", "test"])
-    return Origin(model, description, results, test_set, report, table)
+    data, table = read_json(Path(DATA_METRICS), DataMetrics), read_table(Path(DATA_TABLE), ["class", "train", "test"])
+    return Origin(model, description, results, test_set, data, table)
 
 
 def check_lock(lock: Lock) -> None:
@@ -103,5 +99,5 @@ def check_lock(lock: Lock) -> None:
 def _check_unrecorded(lock: Lock, path: str) -> None:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; `git checkout HEAD -- {path}` or `dvc repro` brings it")
-    if lock.out_hashes.get(path) != hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest():
+    if not is_recorded(lock, path):
         raise UserError(f"{path}: is not the file that dvc.lock records; run `dvc repro`")

@@ -14,7 +14,7 @@ from classifier.figures.galleries import shortened
 from classifier.figures.style import isolated
 from classifier.images.arrays import Images
 from classifier.images.unreadable import Unreadable
-from classifier.model.file import ModelDescription
+from classifier.model.description import ModelDescription
 from tools.predict.pictures import displayed_path
 from tools.predict.predictor import Answer, Predictor, Settings
 

@@ -151,7 +151,7 @@ FIT_WORDS: dict[Fit, str] = {
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedPicture:
     """`image_CHW` as the model sees it; `steps` are what led there, in words."""
 
     path: Path
@@ -181,7 +181,7 @@ class Preparation:
             )
         return cls(height, channels == 1, fit, invert, training_ground(root, described))
 
-    def prepare(self, path: Path) -> Prepared | Unreadable:
+    def prepare(self, path: Path) -> PreparedPicture | Unreadable:
         """Read and bring one picture to the model's shape. Call it within `classifier.decoding.pictures.quiet_pillow`."""
         try:
             content = _read(path)
@@ -193,7 +193,7 @@ class Preparation:
             picture = replace(picture, image=ImageOps.invert(picture.image))
         seen = picture.fitted(self.size, self.fit)
         steps = [*_kind_steps(content, self.grey), *([why] if why else []), *self._size_steps((picture.width, picture.height))]
-        return Prepared(path, as_array(seen), inverted, steps)
+        return PreparedPicture(path, as_array(seen), inverted, steps)
 
     def _inverted(self, picture: Upright) -> tuple[bool, str | None]:
         if self.invert != "auto":

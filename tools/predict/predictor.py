@@ -18,12 +18,13 @@ from classifier.compute.device import set_up_compute
 from classifier.decoding.pictures import in_order, quiet_pillow
 from classifier.decoding.resize import Fit
 from classifier.images.unreadable import Unreadable
-from classifier.model.file import WEIGHTS, ModelDescription, load_model
+from classifier.model.description import WEIGHTS, ModelDescription
+from classifier.model.file import load_model
 from classifier.model.image_classifier import ImageClassifier
 from classifier.model.inference import class_logits
 from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from record.lock_file import LOCK_FILE, read_lock
-from tools.predict.pictures import Invert, Preparation, Prepared
+from tools.predict.pictures import Invert, Preparation, PreparedPicture
 
 RECORDED = {"convert": "resize", "evaluate": "flip_tta"}
 """Stage to the param of it that a prediction must share with the run that made and measured the model."""
@@ -64,7 +65,7 @@ MAX_CLASSES = 3
 class Answer:
     """`top` are the likeliest classes and their probabilities, 0 to 1, at most three, the likeliest first."""
 
-    picture: Prepared
+    picture: PreparedPicture
     top: list[tuple[str, float]]
 
 
@@ -96,13 +97,13 @@ class Predictor:
         with quiet_pillow(), bar:
             items = in_order(self.preparation.prepare, paths, lambda path: math.prod(self.description.shape_CHW))
             while batch := list(islice(items, BATCH_SIZE)):
-                tops = iter(self._tops([item for item in batch if isinstance(item, Prepared)]))
+                tops = iter(self._tops([item for item in batch if isinstance(item, PreparedPicture)]))
                 for item in batch:
                     bar.update()
-                    yield Answer(item, next(tops)) if isinstance(item, Prepared) else item
+                    yield Answer(item, next(tops)) if isinstance(item, PreparedPicture) else item
 
     @torch.inference_mode()
-    def _tops(self, pictures: list[Prepared]) -> list[list[tuple[str, float]]]:
+    def _tops(self, pictures: list[PreparedPicture]) -> list[list[tuple[str, float]]]:
         if not pictures:
             return []
         images_NCHW = torch.from_numpy(np.stack([picture.image_CHW for picture in pictures])).to(self.device)

@@ -1,71 +1,25 @@
 """All that the report tells of the run in the current folder, and what of it is not here."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from classifier.common.csv_file import read_table
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.images.arrays import Images
-from classifier.images.schema import DatasetSplit
+from classifier.model.description import ModelDescription
+from record.experiments import MODEL_FILE
+from record.hashes import is_recorded
 from record.lock_file import Lock
+from record.metrics import DATA_METRICS, DataMetrics
 from record.provenance import Provenance, read_provenance
 from record.results import PREDICTIONS, Results, load_test_images, read_results
 from record.revisions import WORKSPACE, Revision
 from record.staleness import stale_inputs
 
-DATA_REPORT = "metrics/data.json"
 DATA_CLASSES = "plots/data.csv"
-MODEL_FILE = "models/model.json"
-
-_Count = Annotated[int, Field(ge=0)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class DataReport(_Strict):
-    """metrics/data.json: what `classifier.splits.data_check.data_report` counts."""
-
-    images: dict[DatasetSplit, _Count]
-    classes: _Count
-    classes_missing: dict[DatasetSplit, _Count]
-    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)]
-    constant: dict[DatasetSplit, _Count]
-    repeated: dict[DatasetSplit, _Count]
-    leaked: dict[str, _Count]
-    """By `LATER_in_EARLIER`, two of the splits."""
-    label_conflicts: _Count
-    unreadable: _Count
-    unreadable_files: list[str] = []
-
-    @model_validator(mode="after")
-    def is_about_the_same_splits(self) -> Self:
-        splits = list(self.images)
-        for counts in (self.classes_missing, self.constant, self.repeated):
-            if list(counts) != splits:
-                raise ValueError(f"each count needs the splits {', '.join(splits)}, got {', '.join(counts)}")
-        unknown = self.leaked.keys() - {f"{later}_in_{earlier}" for later in splits for earlier in splits}
-        if unknown:
-            raise ValueError(f"leaked needs pairs of the splits {', '.join(splits)}, got {min(unknown)[:80]}")
-        return self
-
-
-class Model(_Strict):
-    """Of models/model.json, what the report tells."""
-
-    network: str
-    precision: str
-    num_parameters: _Count
-    kept_epoch: _Count
-    shape_CHW: tuple[int, int, int]
-    computed_with: dict[str, str | int]
 
 
 @dataclass(frozen=True)
@@ -77,10 +31,10 @@ class Run:
     """By stage, the params and files that are others now than those it ran with."""
     provenance: Provenance
     images_NCHW: Images | None
-    data_report: DataReport | None
+    data_report: DataMetrics | None
     class_counts: dict[str, list[int]] | None
     """By split, the images of each class, in the order of the classes."""
-    model: Model | None
+    model: ModelDescription | None
     missing: list[str]
 
     @property
@@ -104,15 +58,15 @@ def read_run() -> Run:
     images_NCHW, why = load_test_images(results)
     missing += [why] if why else []
     lock = results.lock
-    has_report, has_counts = (_has_result(lock, path, missing) for path in (DATA_REPORT, DATA_CLASSES))
+    has_report, has_counts = (_has_result(lock, path, missing) for path in (DATA_METRICS, DATA_CLASSES))
     return Run(
         results,
         stale_inputs(results.revision, lock),
         read_provenance(),
         images_NCHW,
-        read_json(Path(DATA_REPORT), DataReport) if has_report else None,
+        read_json(Path(DATA_METRICS), DataMetrics) if has_report else None,
         _class_counts(results.classes) if has_counts else None,
-        read_json(Path(MODEL_FILE), Model) if _has_model(lock, missing) else None,
+        read_json(Path(MODEL_FILE), ModelDescription) if _has_model(lock, missing) else None,
         missing,
     )
 
@@ -123,7 +77,7 @@ def _has_result(lock: Lock, path: str, missing: list[str]) -> bool:
         lacking = "is not here" if path in lock.out_hashes else "is not in dvc.lock"
         missing.append(f"the figures of the data need {path}, which {lacking}; `dvc repro` makes it")
         return False
-    if lock.out_hashes[path] != _md5(path):
+    if not is_recorded(lock, path):
         raise UserError(f"{path}: is not the file that dvc.lock records; run `dvc repro`, and commit both together")
     return True
 
@@ -132,7 +86,7 @@ def _has_model(lock: Lock, missing: list[str]) -> bool:
     """Whether the description of the model, which DVC keeps and not git, is here."""
     if not Path(MODEL_FILE).is_file():
         missing.append(f"versions and device need {MODEL_FILE}, which is not here; `dvc pull` or `dvc repro` brings it")
-    elif lock.out_hashes.get(MODEL_FILE) != _md5(MODEL_FILE):
+    elif not is_recorded(lock, MODEL_FILE):
         missing.append(f"versions and device need {MODEL_FILE} as dvc.lock records it; here is another version of it")
     else:
         return True
@@ -144,7 +98,3 @@ def _class_counts(classes: list[str]) -> dict[str, list[int]]:
     if list(counts["class"]) != classes:
         raise UserError(f"{DATA_CLASSES}: needs the classes of plots/classes.csv in their order; run `dvc repro`")
     return {str(split): [int(count) for count in counts[split]] for split in counts.columns if split != "class"}
-
-
-def _md5(path: str) -> str:
-    return hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest()

@@ -8,12 +8,13 @@ import numpy as np
 
 from classifier.splits.data_check import remarks
 from record.lock_file import LOCK_FILE, Lock
+from record.metrics import DataMetrics
 from record.statistics import Interval, share_interval
 from record.verdicts import ACCURACY, LOSS, MACRO_F1
 from tools.report.calibration import METHODS, NUM_BINS, Calibration, Figures
 from tools.report.charts import learning_curve, reliability_diagram
 from tools.report.pipeline import pipeline_picture
-from tools.report.run import DataReport, Run
+from tools.report.run import Run
 from tools.review.html import own_text, table
 from tools.review.wording import figure, metric_words, percent, stale_stages
 
@@ -122,7 +123,7 @@ def classes(run: Run) -> str:
     return table("By class", heads, rows, "h" + "n" * (len(heads) - 1))
 
 
-def data(report: DataReport) -> str:
+def data(report: DataMetrics) -> str:
     """What is odd about the data, in sentences and by split."""
     found = list(remarks(report.model_dump()))
     found += [f"pictures that could not be read and were left out: {report.unreadable:,}"] if report.unreadable else []

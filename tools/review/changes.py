@@ -5,9 +5,10 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from classifier.common.graph import is_code
+from record.hashes import md5_of_folder
 from record.lock_file import Lock, LockedStage
 from record.revisions import Revision
-from record.staleness import folder_hash, module_hashes
+from record.staleness import module_hashes
 
 DATA = "data/"
 """Where the stages put data sets. Models, metrics and plots are results: that they differ is no reason, but the outcome."""
@@ -62,7 +63,7 @@ def by_module(change: Change, before: Revision, after: Revision) -> list[Change]
     if not is_code(path) or path.suffix == ".py":
         return [change]
     old, new = (module_hashes(revision, [change.name]).get(change.name, {}) for revision in (before, after))
-    if [_short("code", folder_hash(change.name, modules)) for modules in (old, new)] != [change.before, change.after]:
+    if [_short("code", md5_of_folder(change.name, modules)) for modules in (old, new)] != [change.before, change.after]:
         return [change]
     values = {name: (old.get(name, ABSENT), new.get(name, ABSENT)) for name in sorted(old | new)}
     return [

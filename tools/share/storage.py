@@ -19,6 +19,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import find_tree_by_obj_id
 
 from classifier.common.errors import UserError, short_message
+from record.content import cached_path
 
 NO_REMOTE = "DVC has no default remote; `dvc remote add --default storage /path/to/folder` sets one (docs/sharing.md)"
 NO_FOLDER = "no such folder; mount the disk, correct the address, or make the folder (docs/sharing.md)"
@@ -71,8 +72,7 @@ class Storage:
 
     def sizes_here(self) -> dict[str, int]:
         """Bytes of the named objects that DVC's own cache has."""
-        paths = {md5: Path(self.repo.cache.local.oid_to_path(md5)) for md5 in self.outs}
-        return {md5: path.stat().st_size for md5, path in paths.items() if path.is_file()}
+        return {md5: path.stat().st_size for md5 in self.outs if (path := cached_path(self.repo, md5))}
 
     def transfer(self, hashes: Iterable[str], *, back: bool) -> None:
         """Copy objects there, or back into DVC's cache, where what is damaged is not kept. Raises UserError if it fails.

@@ -15,8 +15,9 @@ from classifier.common.files import read_json
 from classifier.images.schema import DatasetInfo, KeptEpoch
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
-from record.results import HISTORY, PREDICTIONS, TRAIN_METRICS
-from tools.tensorboard.runs import DATASET, MODEL, STEPS, Run
+from record.metrics import TRAIN_METRICS
+from record.results import HISTORY, PREDICTIONS
+from tools.tensorboard.runs import DATASET, MODEL, STEPS, RunFiles
 
 SAMPLES_PER_CLASS = 10
 MAX_CLASSES = 20
@@ -26,7 +27,7 @@ CONFIDENCE_BINS = np.linspace(0, 1, 51)
 _LARGEST_STEP = 2**63 - 1
 
 
-def write_run(folder: Path, run: Run) -> int:
+def write_run(folder: Path, run: RunFiles) -> int:
     """Write the event file of `run` into `folder`; return the number of its epochs. Raises UserError for a damaged part."""
     history = read_curves(run.folder / HISTORY, "epoch")
     # purge_step tells a server at work to drop what it has read of the run before.

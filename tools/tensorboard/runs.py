@@ -1,6 +1,5 @@
 """A run in the layout of the project, from the workspace or from git and the cache; and its folder in runs/."""
 
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -8,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from classifier.common.errors import UserError
 from classifier.common.files import naming
-from classifier.model.file import DESCRIPTION, WEIGHTS
+from classifier.model.description import DESCRIPTION, WEIGHTS
+from record.hashes import is_recorded
 from record.lock_file import LOCK_FILE, Lock, read_lock
-from record.results import EVALUATE, HISTORY, PREDICTIONS, TRAIN_METRICS
+from record.metrics import TRAIN_METRICS
+from record.results import EVALUATE, HISTORY, PREDICTIONS
 from record.revisions import Revision
 
 RUNS = Path("runs")
@@ -65,7 +65,7 @@ WATCHED = [*IN_GIT, *MODEL, *(f"{DATASET}/{name}" for name in SAMPLED)]
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFiles:
     """`folder` has plots/history.csv, and of the rest what the fields say."""
 
     name: str
@@ -81,7 +81,7 @@ class Run:
 
 
 @contextmanager
-def opened(revision: Revision) -> Iterator[Run]:
+def opened(revision: Revision) -> Iterator[RunFiles]:
     """The run that `revision` holds. Raises UserError, naming the revision, where there is none or a part is damaged."""
     if revision.commit is None:
         yield _described(revision, Path(), "is not here; `dvc pull` or `dvc repro` brings it")
@@ -98,12 +98,12 @@ def run_name(revision: Revision) -> str:
     return plain if plain == revision.name else f"{plain}-{revision.short_commit}".lstrip("-")
 
 
-def _described(revision: Revision, folder: Path, missing: str) -> Run:
+def _described(revision: Revision, folder: Path, missing: str) -> RunFiles:
     """`missing` says of a file that belongs to the run what is the matter and how to mend it."""
     if not (folder / HISTORY).is_file():
         raise UserError(f"{revision.name}: has no {HISTORY}, so no run yet; `dvc repro` makes one")
     reasons = _reasons(folder, missing)
-    return Run(
+    return RunFiles(
         run_name(revision),
         folder,
         has_samples="sample images" not in reasons,
@@ -120,13 +120,13 @@ def _reasons(folder: Path, missing: str) -> dict[str, str]:
     if absent:
         reasons["sample images"] = f"{DATASET}/{absent[0]} {missing}"
     lock = _lock(folder)
-    if lock is None or not _is_recorded(folder, lock, HISTORY):
+    if lock is None or not is_recorded(lock, HISTORY, folder):
         # While `train` is at work, model and predictions are missing or those of an earlier run.
         unfinished = f"dvc.lock does not record this {HISTORY}, so its run has not ended"
         return reasons | {"graph, weights": unfinished, "confidences": unfinished}
     if reason := _reason_without_model(folder, lock, missing):
         reasons["graph, weights"] = reason
-    if not _are_of_one_run(lock) or not all(_is_recorded(folder, lock, path) for path in (PREDICTIONS, TRAIN_METRICS)):
+    if not _are_of_one_run(lock) or not all(is_recorded(lock, path, folder) for path in (PREDICTIONS, TRAIN_METRICS)):
         reasons["confidences"] = f"dvc.lock does not record this {PREDICTIONS} for the model of this {HISTORY}; run `dvc repro`"
     return reasons
 
@@ -135,7 +135,7 @@ def _reason_without_model(folder: Path, lock: Lock, missing: str) -> str | None:
     for path in MODEL:
         if not (folder / path).is_file():
             return f"{path} {missing}"
-        if not _is_recorded(folder, lock, path):
+        if not is_recorded(lock, path, folder):
             return f"{path} is not the file that dvc.lock records; `dvc checkout` or `dvc repro` brings that one"
     return None
 
@@ -146,13 +146,6 @@ def _are_of_one_run(lock: Lock) -> bool:
     return all(path in evaluated and evaluated[path] == lock.out_hashes.get(path) for path in MODEL)
 
 
-def _is_recorded(folder: Path, lock: Lock, path: str) -> bool:
-    if not (folder / path).is_file():
-        return False
-    with (folder / path).open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == lock.out_hashes.get(path)
-
-
 def _lock(folder: Path) -> Lock | None:
     return read_lock(folder / LOCK_FILE) if (folder / LOCK_FILE).is_file() else None
 
@@ -161,27 +154,13 @@ def _link_cached(folder: Path, lock: Lock) -> None:
     """Link what DVC's cache has of the model and of the images: they may be large, and are only read."""
     from dvc.repo import Repo  # takes a second to import
 
+    from record.content import cached_hashes, cached_path
+
     with Repo() as repo:
-        cache = repo.cache.local
         hashes = {path: lock.out_hashes.get(path, "") for path in MODEL}
-        hashes |= _hashes_of_samples(cache, lock.out_hashes.get(DATASET, ""))
+        for key, md5 in cached_hashes(repo, lock.out_hashes.get(DATASET, "")).items():
+            hashes |= {f"{DATASET}/{'/'.join(key)}": md5} if "/".join(key) in SAMPLED else {}
         for path, md5 in hashes.items():
-            if md5 and Path(cache.oid_to_path(md5)).is_file():
+            if cached := cached_path(repo, md5):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).symlink_to(cache.oid_to_path(md5))
-
-
-def _hashes_of_samples(cache: Any, md5: str) -> dict[str, str]:
-    """The hashes of SAMPLED by path; none where the cache has no whole list of the folder's files."""
-    from dvc_data.hashfile import load
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-    from dvc_objects.errors import ObjectFormatError
-
-    try:
-        tree = load(cache, HashInfo("md5", md5)) if md5 else None
-    except (FileNotFoundError, ObjectFormatError):
-        return {}
-    if not isinstance(tree, Tree):
-        return {}
-    return {f"{DATASET}/{'/'.join(key)}": info.value for key, _, info in tree if "/".join(key) in SAMPLED}
+                (folder / path).symlink_to(cached)

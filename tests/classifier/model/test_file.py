@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from classifier.common.errors import UserError
 from classifier.compute.params import Precision
-from classifier.model.file import ModelDescription, load_model, save_model
+from classifier.model.description import ModelDescription
+from classifier.model.file import load_model, save_model
 from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
 
