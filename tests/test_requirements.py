@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 SOURCE = Path(__file__).parents[1]
-PARTS = {"pydantic-core", "urllib3", "dvc-data", "dvc-objects", "scmrepo"}
+PARTS = {"pydantic-core", "urllib3", "scmrepo"}
 """Parts of the interfaces of pydantic, requests and DVC, each in a package of its own; those three choose the version."""
 PLATFORM = re.compile(r"nvidia-|cuda-|triton$")
 
