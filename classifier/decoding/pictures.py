@@ -47,8 +47,8 @@ TURNS = {
 """By orientation: what turns the picture upright, and whether its right or its lower edge, maybe of part of a pixel, comes to
 the left or to the top by that."""
 REDUCING_GAP = 2
-"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is this many times the wanted size: grey levels then differ by 0.3
-on the average, by 4 at most, from those of the whole picture brought to that size."""
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is this many times the wanted size: grey levels then differ by less
+than 1 on the average, by 4 at most, from those of the whole picture brought to that size."""
 
 
 class UnreadableError(Exception):

@@ -123,7 +123,7 @@ def test_a_jpeg_decoded_at_a_reduced_size_is_the_same_picture(monkeypatch: Any, 
     assert (whole.width, whole.height) == whole.image.size == (reduced.width, reduced.height)
     assert reduced.image.width * 4 < whole.image.width + 4
     assert np.abs(found - exact).max() <= 4
-    assert np.abs(found - exact).mean() < 0.4
+    assert np.abs(found - exact).mean() < 0.7
 
 
 def test_a_jpeg_that_is_not_much_larger_is_decoded_whole() -> None:
