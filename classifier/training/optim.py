@@ -9,6 +9,7 @@ from torch import Tensor, addmm, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
+from classifier.compute.device import has_bfloat16
 from classifier.training.recipe import Recipe
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -17,13 +18,13 @@ NUM_ITERATIONS = 5
 SMALLEST_NORM = 1e-7
 
 
-def orthogonalise(matrix_RC: Tensor) -> Tensor:
-    """U·Vᵀ of the singular value decomposition U·S·Vᵀ, but for singular values near 1, in bfloat16: (R, C).
+def orthogonalise(matrix_RC: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """U·Vᵀ of the singular value decomposition U·S·Vᵀ, but for singular values near 1, computed in `dtype`: (R, C).
 
     By NUM_ITERATIONS steps of Newton-Schulz, on the side of the shorter edge.
     """
     is_tall = matrix_RC.shape[0] > matrix_RC.shape[1]
-    wide = matrix_RC.bfloat16().T if is_tall else matrix_RC.bfloat16()
+    wide = matrix_RC.to(dtype).T if is_tall else matrix_RC.to(dtype)
     wide = wide / wide.norm().clamp(min=SMALLEST_NORM)
     a, b, c = COEFFICIENTS
     for _ in range(NUM_ITERATIONS):
@@ -124,19 +125,21 @@ class Adam(Optimizer):
 class Muon(Optimizer):
     """Steps that are orthogonal matrices (Jordan et al. 2024): each kernel (O, C, h, w) is a matrix of O rows, in place.
 
-    The kernels must lie channels-last in memory. `weight_decay` is decoupled.
+    The kernels must lie channels-last in memory. `weight_decay` is decoupled. The steps are made orthogonal in bfloat16,
+    or in float32 where the device only emulates that, which takes many times as long.
     """
 
-    def __init__(self, kernels: Iterable[nn.Parameter], weight_decay: float, momentum: float, nesterov: bool) -> None:
+    def __init__(self, kernels: Sequence[nn.Parameter], weight_decay: float, momentum: float, nesterov: bool) -> None:
         super().__init__(kernels, weight_decay, ["momentum_buffer"])
         self.momentum = momentum
         self.nesterov = nesterov
+        self.dtype = torch.bfloat16 if has_bfloat16(kernels[0].device) else torch.float32
 
     def _move(self, lr: float, parameters: list[Tensor], gradients: list[Tensor], *state: list[Tensor]) -> None:
         for kernel, *others in zip(parameters, gradients, *state, strict=True):
             matrix, gradient, average = map(_as_matrix, (kernel, *others))
             average.lerp_(gradient, 1 - self.momentum)
-            update = orthogonalise(gradient.lerp(average, self.momentum) if self.nesterov else average)
+            update = orthogonalise(gradient.lerp(average, self.momentum) if self.nesterov else average, self.dtype)
             matrix.mul_(1 - lr * self.weight_decay)
             matrix.add_(update, alpha=-lr * (MUON_SCALE * max(matrix.shape) ** 0.5))
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from classifier.compute import device
 from classifier.networks.own import build_network
 from classifier.training.optim import Adam, Muon, Optimizer, Sgd, build_optimizers, orthogonalise
 from tests.support.training import params, recipe_for
@@ -65,6 +66,7 @@ def test_a_kernel_moves_as_torchs_muon_moves_the_matrix(shape: tuple[int, ...], 
     kernel = nn.Parameter(random(*shape, seed=0))
     matrix = nn.Parameter(kernel.detach().permute(0, 2, 3, 1).reshape(len(kernel), -1).clone())
     ours = Muon([kernel], 0.1, 0.95, nesterov)
+    ours.dtype = torch.bfloat16  # as torch's has it everywhere
     theirs = torch.optim.Muon([matrix], weight_decay=0.1, momentum=0.95, nesterov=nesterov, adjust_lr_fn="match_rms_adamw")
     for seed, lr in enumerate(LRS):
         kernel.grad = random(*shape, seed=seed)
@@ -95,14 +97,32 @@ def test_momentum_is_nesterovs_unless_it_is_said_not_to_be(nesterov: bool | None
     assert muon.nesterov is expected
 
 
+@pytest.mark.parametrize(
+    ("instructions", "dtype"), [("amx_bf16", torch.bfloat16), ("bf16", torch.bfloat16), ("emulated", torch.float32)]
+)
+def test_muon_computes_in_bfloat16_where_the_cpu_does(
+    monkeypatch: pytest.MonkeyPatch, instructions: str, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(device, "bfloat16_instructions", lambda: instructions)
+    kernel = nn.Parameter(random(6, 4, 3, 3, seed=0))
+    before, kernel.grad = kernel.detach().clone(), random(6, 4, 3, 3, seed=1)
+    Muon([kernel], 0.0, 0.95, nesterov=False).step(1.0)
+    step = orthogonalise((0.05 * kernel.grad).permute(0, 2, 3, 1).reshape(6, -1), dtype)
+    expected = before.permute(0, 2, 3, 1).reshape(6, -1).add(step, alpha=-0.2 * 36**0.5)
+    assert torch.equal(kernel.detach().permute(0, 2, 3, 1).reshape(6, -1), expected)
+
+
+@pytest.mark.parametrize(("dtype", "closest"), [(torch.bfloat16, 0.05), (torch.float32, 1e-5)], ids=str)
 @pytest.mark.parametrize("shape", [(8, 36), (36, 8)])
-def test_orthogonalised_matrices_have_the_directions_of_the_matrix_and_singular_values_near_one(shape: tuple[int, int]) -> None:
+def test_orthogonalised_matrices_have_the_directions_of_the_matrix_and_singular_values_near_one(
+    shape: tuple[int, int], dtype: torch.dtype, closest: float
+) -> None:
     matrix = random(*shape, seed=3)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    values = left.T @ orthogonalise(matrix).float() @ right.T
+    values = left.T @ orthogonalise(matrix, dtype).float() @ right.T
     assert values.diagonal().min() > 0.5
     assert values.diagonal().max() < 1.5
-    assert (values - values.diagonal().diag()).abs().max() < 0.05, "in bfloat16"
+    assert (values - values.diagonal().diag()).abs().max() < closest
 
 
 def test_muon_moves_the_kernels_and_adamw_the_rest() -> None:
