@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from classifier.common.errors import UserError, memory_errors, short_message, short_repr
 from classifier.common.files import replacing
@@ -37,9 +36,16 @@ class PublishedFile:
     algorithm: Literal["SHA-256"] = "SHA-256"
 
 
+def default_weights(network: str) -> Any:
+    """Of the published weights of `network` those that torchvision calls the default: its best."""
+    from torchvision.models import get_model_weights  # seconds, which a training without published weights need not wait for
+
+    return get_model_weights(network).DEFAULT
+
+
 def published_file(network: str) -> PublishedFile:
-    """The weights of `network` that torchvision calls the default: its best."""
-    url = str(get_model_weights(network).DEFAULT.url)
+    """The file of the default weights of `network`."""
+    url = str(default_weights(network).url)
     name = url.rpartition("/")[2]
     digest = _DIGEST.search(name)
     assert digest, name
@@ -51,7 +57,7 @@ def write_weights(published: Path, network: str, target: Path) -> None:
 
     Raises UserError when the file, which has the right checksum, is not the weights of this network.
     """
-    side = int(get_model_weights(network).DEFAULT.meta["min_size"][0])  # of networks for one size, that size
+    side = int(default_weights(network).meta["min_size"][0])  # of networks for one size, that size
     with torch.device("meta"):
         made = plain_network(network, side, NUM_CLASSES)
     state = _read(published)

@@ -23,7 +23,7 @@ from classifier.common.files import write_json
 from classifier.images.arrays import write_split
 from classifier.images.schema import DatasetInfo
 from classifier.model.file import load_model
-from classifier.networks import pretrained as published_weights
+from classifier.networks import pretrained
 from classifier.networks.names import TORCHVISION
 from classifier.networks.params import WeightsParams
 from classifier.networks.pretrained import published_file
@@ -73,7 +73,7 @@ def publish(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Publish:
         path = f"/models/{name}-{digest or hashlib.sha256(content).hexdigest()[:8]}.pth"
         server.files[path] = content
         weights = SimpleNamespace(url=server.address + path, meta={"min_size": (224, 224)})
-        monkeypatch.setattr(published_weights, "get_model_weights", lambda _: SimpleNamespace(DEFAULT=weights))
+        monkeypatch.setattr(pretrained, "default_weights", lambda _: weights)
         return path
 
     return put
