@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from dvc.repo import Repo
 from pydantic import BaseModel, Field, ValidationError
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError, short_message
 from classifier.common.files import read_json
 from classifier.common.graph import GRAPH_FILE, is_code
@@ -47,7 +47,7 @@ def read_run_record(revision: Revision) -> RunRecord:
     """Raises UserError for an experiment that lacks a part, as one of a single stage does."""
     with revision.unpacked([LOCK_FILE, TRAIN_METRICS, TEST_METRICS, HISTORY]) as folder:
         metrics = [read_json(folder / path, Metrics).root for path in (TRAIN_METRICS, TEST_METRICS)]
-        epochs = len(read_table(folder / HISTORY, ["epoch"]))
+        epochs = len(read_csv(folder / HISTORY, ["epoch"]))
         return RunRecord(read_lock(folder / LOCK_FILE), metrics[0] | metrics[1], epochs)
 
 

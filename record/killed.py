@@ -42,13 +42,13 @@ def interrupted_experiment(root: Path) -> str | None:
         return None
     killed = left_by_killed(root)
     if STASHING in killed:
-        return _told_of_the_start(root, _own_stash(root))
+        return _mend_of_start(root, _own_stash(root))
     if TAKING_OVER in killed and (experiment := _commit(root, EXPERIMENT)):
-        return _told_of_the_start(root, Stash(experiment))
-    return _told_of_the_work(root)
+        return _mend_of_start(root, Stash(experiment))
+    return _mend_of_work(root)
 
 
-def _told_of_the_start(root: Path, own: Stash | None) -> str | None:
+def _mend_of_start(root: Path, own: Stash | None) -> str | None:
     """Of a kill before the stages began. The changes may be in the workspace, in a stash, or in both."""
     locks = _left_locks(root)
     waiting = _commit(root, WAITING)
@@ -68,7 +68,7 @@ def _told_of_the_start(root: Path, own: Stash | None) -> str | None:
     return _line("in its first moments", steps, after)
 
 
-def _told_of_the_work(root: Path) -> str | None:
+def _mend_of_work(root: Path) -> str | None:
     """Of a kill while the stages ran or after them: the workspace holds the changes, the experiment's params and results."""
     baseline = _baseline_of_work(root)
     if not _is_detached(root) or not baseline:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
 from classifier.images.arrays import Images, load_split
@@ -72,7 +72,7 @@ def _read(revision: Revision, folder: Path) -> Results:
     lock = read_lock(folder / LOCK_FILE)
     if EVALUATE not in lock.stages or not lock.stages[EVALUATE].dep_hashes.get(TEST_SPLIT):
         raise UserError(f"{folder / LOCK_FILE}: needs a stage {EVALUATE} that reads {TEST_SPLIT}; run `dvc repro`")
-    predictions = read_table(folder / PREDICTIONS, ["actual", "predicted", "confidence", "loss"])
+    predictions = read_csv(folder / PREDICTIONS, ["actual", "predicted", "confidence", "loss"])
     classes = list(_read_classes(folder / CLASSES)["class"])
     actual_N, predicted_N = (_labels(folder / PREDICTIONS, predictions[column], classes) for column in ("actual", "predicted"))
     return Results(
@@ -80,7 +80,7 @@ def _read(revision: Revision, folder: Path) -> Results:
         lock,
         metrics={**read_json(folder / TEST_METRICS, Metrics).root, **read_json(folder / TRAIN_METRICS, Metrics).root},
         predictions=predictions,
-        history=read_table(folder / HISTORY, ["epoch", "train_loss", "train_accuracy"]),
+        history=read_csv(folder / HISTORY, ["epoch", "train_loss", "train_accuracy"]),
         classes=classes,
         actual_N=actual_N,
         predicted_N=predicted_N,
@@ -97,7 +97,7 @@ def _labels(path: Path, names: "pd.Series[str]", classes: list[str]) -> NDArray[
 
 
 def _read_classes(path: Path) -> pd.DataFrame:
-    classes = read_table(path, ["class", "recall", "support"])
+    classes = read_csv(path, ["class", "recall", "support"])
     if classes["class"].duplicated().any():
         raise UserError(f"{path}: needs each class once; run `dvc repro`")
     return classes
@@ -105,7 +105,7 @@ def _read_classes(path: Path) -> pd.DataFrame:
 
 def _check_misfits(results: Results, folder: Path) -> None:
     """Raise UserError for tables and metrics that are not of one run."""
-    support = read_table(folder / CLASSES, ["support"])["support"].to_numpy()
+    support = read_csv(folder / CLASSES, ["support"])["support"].to_numpy()
     counted_K = np.bincount(results.actual_N, minlength=len(results.classes))
     if not np.array_equal(support, counted_K):
         found = f"needs the {support.sum():.0f} images that classes.csv counts by class, found {len(results.predictions)} rows"

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from classifier.common.csv_file import write_table
+from classifier.common.csv_file import write_csv
 from classifier.common.errors import UserError
 from classifier.common.files import write_json
 from classifier.compute.device import set_up_compute
@@ -34,8 +34,8 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
         weights = root / "models/model.safetensors"
         raise UserError(f"{weights}: needs weights of a finite loss, found a test loss of {predictions.loss}; run `dvc repro`")
     metrics = summary_metrics(predictions)
-    write_table(root / "plots/predictions.csv", predictions_table(predictions, description.classes))
-    write_table(root / "plots/classes.csv", classes_table(predictions, description.classes))
+    write_csv(root / "plots/predictions.csv", predictions_table(predictions, description.classes))
+    write_csv(root / "plots/classes.csv", classes_table(predictions, description.classes))
     write_json(root / "metrics/test.json", metrics)
     print("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     if remark := no_better_than_guessing(metrics):

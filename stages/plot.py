@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
 from classifier.figures.charts import class_bars, confusion_matrix, learning_curves
@@ -20,9 +20,9 @@ from stages.runner import run_stage
 def main(params: PlotParams, root: Path = Path()) -> None:
     """Draw the figures of the last run; they depend on the files read and on nothing else."""
     plots = root / "plots"
-    history = read_table(plots / "history.csv", ["epoch", "train_loss", "train_accuracy"])
-    predictions = read_table(plots / "predictions.csv", ["actual", "predicted", "confidence"])
-    classes = read_table(plots / "classes.csv", ["class", "precision", "recall", "f1", "support"])
+    history = read_csv(plots / "history.csv", ["epoch", "train_loss", "train_accuracy"])
+    predictions = read_csv(plots / "predictions.csv", ["actual", "predicted", "confidence"])
+    classes = read_csv(plots / "classes.csv", ["class", "precision", "recall", "f1", "support"])
     names = list(classes["class"])
     images_NCHW, _ = load_split(root / "data/dataset/test")
     kept_epoch = read_json(root / "metrics/train.json", KeptEpoch).best_epoch

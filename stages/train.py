@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from classifier.common.csv_file import write_table
+from classifier.common.csv_file import write_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json, write_json
 from classifier.compute.device import compute_facts, processes_fact, set_up_compute
@@ -114,8 +114,8 @@ def _build_model(
 
 
 def _write_progress(root: Path, result: Result) -> None:
-    write_table(root / "plots/history.csv", history_table(result))
-    write_table(root / "plots/steps.csv", steps_table(result))
+    write_csv(root / "plots/history.csv", history_table(result))
+    write_csv(root / "plots/steps.csv", steps_table(result))
     write_json(root / "metrics/train.json", train_metrics(result))
 
 

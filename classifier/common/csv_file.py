@@ -17,12 +17,12 @@ LARGEST = 1e100
 """Far above any figure of ours, and far enough from the largest float for what draws it to do sums with it."""
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write `table` without its index."""
     write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read a table that must have `columns` and a row at least: text in TEXT_COLUMNS, finite numbers in all others.
 
     Raises UserError for anything else. (`pandas.read_csv` would make an index of the cells that a row has too many.)

@@ -11,7 +11,7 @@ import yaml
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from classifier.common.csv_file import write_table
+from classifier.common.csv_file import write_csv
 from classifier.common.files import write_json
 
 CLASSES = ["cat", "dog", "emu"]
@@ -61,14 +61,14 @@ class Case:
         losses = np.full(len(actual), 0.5) if loss is None else np.asarray(loss, dtype=np.float64)
         names = np.array(classes)
         table = {"actual": names[actual], "predicted": names[predicted], "confidence": 0.75, "loss": losses}
-        write_table(self.root / "plots/predictions.csv", pd.DataFrame(table))
+        write_csv(self.root / "plots/predictions.csv", pd.DataFrame(table))
         precision, recall, f1, support = precision_recall_fscore_support(
             actual, predicted, labels=range(len(classes)), zero_division=0
         )
         of_classes = {"class": classes, "precision": precision, "recall": recall, "f1": f1, "support": support}
-        write_table(self.root / "plots/classes.csv", pd.DataFrame(of_classes))
+        write_csv(self.root / "plots/classes.csv", pd.DataFrame(of_classes))
         history = {"epoch": [1, 2], "train_loss": [2.0, 1.0], "train_accuracy": [0.5, 0.6]}
-        write_table(self.root / "plots/history.csv", pd.DataFrame(history))
+        write_csv(self.root / "plots/history.csv", pd.DataFrame(history))
         accuracy = float(np.mean(np.array(actual) == np.array(predicted)))
         macro_f1 = f1_score(actual, predicted, average="macro", zero_division=0)
         metrics = {"test_loss": float(losses.mean()), "test_accuracy": accuracy, "test_macro_f1": float(macro_f1)}

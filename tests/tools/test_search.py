@@ -22,7 +22,7 @@ from tests.support.pipeline import Repository
 from tools.experiments.__main__ import main
 from tools.experiments.dvc_exp import dvc_exp_run
 from tools.experiments.search import Pruner
-from tools.experiments.space import corners, drawn, space
+from tools.experiments.space import corners, draw, space
 
 TRAIN = """
 import json, os, pathlib, time
@@ -167,7 +167,7 @@ def test_a_poor_training_is_stopped_while_it_goes_on(
 def test_what_is_drawn_stays_in_its_interval_and_has_few_digits() -> None:
     dimensions = space(["lr=log:1e-4:0.1", "batch_size=log:16:256", "weight_decay=range:0:0.5", "augment=[],[flip,shift]"])
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    found = [drawn(dimensions, study.ask()) for _ in range(200)]
+    found = [draw(dimensions, study.ask()) for _ in range(200)]
     assert all(1e-4 <= one["lr"] <= 0.1 and float(f"{one['lr']:.4g}") == one["lr"] for one in found)
     assert sum(one["lr"] < 10**-2.5 for one in found) == pytest.approx(100, abs=25), "half of them below the geometric mean"
     assert all(type(one["batch_size"]) is int and 16 <= one["batch_size"] <= 256 for one in found)

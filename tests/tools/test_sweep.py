@@ -19,9 +19,9 @@ from classifier.common.errors import UserError
 from classifier.common.params import read_yaml
 from tests.support.pipeline import Repository
 from tools.experiments.__main__ import main
-from tools.experiments.grid import grid, name_of, split_values
 from tools.experiments.queue import MAX_TRIES, State, living_workers, stop_workers, tasks
 from tools.experiments.selection import Validation, interval_of_best, optimism, report, threads_of_job
+from tools.experiments.space import grid, name_of, split_values
 
 STAGE = """
 import json, os, pathlib, sys, time

@@ -146,7 +146,7 @@ def test_where_tensorboard_has_no_quick_reader_a_replaced_run_is_seen_too(
     monkeypatch.setattr(server, "OPTIONS", [*server.OPTIONS, "--load_fast=false"])
     grow(3)
     main(["--no-server"])
-    with server.served(Path("runs"), 0):
+    with server.serve(Path("runs"), 0):
         printed = ""
 
         def address() -> str | None:

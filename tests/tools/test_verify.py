@@ -24,7 +24,7 @@ import tools.verify.__main__ as verify
 from record.content import md5
 from tests.support.pipeline import Committed, Repository
 from tools.verify import hooks
-from tools.verify.opened import Territory
+from tools.verify.access import Territory
 from tools.verify.room import _interrupts_later, state_of
 
 ALL = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]

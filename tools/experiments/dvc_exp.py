@@ -146,7 +146,7 @@ class _Data(BaseModel):
     params: dict[str, _Params] = {}
 
 
-class _State(BaseModel):
+class _ListedRevision(BaseModel):
     rev: str
     name: str | None = None
     data: _Data | None = None
@@ -157,12 +157,12 @@ class _Executor(BaseModel):
 
 
 class _Range(BaseModel):
-    revs: list[_State]
+    revs: list[_ListedRevision]
     executor: _Executor | None = None
     name: str | None = None
 
 
-class _Commit(_State):
+class _Commit(_ListedRevision):
     experiments: list[_Range] | None = None
 
 
@@ -198,7 +198,7 @@ def waiting_experiments() -> set[str]:
     return {one.name for one in listed_experiments() if one.state in (QUEUED, RUNNING)}
 
 
-def _line(entry: _State, name: str, commit: str | None, state: str | None = None) -> ListedExperiment:
+def _line(entry: _ListedRevision, name: str, commit: str | None, state: str | None = None) -> ListedExperiment:
     params = entry.data.params.get(str(PARAMS_FILE), _Params()).data if entry.data else {}
     return ListedExperiment(name=name, commit=commit, params=params, state=state)
 

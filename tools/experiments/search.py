@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError, short_message
 from classifier.common.params import PARAMS_FILE, read_yaml
 from record.git import git, head_commit
@@ -19,7 +19,6 @@ from record.results import HISTORY
 from record.revisions import Experiment, Revision
 from tools.command import INTERRUPTED
 from tools.experiments.dvc_exp import dvc_exp_run
-from tools.experiments.grid import name_of
 from tools.experiments.jobs import count, files_read, find_result, say, uncommitted
 from tools.experiments.named import missing_images
 from tools.experiments.selection import (
@@ -34,7 +33,7 @@ from tools.experiments.selection import (
     setting,
 )
 from tools.experiments.snapshot import STATE, Snapshot, snapshot
-from tools.experiments.space import Space, corners, drawn, space
+from tools.experiments.space import Space, corners, draw, name_of, space
 
 
 class Pruner:
@@ -63,7 +62,7 @@ class Pruner:
 
     def report(self, history: Path) -> None:
         """Report the epochs that are new, up to one at which the trial is poor."""
-        figures = read_table(history, ["epoch", self._metric])[self._metric]
+        figures = read_csv(history, ["epoch", self._metric])[self._metric]
         for figure in figures[self.num_epochs :]:
             if self.is_poor:
                 return
@@ -133,7 +132,7 @@ class _Search:
         failures = 0
         while len(_ended(self.study)) < num_trials:
             trial = self._next()
-            one = setting(self.params, drawn(self.dimensions, trial), WHERE)
+            one = setting(self.params, draw(self.dimensions, trial), WHERE)
             say(f"trial {trial.number + 1} of {num_trials}: {one.name}")
             trial.set_user_attr(_OVERRIDES, one.overrides)
             state, value = self._outcome(trial, one)

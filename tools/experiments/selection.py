@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from scipy.stats import binomtest
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
 from classifier.common.graph import GRAPH_FILE, used_keys
@@ -20,9 +20,9 @@ from record.results import HISTORY
 from record.revisions import Experiment
 from record.statistics import LEVEL
 from tools.check import STAGE_PARAMS, value_problems
-from tools.experiments.grid import name_of
 from tools.experiments.jobs import count
 from tools.experiments.named import SEED, check_params, param_options
+from tools.experiments.space import name_of
 
 METRICS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
 """Of metrics/train.json, and which way is better."""
@@ -123,7 +123,7 @@ def read_validation(experiment: Experiment, overrides: dict[str, Any], metric: s
             experiment.name,
             overrides,
             figures[metric],
-            len(read_table(folder / HISTORY, ["epoch"])),
+            len(read_csv(folder / HISTORY, ["epoch"])),
             read_json(folder / DATA_METRICS, DataMetrics).images["val"],
             read_json(folder / TEST_METRICS, Metrics).root[TEST_ACCURACY],
         )

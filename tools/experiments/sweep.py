@@ -10,7 +10,6 @@ from record.git import head_commit
 from record.revisions import Experiment, finished_experiments
 from tools.command import INTERRUPTED
 from tools.experiments.dvc_exp import dvc_exp_run
-from tools.experiments.grid import grid
 from tools.experiments.jobs import count, find_result, say, uncommitted
 from tools.experiments.named import missing_images
 from tools.experiments.queue import State, follow, forget, tasks
@@ -27,6 +26,7 @@ from tools.experiments.selection import (
     threads_of_job,
 )
 from tools.experiments.snapshot import alone
+from tools.experiments.space import grid
 
 WHERE = "sweep"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.model.dataset import ImageDataset
@@ -77,7 +77,7 @@ def read_origin() -> Origin:
     test_set = ImageDataset.from_folder(Path(TEST_SPLIT), description)
     for path in (DATA_METRICS, DATA_TABLE):
         _check_unrecorded(results.lock, path)
-    data, table = read_json(Path(DATA_METRICS), DataMetrics), read_table(Path(DATA_TABLE), ["class", "train", "test"])
+    data, table = read_json(Path(DATA_METRICS), DataMetrics), read_csv(Path(DATA_TABLE), ["class", "train", "test"])
     return Origin(model, description, results, test_set, data, table)
 
 

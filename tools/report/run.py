@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.images.arrays import Images
@@ -94,7 +94,7 @@ def _has_model(lock: Lock, missing: list[str]) -> bool:
 
 
 def _class_counts(classes: list[str]) -> dict[str, list[int]]:
-    counts = read_table(Path(DATA_CLASSES), ["class", "train"])
+    counts = read_csv(Path(DATA_CLASSES), ["class", "train"])
     if list(counts["class"]) != classes:
         raise UserError(f"{DATA_CLASSES}: needs the classes of plots/classes.csv in their order; run `dvc repro`")
     return {str(split): [int(count) for count in counts[split]] for split in counts.columns if split != "class"}

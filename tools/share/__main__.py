@@ -20,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if not _has_terminal():
         getpass.getpass = _ask_nobody
-    from tools.share.storage import opened  # DVC takes a second to import: not for --help
+    from tools.share.storage import open_storage  # DVC takes a second to import: not for --help
     from tools.share.transfers import pull, push, status
 
-    with opened(options.remote) as storage:
+    with open_storage(options.remote) as storage:
         print({"push": push, "pull": pull, "status": status}[options.command](storage))
     return 0
 

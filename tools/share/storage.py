@@ -89,7 +89,7 @@ class Storage:
 
 
 @contextmanager
-def opened(name: str | None) -> Iterator[Storage]:
+def open_storage(name: str | None) -> Iterator[Storage]:
     """The remote `name`, or the default one. Raises UserError if there is none, it is not mounted, or nothing to share."""
     try:
         with Repo() as repo:

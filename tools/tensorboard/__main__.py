@@ -15,7 +15,7 @@ from record.results import HISTORY
 from record.revisions import WORKSPACE, Revision, find_revision
 from tools.command import run_command
 from tools.tensorboard.runs import RUNS, replacing_run
-from tools.tensorboard.server import Watch, check_port, served
+from tools.tensorboard.server import Watch, check_port, serve
 
 PORT = 6006
 LARGEST_PORT = 65535
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _stay(options: argparse.Namespace, watch: Watch | None) -> int:
     """Until Ctrl-C, or until the server ends; not at all without server and watch."""
-    with served(RUNS, options.port) if options.server else nullcontext() as server:
+    with serve(RUNS, options.port) if options.server else nullcontext() as server:
         while server or watch:
             if watch:
                 watch.look()
@@ -54,9 +54,9 @@ def _stay(options: argparse.Namespace, watch: Watch | None) -> int:
 def _write(revision: Revision) -> list[str]:
     """What there is to say of it."""
     from tools.tensorboard.events import write_run  # torch takes seconds to import: not for --help
-    from tools.tensorboard.runs import opened
+    from tools.tensorboard.runs import open_run
 
-    with opened(revision) as run:
+    with open_run(revision) as run:
         with replacing_run(RUNS / run.name) as folder:
             num_epochs = write_run(folder, run)
         said = [f"{num_epochs} epoch{'s' if num_epochs > 1 else ''}", *run.notes]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.images.schema import DatasetInfo, KeptEpoch
@@ -47,7 +47,7 @@ def write_run(folder: Path, run: RunFiles) -> int:
 
 def read_curves(path: Path, counter: str) -> pd.DataFrame:
     """A table with the columns `counter`, train_loss, train_accuracy. Raises UserError unless `counter` is whole and rises."""
-    table = read_table(path, [counter, "train_loss", "train_accuracy"])
+    table = read_csv(path, [counter, "train_loss", "train_accuracy"])
     counted = list(table[counter])
     rises = all(before < after for before, after in zip([0, *counted], counted, strict=False))
     if not rises or not all(isinstance(value, int) and value <= _LARGEST_STEP for value in counted):
@@ -113,7 +113,7 @@ def _add_model(writer: SummaryWriter, root: Path) -> None:
 def _add_confidences(writer: SummaryWriter, root: Path) -> None:
     """Histograms of the test confidences at the kept epoch: of all images, of those classified right, and of the mistakes."""
     path = root / PREDICTIONS
-    predictions = read_table(path, ["actual", "predicted", "confidence"])
+    predictions = read_csv(path, ["actual", "predicted", "confidence"])
     if not predictions["confidence"].between(0, 1).all():
         raise UserError(f"{path}: needs confidences from 0 to 1; run `dvc repro`")
     epoch = read_json(root / TRAIN_METRICS, KeptEpoch).best_epoch

@@ -81,7 +81,7 @@ class RunFiles:
 
 
 @contextmanager
-def opened(revision: Revision) -> Iterator[RunFiles]:
+def open_run(revision: Revision) -> Iterator[RunFiles]:
     """The run that `revision` holds. Raises UserError, naming the revision, where there is none or a part is damaged."""
     if revision.commit is None:
         yield _described(revision, Path(), "is not here; `dvc pull` or `dvc repro` brings it")

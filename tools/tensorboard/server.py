@@ -28,7 +28,7 @@ def check_port(port: int) -> None:
 
 
 @contextmanager
-def served(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def serve(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server over `folder`, on this machine's own address; it says itself where. It is ended in any case."""
     place = [f"--logdir={folder}", f"--host={HOST}", f"--port={port}"]
     # In a group of its own, a Ctrl-C is ours alone: TensorBoard shows a traceback when a second signal comes while it ends.

@@ -25,7 +25,7 @@ TRAIN = "train"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def chosen_stages(repo: Any, names: list[str], train: bool) -> list[Any]:
+def choose_stages(repo: Any, names: list[str], train: bool) -> list[Any]:
     """The stages of dvc.yaml in its order: those in `names`, or all, without the training one unless `train`.
 
     Raises UserError for a name that dvc.yaml does not have.
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Verify the repository in the current folder, print the result, and return the exit status."""
     options = _parser().parse_args(arguments)
     with Repo(str(Path.cwd())) as repo:
-        stages = chosen_stages(repo, options.stage, options.train)
+        stages = choose_stages(repo, options.stage, options.train)
         if not stages:
             raise UserError("no stage is left to verify")
         table = None if options.json else Table(stages)

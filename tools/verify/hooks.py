@@ -28,7 +28,7 @@ CHANGES = {
 CREATES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-def noted(event: str, arguments: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
+def opened_paths(event: str, arguments: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
     """(kind, absolute path) of each file or folder that an event of Python's audit hooks is about."""
     if event == "open" and not isinstance(arguments[0], int):
         yield "write" if arguments[2] & CREATES else "read", _absolute(arguments[0])
@@ -84,7 +84,7 @@ def note_opened(log: str) -> None:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         with suppress(Exception):  # whatever fails here must not fail the stage
-            for kind, path in noted(event, arguments):
+            for kind, path in opened_paths(event, arguments):
                 line = json.dumps([kind, path])
                 if line not in known:
                     known.add(line)

@@ -12,7 +12,7 @@ from classifier.common.errors import UserError, one_line
 from classifier.common.params import read_yaml
 from classifier.common.versions import REQUIREMENTS_FILE, differing_versions
 from record.content import is_as_recorded, md5, md5_of_files, recorded_hash
-from tools.verify import opened
+from tools.verify import access
 from tools.verify.room import (
     Room,
     clean_room,
@@ -207,9 +207,9 @@ def _run_and_compare(repo: Any, stage: Any, room: Room, verdict: Verdict) -> Non
     root = Path(repo.root_dir)
     given = _files(room.root, state_of(stage))
     status = run(repo, stage, room)
-    territory = opened.Territory(root, [room.root.parent, *outside_places(repo, stage)], [room.temporary, room.matplotlib])
+    territory = access.Territory(root, [room.root.parent, *outside_places(repo, stage)], [room.temporary, room.matplotlib])
     declared = {*given, *(name_of(repo, out) for out in stage.outs), *state_of(stage)}
-    verdict.breaches += opened.breaches(room.log, room.root, root, territory, declared)
+    verdict.breaches += access.breaches(room.log, room.root, root, territory, declared)
     if status:
         output = room.output.read_text(encoding="utf-8", errors="replace")
         verdict.breaches += [("reads", line) for line in undeclared(output, room.root, root)]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from classifier.common.csv_file import read_table
+from classifier.common.csv_file import read_csv
 from classifier.common.files import write_json
 from classifier.common.params import read_yaml
 from classifier.compute.seeds import generator
@@ -85,7 +85,7 @@ def test_two_epochs_are_those_of_the_equations(tmp_path: Path, loss: str) -> Non
     assert moved.max() > 1e-6, "the steps must be seen"
     np.testing.assert_allclose(found["1.weight"], weight_PK.T, rtol=0, atol=1e-13)
     np.testing.assert_allclose(found["1.bias"], bias_K, rtol=0, atol=1e-13)
-    history = read_table(tmp_path / "plots/history.csv", ["epoch", "train_loss", "train_accuracy"])
+    history = read_csv(tmp_path / "plots/history.csv", ["epoch", "train_loss", "train_accuracy"])
     np.testing.assert_allclose(history["train_loss"], np.array(losses) / NUM_IMAGES, rtol=1e-5)
     np.testing.assert_allclose(history["train_accuracy"], np.array(correct) / NUM_IMAGES, rtol=1e-5)
     kept = json.loads((tmp_path / "metrics/train.json").read_text())
