@@ -14,16 +14,14 @@ from classifier.common.errors import UserError, short_message
 from classifier.common.files import read_json
 from classifier.common.graph import GRAPH_FILE, is_code
 from classifier.common.params import read_yaml
-from classifier.model.description import DESCRIPTION, ModelDescription
+from classifier.model.description import ModelDescription
 from record.content import cached_path, md5
 from record.hashes import md5_of_bytes
 from record.lock_file import LOCK_FILE, Lock, LockedFile, read_lock
 from record.metrics import TEST_METRICS, TRAIN_METRICS, Metrics
-from record.results import HISTORY
+from record.results import HISTORY, MODEL_DESCRIPTION
 from record.revisions import Experiment, Revision
 from record.staleness import code_hashes
-
-MODEL_FILE = f"models/{DESCRIPTION}"
 
 
 class _Added(BaseModel):
@@ -54,7 +52,7 @@ def read_run_record(revision: Revision) -> RunRecord:
 def read_model(lock: Lock) -> ModelDescription | None:
     """From DVC's cache; None where it is no longer there, and for one that code of another version has made."""
     with Repo() as repo:
-        path = cached_path(repo, lock.out_hashes.get(MODEL_FILE, ""))
+        path = cached_path(repo, lock.out_hashes.get(MODEL_DESCRIPTION, ""))
     try:
         return read_json(path, ModelDescription) if path else None
     except UserError:

@@ -11,6 +11,7 @@ from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
 from classifier.images.arrays import Images, load_split
+from classifier.model.description import DESCRIPTION, WEIGHTS
 from record.hashes import is_recorded
 from record.lock_file import LOCK_FILE, Lock, read_lock
 from record.metrics import TEST_METRICS, TRAIN_METRICS, Metrics
@@ -20,6 +21,9 @@ from record.statistics import macro_f1
 PREDICTIONS = "plots/predictions.csv"
 CLASSES = "plots/classes.csv"
 HISTORY = "plots/history.csv"
+DATA_TABLE = "plots/data.csv"
+MODEL_DESCRIPTION, MODEL_WEIGHTS = f"models/{DESCRIPTION}", f"models/{WEIGHTS}"
+MODEL_FILES = (MODEL_DESCRIPTION, MODEL_WEIGHTS)
 RESULTS = [PREDICTIONS, CLASSES, HISTORY, TEST_METRICS, TRAIN_METRICS]
 TEST_SPLIT = "data/dataset/test"
 EVALUATE = "evaluate"
@@ -73,7 +77,10 @@ def _read(revision: Revision, folder: Path) -> Results:
     if EVALUATE not in lock.stages or not lock.stages[EVALUATE].dep_hashes.get(TEST_SPLIT):
         raise UserError(f"{folder / LOCK_FILE}: needs a stage {EVALUATE} that reads {TEST_SPLIT}; run `dvc repro`")
     predictions = read_csv(folder / PREDICTIONS, ["actual", "predicted", "confidence", "loss"])
-    classes = list(_read_classes(folder / CLASSES)["class"])
+    table = read_csv(folder / CLASSES, ["class", "recall", "support"])
+    if table["class"].duplicated().any():
+        raise UserError(f"{folder / CLASSES}: needs each class once; run `dvc repro`")
+    classes = list(table["class"])
     actual_N, predicted_N = (_labels(folder / PREDICTIONS, predictions[column], classes) for column in ("actual", "predicted"))
     return Results(
         revision,
@@ -94,13 +101,6 @@ def _labels(path: Path, names: "pd.Series[str]", classes: list[str]) -> NDArray[
     if unknown:
         raise UserError(f"{path}: {short_repr(min(unknown))} is not a class of classes.csv; run `dvc repro`")
     return pd.Categorical(names, categories=classes).codes.astype(np.int64)
-
-
-def _read_classes(path: Path) -> pd.DataFrame:
-    classes = read_csv(path, ["class", "recall", "support"])
-    if classes["class"].duplicated().any():
-        raise UserError(f"{path}: needs each class once; run `dvc repro`")
-    return classes
 
 
 def _check_misfits(results: Results, folder: Path) -> None:

@@ -38,7 +38,8 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
     paths = folders | {path for path, recorded in deps if not _is_folder(recorded)}
     files = revision.files(sorted({*paths - folders, str(PARAMS_FILE)}))
     hashes = {path: md5_of_bytes(content) for path, content in files.items()} | code_hashes(revision, folders)
-    params = _params(revision) if str(PARAMS_FILE) in files else None
+    with revision.unpacked([str(PARAMS_FILE)]) as folder:
+        params = read_yaml(folder / PARAMS_FILE) if str(PARAMS_FILE) in files else None
     found = {}
     for name, stage in lock.stages.items():
         differing = [key for key, value in stage.param_values.items() if params is not None and _differs(params, key, value)]
@@ -57,11 +58,6 @@ def _is_ours(lock: Lock, path: str) -> bool:
 def _is_folder(recorded: str) -> bool:
     """Git cannot tell the hash of one that it does not hold, as one's own images."""
     return recorded.endswith(".dir")
-
-
-def _params(revision: Revision) -> dict[str, Any]:
-    with revision.unpacked([str(PARAMS_FILE)]) as folder:
-        return read_yaml(folder / PARAMS_FILE)
 
 
 def _differs(params: dict[str, Any], key: str, value: Any) -> bool:

@@ -212,12 +212,12 @@ def _wanted() -> tuple[str, list[str]]:
     """The data set of params.yaml and the names of its files that a mirror may hold; none where that cannot be told."""
     try:
         from classifier.common.errors import UserError
-        from classifier.common.params import read_yaml
+        from classifier.common.params import PARAMS_FILE, read_yaml
         from classifier.sources.catalogue import load_dataset
     except ImportError:
         return "", []
     try:
-        params = read_yaml(Path("params.yaml"))
+        params = read_yaml(PARAMS_FILE)
         files = load_dataset(Path(str(params.get("source"))), str(params.get("dataset"))).files.values()
     except (UserError, OSError):
         return "", []  # the section `check` says why

@@ -10,19 +10,17 @@ from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.model.dataset import ImageDataset
-from classifier.model.description import DESCRIPTION, WEIGHTS, ModelDescription
+from classifier.model.description import ModelDescription
 from classifier.model.file import load_model
 from classifier.model.image_classifier import ImageClassifier
 from classifier.scores.params import resolve_flip_tta
 from record.hashes import is_recorded
 from record.lock_file import LOCK_FILE, Lock
 from record.metrics import DATA_METRICS, DataMetrics
-from record.results import EVALUATE, TEST_SPLIT, Results, read_results
+from record.results import DATA_TABLE, EVALUATE, MODEL_FILES, TEST_SPLIT, Results, read_results
 from record.revisions import WORKSPACE, find_revision
 
 MODELS = Path("models")
-MODEL_FILES = [f"{MODELS}/{DESCRIPTION}", f"{MODELS}/{WEIGHTS}"]
-DATA_TABLE = "plots/data.csv"
 
 
 @dataclass(frozen=True)

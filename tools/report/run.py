@@ -10,16 +10,13 @@ from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.images.arrays import Images
 from classifier.model.description import ModelDescription
-from record.experiments import MODEL_FILE
 from record.hashes import is_recorded
 from record.lock_file import Lock
 from record.metrics import DATA_METRICS, DataMetrics
 from record.provenance import Provenance, read_provenance
-from record.results import PREDICTIONS, Results, load_test_images, read_results
+from record.results import DATA_TABLE, MODEL_DESCRIPTION, PREDICTIONS, Results, load_test_images, read_results
 from record.revisions import WORKSPACE, Revision
 from record.staleness import stale_inputs
-
-DATA_CLASSES = "plots/data.csv"
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def read_run() -> Run:
     images_NCHW, why = load_test_images(results)
     missing += [why] if why else []
     lock = results.lock
-    has_report, has_counts = (_has_result(lock, path, missing) for path in (DATA_METRICS, DATA_CLASSES))
+    has_report, has_counts = (_has_result(lock, path, missing) for path in (DATA_METRICS, DATA_TABLE))
     return Run(
         results,
         stale_inputs(results.revision, lock),
@@ -66,7 +63,7 @@ def read_run() -> Run:
         images_NCHW,
         read_json(Path(DATA_METRICS), DataMetrics) if has_report else None,
         _class_counts(results.classes) if has_counts else None,
-        read_json(Path(MODEL_FILE), ModelDescription) if _has_model(lock, missing) else None,
+        read_json(Path(MODEL_DESCRIPTION), ModelDescription) if _has_model(lock, missing) else None,
         missing,
     )
 
@@ -84,17 +81,17 @@ def _has_result(lock: Lock, path: str, missing: list[str]) -> bool:
 
 def _has_model(lock: Lock, missing: list[str]) -> bool:
     """Whether the description of the model, which DVC keeps and not git, is here."""
-    if not Path(MODEL_FILE).is_file():
-        missing.append(f"versions and device need {MODEL_FILE}, which is not here; `dvc pull` or `dvc repro` brings it")
-    elif not is_recorded(lock, MODEL_FILE):
-        missing.append(f"versions and device need {MODEL_FILE} as dvc.lock records it; here is another version of it")
+    if not Path(MODEL_DESCRIPTION).is_file():
+        missing.append(f"versions and device need {MODEL_DESCRIPTION}, which is not here; `dvc pull` or `dvc repro` brings it")
+    elif not is_recorded(lock, MODEL_DESCRIPTION):
+        missing.append(f"versions and device need {MODEL_DESCRIPTION} as dvc.lock records it; here is another version of it")
     else:
         return True
     return False
 
 
 def _class_counts(classes: list[str]) -> dict[str, list[int]]:
-    counts = read_csv(Path(DATA_CLASSES), ["class", "train"])
+    counts = read_csv(Path(DATA_TABLE), ["class", "train"])
     if list(counts["class"]) != classes:
-        raise UserError(f"{DATA_CLASSES}: needs the classes of plots/classes.csv in their order; run `dvc repro`")
+        raise UserError(f"{DATA_TABLE}: needs the classes of plots/classes.csv in their order; run `dvc repro`")
     return {str(split): [int(count) for count in counts[split]] for split in counts.columns if split != "class"}

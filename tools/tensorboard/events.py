@@ -16,8 +16,8 @@ from classifier.images.schema import DatasetInfo, KeptEpoch
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
 from record.metrics import TRAIN_METRICS
-from record.results import HISTORY, PREDICTIONS
-from tools.tensorboard.runs import DATASET, MODEL, STEPS, RunFiles
+from record.results import HISTORY, MODEL_WEIGHTS, PREDICTIONS
+from tools.tensorboard.runs import DATASET, STEPS, RunFiles
 
 SAMPLES_PER_CLASS = 10
 MAX_CLASSES = 20
@@ -106,7 +106,7 @@ def _add_model(writer: SummaryWriter, root: Path) -> None:
     for name, tensor in model.network.state_dict().items():
         if tensor.is_floating_point():
             if not tensor.isfinite().all():
-                raise UserError(f"{root / MODEL[1]}: needs finite weights, found others in {name}; run `dvc repro`")
+                raise UserError(f"{root / MODEL_WEIGHTS}: needs finite weights, found others in {name}; run `dvc repro`")
             writer.add_histogram(f"weights/{name}", tensor, description.kept_epoch)
 
 

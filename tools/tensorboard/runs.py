@@ -10,11 +10,10 @@ from tempfile import TemporaryDirectory
 
 from classifier.common.errors import UserError
 from classifier.common.files import naming
-from classifier.model.description import DESCRIPTION, WEIGHTS
 from record.hashes import is_recorded
 from record.lock_file import LOCK_FILE, Lock, read_lock
 from record.metrics import TRAIN_METRICS
-from record.results import EVALUATE, HISTORY, PREDICTIONS
+from record.results import EVALUATE, HISTORY, MODEL_FILES, PREDICTIONS
 from record.revisions import Revision
 
 RUNS = Path("runs")
@@ -55,12 +54,11 @@ def check_is_ours(path: Path) -> None:
 
 
 STEPS = "plots/steps.csv"
-MODEL = (f"models/{DESCRIPTION}", f"models/{WEIGHTS}")
 DATASET = "data/dataset"
 SAMPLED = ("dataset.json", "train/images.npy", "train/labels.npy")
 """Of data/dataset, what the sample images are taken from."""
 IN_GIT = [LOCK_FILE, HISTORY, STEPS, PREDICTIONS, TRAIN_METRICS]
-WATCHED = [*IN_GIT, *MODEL, *(f"{DATASET}/{name}" for name in SAMPLED)]
+WATCHED = [*IN_GIT, *MODEL_FILES, *(f"{DATASET}/{name}" for name in SAMPLED)]
 """All that a run in TensorBoard is made from."""
 
 
@@ -132,7 +130,7 @@ def _reasons(folder: Path, missing: str) -> dict[str, str]:
 
 
 def _reason_without_model(folder: Path, lock: Lock, missing: str) -> str | None:
-    for path in MODEL:
+    for path in MODEL_FILES:
         if not (folder / path).is_file():
             return f"{path} {missing}"
         if not is_recorded(lock, path, folder):
@@ -143,7 +141,7 @@ def _reason_without_model(folder: Path, lock: Lock, missing: str) -> str | None:
 def _are_of_one_run(lock: Lock) -> bool:
     """Whether `evaluate` measured the model that `train` made last."""
     evaluated = lock.stages[EVALUATE].dep_hashes if EVALUATE in lock.stages else {}
-    return all(path in evaluated and evaluated[path] == lock.out_hashes.get(path) for path in MODEL)
+    return all(path in evaluated and evaluated[path] == lock.out_hashes.get(path) for path in MODEL_FILES)
 
 
 def _lock(folder: Path) -> Lock | None:
@@ -157,7 +155,7 @@ def _link_cached(folder: Path, lock: Lock) -> None:
     from record.content import cached_hashes, cached_path
 
     with Repo() as repo:
-        hashes = {path: lock.out_hashes.get(path, "") for path in MODEL}
+        hashes = {path: lock.out_hashes.get(path, "") for path in MODEL_FILES}
         for key, md5 in cached_hashes(repo, lock.out_hashes.get(DATASET, "")).items():
             hashes |= {f"{DATASET}/{'/'.join(key)}": md5} if "/".join(key) in SAMPLED else {}
         for path, md5 in hashes.items():

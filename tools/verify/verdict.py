@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from classifier.common.errors import UserError, one_line
-from classifier.common.params import read_yaml
+from classifier.common.params import PARAMS_FILE, read_yaml
 from classifier.common.versions import REQUIREMENTS_FILE, differing_versions
 from record.content import is_as_recorded, md5, md5_of_files, recorded_hash
+from record.results import MODEL_DESCRIPTION
 from tools.verify import access
 from tools.verify.room import (
     Room,
@@ -80,7 +81,7 @@ def _modules(output: str, repository: Path) -> Iterator[str]:
 
 
 def _params(output: str, repository: Path) -> Iterator[str]:
-    known = read_yaml(repository / "params.yaml")
+    known = read_yaml(repository / PARAMS_FILE)
     for ours, raised in NO_PARAM.findall(output):
         name = ours or raised
         if ours or name.split(".")[0] in known:
@@ -92,9 +93,6 @@ def _missing_files(output: str, room: Path) -> Iterator[str]:
         path = Path(raised or ours)
         name = path.relative_to(room) if path.is_relative_to(room) else path
         yield f"reads {name}, which dvc.yaml does not declare"
-
-
-MODEL_DESCRIPTION = "models/model.json"
 
 
 def likely_reason(repo: Any, stage: Any, room: Room) -> str:
