@@ -39,7 +39,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def set_up_compute(device: str, threads: int) -> torch.device:
     """Return the device asked for ("auto": CUDA, then MPS, then the CPU) with `threads` CPU threads.
 
-    The C library is told to keep freed memory: every step needs the same again. Raises UserError when the device is not there.
+    From then on the C library keeps freed memory: each step needs the same again. Raises UserError where the device is missing.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
@@ -48,18 +48,13 @@ def set_up_compute(device: str, threads: int) -> torch.device:
     torch.set_deterministic_debug_mode("error")
     # Filling fresh memory is a debugging aid of the deterministic mode; our kernels write before they read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    available = _available_devices()
+    works = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [name for name, here in works.items() if here]
     if device == "auto":
         return torch.device(available[0])
     if device not in available:
         raise UserError(f"device {device!r} is not on this machine, which has {', '.join(available)}; use `device: auto`")
     return torch.device(device)
-
-
-def _available_devices() -> list[str]:
-    """Device kinds that work here, best first."""
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    return [name for name, here in found.items() if here]
 
 
 def compute_facts(device: torch.device, threads: int, precision: str) -> dict[str, str | int]:

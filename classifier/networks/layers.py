@@ -87,9 +87,9 @@ class Dropout(nn.Module):
         if not self.training:
             return values
         assert self.keys_N is not None, "no keys were chosen"
-        return values * self._kept(self.keys_N, values) * self.scale
+        return values * self._mask(self.keys_N, values) * self.scale
 
-    def _kept(self, keys_N: Tensor, values: Tensor) -> Tensor:
+    def _mask(self, keys_N: Tensor, values: Tensor) -> Tensor:
         """1 where a value is kept and 0 where not, like `values`."""
         channels, *sides = values.shape[1:]
         num_values = values[0].numel()
@@ -114,10 +114,10 @@ class StochasticDepth(Dropout):
         super().choose(keys_N)
         self.num_calls = 0
 
-    def _kept(self, keys_N: Tensor, values: Tensor) -> Tensor:
+    def _mask(self, keys_N: Tensor, values: Tensor) -> Tensor:
         """1 for an image that is kept and 0 for one that is not, of shape (N, 1, …)."""
         self.num_calls += 1
-        kept_NM = super()._kept(keys_N, values.new_empty((len(values), self.num_calls)))
+        kept_NM = super()._mask(keys_N, values.new_empty((len(values), self.num_calls)))
         return kept_NM[:, -1].view(-1, *(1 for _ in values.shape[1:]))
 
 
@@ -141,22 +141,22 @@ class DropoutKeys:
 
 def split_mix(keys_N: Tensor, num_words: int) -> Tensor:
     """The first words_NQ (int64, all 64 bits random) of SplitMix64 from each state of `keys_N` (Steele, Lea & Flood 2014)."""
-    counters_Q = torch.arange(1, num_words + 1, device=keys_N.device) * _signed(0x9E3779B97F4A7C15)
+    counters_Q = torch.arange(1, num_words + 1, device=keys_N.device) * _to_signed(0x9E3779B97F4A7C15)
     words_NQ = keys_N[:, None] + counters_Q
-    words_NQ ^= _shifted(words_NQ, 30)
-    words_NQ *= _signed(0xBF58476D1CE4E5B9)
-    words_NQ ^= _shifted(words_NQ, 27)
-    words_NQ *= _signed(0x94D049BB133111EB)
-    words_NQ ^= _shifted(words_NQ, 31)
+    words_NQ ^= _shift_right(words_NQ, 30)
+    words_NQ *= _to_signed(0xBF58476D1CE4E5B9)
+    words_NQ ^= _shift_right(words_NQ, 27)
+    words_NQ *= _to_signed(0x94D049BB133111EB)
+    words_NQ ^= _shift_right(words_NQ, 31)
     return words_NQ
 
 
-def _shifted(words: Tensor, bits: int) -> Tensor:
-    """To the right, zeros coming in: torch's own shift of int64 repeats the sign."""
+def _shift_right(words: Tensor, bits: int) -> Tensor:
+    """With zeros coming in: torch's own shift of int64 repeats the sign."""
     return (words >> bits).bitwise_and_(2 ** (64 - bits) - 1)
 
 
-def _signed(word: int) -> int:
+def _to_signed(word: int) -> int:
     return word - 2**64 if word >= 2**63 else word
 
 

@@ -131,13 +131,13 @@ def half_pyramid(shape_CHW: Shape, num_classes: int) -> nn.Module:
 
 def _pyramid(shape_CHW: Shape, num_classes: int, widths: Sequence[int]) -> nn.Module:
     patches = WhitenedPatches(shape_CHW[0], size=4, stride=2)
-    layers: list[nn.Module] = [patches, *_rectified(patches.num_channels)]
+    layers: list[nn.Module] = [patches, *_norm_and_relu(patches.num_channels)]
     channels = patches.num_channels
     for width in widths:
-        layers += [_convolution(channels, width), *_rectified(width), _convolution(width, width)]
+        layers += [_convolution(channels, width), *_norm_and_relu(width), _convolution(width, width)]
         if width != widths[-1]:
             layers.append(nn.MaxPool2d(2))
-        layers += _rectified(width)
+        layers += _norm_and_relu(width)
         channels = width
     return nn.Sequential(*layers, GlobalMaxPool(), ScaledLinear(channels, num_classes, scale=1 / 8))
 
@@ -148,7 +148,7 @@ def _convolution(in_channels: int, out_channels: int) -> nn.Module:
     return convolution
 
 
-def _rectified(channels: int) -> list[nn.Module]:
+def _norm_and_relu(channels: int) -> list[nn.Module]:
     """Normalised with a short memory (a run has few steps, and the last ones count), then rectified."""
     return [nn.BatchNorm2d(channels, momentum=0.4), nn.ReLU()]
 

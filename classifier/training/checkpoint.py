@@ -58,9 +58,9 @@ def write_checkpoint(path: Path, train_state: TrainState) -> None:
     result = train_state.result
     assert result, "nothing was trained yet"
     tensors = {
-        **_prefixed("network.", train_state.model.network.state_dict()),
-        **_prefixed("average.", train_state.average.network.state_dict() if train_state.average else {}),
-        **_prefixed("kept.", result.weights),
+        **_add_prefix("network.", train_state.model.network.state_dict()),
+        **_add_prefix("average.", train_state.average.network.state_dict() if train_state.average else {}),
+        **_add_prefix("kept.", result.weights),
         **_optimizer_tensors(train_state),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -93,7 +93,7 @@ def read_checkpoint(path: Path, train_state: TrainState) -> Checkpoint:
     except (SafetensorError, OSError, RuntimeError, KeyError, IndexError, TypeError, ValueError, ValidationError) as error:
         raise DamagedCheckpointError(f"it is not a whole training state ({type(error).__name__})") from None
     for prefix in ("network.", "kept.", *(["average."] if train_state.average else [])):
-        _check_shapes(_with_prefix(tensors, prefix), train_state.model.network.state_dict(), "network")
+        _check_shapes(_take_prefix(tensors, prefix), train_state.model.network.state_dict(), "network")
     saved = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
     _check_shapes(saved, _optimizer_tensors(train_state), "optimizer")
     return Checkpoint(tensors, progress)
@@ -103,14 +103,14 @@ def restore_checkpoint(checkpoint: Checkpoint, train_state: TrainState) -> None:
     """Give `train_state` the saved weights, average, optimizers' states and result."""
     tensors, progress = checkpoint.tensors, checkpoint.progress
     if train_state.average:
-        train_state.average.network.load_state_dict(_with_prefix(tensors, "average."))
-    train_state.model.network.load_state_dict(_with_prefix(tensors, "network."))
+        train_state.average.network.load_state_dict(_take_prefix(tensors, "average."))
+    train_state.model.network.load_state_dict(_take_prefix(tensors, "network."))
     for name, tensor in _optimizer_tensors(train_state).items():
         tensor.copy_(tensors[name])
     train_state.result = Result(
         progress.history,
         kept=progress.history[progress.kept_epoch - 1],
-        weights=_with_prefix(tensors, "kept."),
+        weights=_take_prefix(tensors, "kept."),
         steps=progress.steps,
         since_row=progress.since_row,
         processes=progress.processes,
@@ -132,11 +132,11 @@ def _check_shapes(tensors: dict[str, Tensor], needed: Mapping[str, Tensor], kind
         raise DamagedCheckpointError(f"it belongs to another {kind}")
 
 
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _add_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _take_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -139,7 +139,7 @@ def _train_epoch(
     number: int,
     history: StepHistory,
 ) -> MetricSums:
-    """One pass; return the sums over its images."""
+    """One pass over the training images; return the sums over them."""
     recipe, model, context = train_state.recipe, train_state.model, train_state.context
     model.train()
     steps = [context.shard(batch_N) for batch_N in steps_of_epoch(recipe, number, batches.rows_device)]

@@ -99,7 +99,9 @@ class Adam(Optimizer):
     def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float, decoupled: bool) -> None:
         super().__init__(parameters, weight_decay, ["exp_avg", "exp_avg_sq"])
         self.decoupled = decoupled
-        self.state["step"] = [_step_counter(parameter) for parameter in self.parameters]
+        # Where torch's functions want them: fused kernels read the counters on the device.
+        devices = [parameter.device if _has_fused(parameter.device) else "cpu" for parameter in self.parameters]
+        self.state["step"] = [torch.zeros((), dtype=torch.float32, device=device) for device in devices]
 
     def _move(self, lr: float, parameters: list[Tensor], gradients: list[Tensor], *state: list[Tensor]) -> None:
         exp_avgs, exp_avg_sqs, steps = state
@@ -184,11 +186,6 @@ def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[tuple[l
         ([parameter for parameter in parameters if parameter.ndim <= 1], 0.0),
     ]
     return [(group, decay) for group, decay in groups if group]
-
-
-def _step_counter(parameter: nn.Parameter) -> Tensor:
-    """Where torch's functions want it: fused kernels read it on the device."""
-    return torch.zeros((), dtype=torch.float32, device=parameter.device if _has_fused(parameter.device) else "cpu")
 
 
 def _has_fused(device: torch.device) -> bool:
