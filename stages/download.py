@@ -7,12 +7,13 @@ from pathlib import Path
 
 from classifier.common.errors import UserError
 from classifier.common.files import replacing_folder, state_folder, write_json
-from classifier.images.picture_pack import CONTENTS_FILE, LIST_FILE, read_limited, write_pack
+from classifier.images.picture_pack import CONTENTS_FILE, LIST_FILE, write_pack
 from classifier.images.schema import CSV, FOLDER, HFLIP_INVARIANT, RawDescription
 from classifier.sources.catalogue import CataloguedDataset, load_dataset
 from classifier.sources.fetch import MIRROR_VARIABLE, fetch_all
 from classifier.sources.folder import list_pictures
-from classifier.sources.params import DownloadParams, check_source
+from classifier.sources.params import DownloadParams, check_source, columns_of
+from classifier.sources.report import MIRROR_NOTE, listing_lines
 from classifier.sources.tables import classes_of, find_tables, has_labels, labels_of
 from stages.runner import run_stage
 
@@ -22,7 +23,7 @@ def main(params: DownloadParams, root: Path = Path()) -> None:
     source = root / params.source
     check_source(source, params.dataset)
     if params.dataset == FOLDER:
-        _pack_pictures(source, root)
+        _pack_pictures(params, source, root)
     elif params.dataset == CSV:
         _copy_tables(source, root)
     else:
@@ -41,16 +42,18 @@ def _download(name: str, dataset: CataloguedDataset, root: Path) -> None:
         write_json(folder / "raw.json", description.model_dump(exclude_none=True))
 
 
-def _pack_pictures(source: Path, root: Path) -> None:
+def _pack_pictures(params: DownloadParams, source: Path, root: Path) -> None:
     if root.resolve().is_relative_to(source.resolve()):
         raise UserError(f"{source}: needs a folder of pictures, found the one that holds this repository")
-    listing = list_pictures(source)
-    for note in listing.notes:
-        _tell(f"{source}: {note}")
+    listing = list_pictures(source, columns_of(params), params.class_depth, params.group_pattern)
+    for line in (*listing_lines(listing, str(source)), MIRROR_NOTE):
+        _tell(line)
     labels = {name: label for label, name in enumerate(listing.classes)}
     with replacing_folder(root / "data/raw") as folder:
-        pictures = ((one.path, one.split, labels[one.class_name], None) for one in listing.pictures)
-        write_pack(folder, source, pictures, len(listing.pictures), lambda path: read_limited(source / path), grouped=False)
+        order = sorted(range(len(listing)), key=lambda number: listing.files.offset(listing.places[number]))
+        pictures = ((one.path, one.split, labels[one.class_name], one.group) for one in map(listing.picture, order))
+        grouped = listing.group_of is not None
+        write_pack(folder, source, pictures, len(listing), listing.files.read, grouped=grouped)
         files = {"contents": CONTENTS_FILE, "list": LIST_FILE}
         description = RawDescription(
             dataset=FOLDER, format="pictures", classes=listing.classes, hflip_invariant=HFLIP_INVARIANT[FOLDER], files=files

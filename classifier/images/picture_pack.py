@@ -53,18 +53,12 @@ Entry = tuple[str, TableSplit, int, str | None]
 """Path, split, label and group of a picture."""
 
 
-def read_limited(path: Path) -> bytes:
-    """The bytes of a picture's file, of at most LARGEST_PICTURE and one."""
-    with path.open("rb") as file:
-        return file.read(LARGEST_PICTURE + 1)
-
-
 def write_pack(
     folder: Path, source: Path, pictures: Iterable[Entry], num_pictures: int, read: Callable[[str], bytes], *, grouped: bool
 ) -> None:
-    """Copy `pictures`, whose bytes `read` gets by their path, into the two files in `folder`. `source` stands in errors.
+    """Copy `pictures`, whose bytes `read` gets by their path, into the two files in `folder`.
 
-    Raises UserError for a picture that is too large.
+    Raises UserError, with `source` in it, for a picture that is too large.
     """
     with (
         naming(folder / CONTENTS_FILE),

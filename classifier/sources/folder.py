@@ -1,266 +1,693 @@
-"""Finds the pictures in a person's folder, their split and their class.
+"""Finds the pictures of a person's folder or archive, their split and their class.
 
 The layouts, of which the first that fits is taken:
 
-    labels.csv                       its lines say `path,label` of the pictures beside and below it
+    labels.csv, metadata.csv, …      a table of paths and labels beside the pictures: see classifier/sources/labels.py
     train/CLASS/*.jpg, test/CLASS/…  a folder a split; `val` stands in for a missing `test`, and otherwise joins `train`
+    CLASS/train/*.jpg, CLASS/test/…  the same the other way round
     CLASS/*.jpg                      a folder a class
     cat.0001.jpg                     the class stands in the file's name, before the number
 
-Within a split the class may stand in the file's name too. Hidden files are passed over.
+Within a split the class may stand in a table or in the file's name too. One folder that holds all is looked into. What has two
+readings is refused, with the params that say which is meant. Hidden files are passed over.
 """
 
-import csv
-import os
 import re
 import unicodedata
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from classifier.common.dvcignore import inside
-from classifier.common.errors import UserError, short_message, short_repr
-from classifier.images.schema import LONGEST_NAME, TableSplit, is_printable
+from classifier.common.errors import UserError, short_repr
+from classifier.images.picture_pack import SUFFIXES
+from classifier.images.schema import FOLDER, LONGEST_NAME, DatasetSplit, is_printable
+from classifier.sources.files import ARCHIVE_SUFFIXES, LFS_POINTER, SourceFiles, open_source, read_lines
+from classifier.sources.labels import TABLE_SUFFIXES, Columns, Labels, Table, open_table, read_labels, split_of_word
+from classifier.sources.listing import Listing, Picture, shown
+from classifier.sources.report import command
+
+__all__ = ["Listing", "Picture", "list_pictures"]
 
 LABELS_FILE = "labels.csv"
-SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp"}
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-"""Names of a split's folder, in small or capital letters."""
-LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini"}
-HIDING = {".dvc", ".dvcignore"}
-"""For DVC, a folder with one of them is another project, or has rules of its own."""
+NAMES_FILES = ("classes.txt", "words.txt")
+"""Lines `folder name`, or of classes.txt a name a line, in the order of the classes' numbers."""
+SPLITS: tuple[DatasetSplit, ...] = ("train", "val", "test")
+GENERIC = {"set", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures", "photos", "jpg", "png", "split"}
+"""Words beside that of a split that tell nothing."""
 NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
+TRACK = re.compile(r"(?:.*/)?[^/]*?[0-9]+[_-][0-9]+\.[^./]+")
+TRACK_PATTERN = "(.*)[_-][0-9]+[.]"
+COPY_PATTERN = re.compile(r"(?:.*/)?([^/]+)[._](?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9A-Za-z]{16,}\.[^./]+", re.IGNORECASE)
+"""A copy that Roboflow made, turned or darker, of a picture."""
+MAX_TABLES = 20
+"""In one folder: more are no tables of the whole, but notes of single pictures."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Picture:
-    """`path` is relative to the folder, with slashes."""
-
-    path: str
-    split: TableSplit
-    class_name: str
-
-
-@dataclass
-class Listing:
-    """The pictures by path, and lines for the person: what was taken for what, and what was left out."""
-
-    pictures: list[Picture] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def classes(self) -> list[str]:
-        """The names that occur, sorted by their characters."""
-        return sorted({picture.class_name for picture in self.pictures})
+def list_pictures(
+    source: Path, columns: Columns | None = None, class_depth: int | None = None, group_pattern: str | None = None
+) -> Listing:
+    """Find the pictures of `source`. Raises UserError where a layout does not say clearly what belongs to which class."""
+    return _Reader(source, columns or Columns(), class_depth, group_pattern).listing()
 
 
 @dataclass(frozen=True)
 class _Tree:
-    """Paths of all files and folders below a folder, relative to it, with slashes, sorted."""
+    """What lies below the folder `prefix`, which ends in a slash or is empty."""
 
-    files: list[str]
-    folders: list[str]
+    files: SourceFiles
+    prefix: str = ""
 
-    def below(self, name: str) -> "_Tree":
-        """What lies in the folder `name`, relative to that."""
-        cut = len(name) + 1
-        inside = [[path[cut:] for path in paths if path.startswith(f"{name}/")] for paths in (self.files, self.folders)]
-        return _Tree(*inside)
+    @cached_property
+    def folders(self) -> list[str]:
+        """Names of the folders directly in it."""
+        cut = len(self.prefix)
+        return [path[cut:] for path in _inside(self.files.folders, self.prefix) if "/" not in path[cut:]]
+
+    @cached_property
+    def places(self) -> range:
+        """Of the pictures below."""
+        return range(*_bounds(self.files.pictures, self.prefix))
+
+    @cached_property
+    def strays(self) -> list[str]:
+        """Paths of the pictures directly in it."""
+        cut = len(self.prefix)
+        return [path for path in map(self.files.pictures.__getitem__, self.places) if "/" not in path[cut:]]
 
     @property
-    def top_folders(self) -> list[str]:
-        return [path for path in self.folders if "/" not in path]
+    def others(self) -> list[str]:
+        return _inside(self.files.others, self.prefix)
+
+    @property
+    def tables(self) -> list[str]:
+        cut = len(self.prefix)
+        return [path for path in self.others if "/" not in path[cut:] and path.lower().endswith(TABLE_SUFFIXES)]
+
+    def below(self, name: str) -> "_Tree":
+        return _Tree(self.files, f"{self.prefix}{name}/")
+
+    def parts(self, place: int) -> list[str]:
+        """Of a picture's path from here."""
+        return self.files.pictures[place][len(self.prefix) :].split("/")
 
 
-def list_pictures(folder: Path) -> Listing:
-    """Find the pictures of `folder`. Raises UserError where a layout does not say clearly what belongs to which class."""
-    tree = _tree(folder)
-    splits = _split_folders(folder, tree.top_folders)
-    listing = Listing()
-    if LABELS_FILE in tree.files:
-        _take_labelled(folder, tree, listing)
-    elif splits:
-        _take_splits(folder, tree, splits, listing)
-    else:
-        listing.pictures = _classified(folder, tree, "", "train")
-        _note_others(tree.files, listing)
-    listing.pictures.sort()
-    _check_bad_classes(folder, tree, listing)
-    return listing
+def _bounds(paths: list[str], prefix: str) -> tuple[int, int]:
+    """First and after the last of the sorted `paths` that begin with `prefix`; `0` is the character behind the slash."""
+    return (bisect_left(paths, prefix), bisect_left(paths, f"{prefix[:-1]}0")) if prefix else (0, len(paths))
 
 
-def _tree(folder: Path) -> _Tree:
-    files: list[str] = []
-    folders: list[str] = []
-    for path, is_folder in _walk(folder, ""):
-        (folders if is_folder else files).append(path)
-    return _Tree(sorted(files), sorted(folders))
+def _inside(paths: list[str], prefix: str) -> list[str]:
+    return paths[slice(*_bounds(paths, prefix))]
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, bool]]:
-    """Every path below `folder`, and whether it is a folder. Refuses what DVC would not see, or what would be no file."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            where = f"{folder}: {short_repr(prefix + entry.name)}"
-            if entry.name in HIDING and inside(Path(), entry.path).parts:
-                raise UserError(f"{where}: with it there DVC would not see all pictures; remove it")
-            if entry.name.startswith(".") or entry.name.lower() in LEFT_BY_SYSTEMS:
-                continue
-            if not entry.name.isascii() and not _is_unicode(entry.name):
-                raise UserError(f"{where}: the name is not UTF-8; rename it")
-            if entry.is_dir(follow_symlinks=False):
-                yield prefix + entry.name, True
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
-            elif Path(entry.path).is_file():  # unlike entry.is_file(), it takes a link that leads to itself for none
-                yield prefix + entry.name, False
-            elif Path(entry.path).is_dir():
-                raise UserError(f"{where}: a link to a folder, into which DVC does not look; put the folder itself there")
-            else:
-                raise UserError(f"{where}: neither a file nor a folder, or a link that leads nowhere; remove it")
+@dataclass
+class _Reader:
+    """Collects split and class of each picture by its place among the files."""
 
+    source: Path
+    columns: Columns
+    class_depth: int | None
+    group_pattern: str | None
+    notes: list[str] = field(default_factory=list)
+    layouts: list[str] = field(default_factory=list)
 
-def _is_unicode(name: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+    def __post_init__(self) -> None:
+        self.files = open_source(self.source)
+        num_pictures = len(self.files.pictures)
+        self.class_of = array("i", [-1]) * num_pictures
+        self.split_of = bytearray(num_pictures)
+        """1 more than the place in SPLITS; 0 for what is left out."""
+        self.class_numbers: dict[str, int] = {}
+        self.group_of = array("i", [-1]) * num_pictures if self.columns.group else None
+        self.group_numbers: dict[str, int] = {}
+        self.expected: set[str] = set()
+        """Classes that have a folder."""
+        self.used: set[str] = set()
+        """Tables that were read."""
+        self.unlabelled: list[str] = []
+        self.in_splits = False
 
+    def listing(self) -> Listing:
+        if self.files.hidden:
+            self.notes.append(f"passed over, as the names begin with a dot: {shown(self.files.hidden)}")
+        whole = _Tree(self.files)
+        root = _unwrapped(whole)
+        splits = _split_folders(self.source, root)
+        self.in_splits = bool(splits)
+        if self.class_depth is not None and not splits:
+            root = whole
+        self._say_unwrapped(whole, root)
+        tables = [] if self.class_depth is not None else self._tables(root, splits)
+        for table, split in tables:
+            self._take_table(table, split, root, splits)
+        if tables and 1 in self.split_of:
+            table = tables[0][0]
+            self._take_rest(root, splits, table.path, "label" if table.label_at is None else table.header[table.label_at])
+        elif splits:
+            self._take_splits(root, splits)
+        elif _is_split_inside(root):
+            self._take_classes_with_splits(root)
+        else:
+            self._classify(root, "train", self.class_depth)
+            self._note_others(root.others)
+        self._check_other_classes(splits)
+        self._join_val(splits)
+        self._rename(root)
+        return self._finish(root, splits, by_table=bool(tables))
 
-def _split_folders(folder: Path, top_folders: list[str]) -> dict[str, str]:
-    """Split to the name of its folder; empty without a folder for training."""
-    found: dict[str, str] = {}
-    for name in top_folders:
-        for split, names in SPLIT_NAMES.items():
-            if name.lower() in names:
-                if split in found:
-                    raise UserError(
-                        f"{folder}: two folders for {split}: {short_repr(found[split])} and {short_repr(name)}; keep one"
-                    )
-                found[split] = name
-    return found if "train" in found else {}
+    # --- tables ---
 
-
-def _take_splits(folder: Path, tree: _Tree, splits: dict[str, str], listing: Listing) -> None:
-    others = [name for name in tree.top_folders if name not in splits.values()]
-    strays = [path for path in tree.files if "/" not in path and _is_picture(path)]
-    if others or strays:
-        listing.notes.append(f"left out, as they are in none of {_list(list(splits.values()))}: {_list([*others, *strays])}")
-    if "test" not in splits and "val" in splits:
-        listing.notes.append(f"the folder {splits['val']} is the test split, as there is no folder test")
-        splits = {"train": splits["train"], "test": splits["val"]}
-    elif "val" in splits:
-        listing.notes.append(f"the pictures of {splits['val']} join those of {splits['train']}; val_fraction cuts validation")
-    for split, name in splits.items():
-        inside = tree.below(name)
-        pictures = _classified(folder, inside, f"{name}/", "test" if split == "test" else "train")
-        if not pictures and split != "train":  # or another split would silently stand in for it
-            raise UserError(f"{folder}: no picture in the folder {short_repr(name)}: add some or remove it")
-        listing.pictures += pictures
-        _note_others([f"{name}/{path}" for path in inside.files], listing)
-
-
-def _classified(folder: Path, tree: _Tree, prefix: str, split: TableSplit) -> list[Picture]:
-    """The pictures of `tree`, by the folder they lie in, or where there are no folders, by their name."""
-    pictures = [path for path in tree.files if _is_picture(path)]
-    strays = [path for path in pictures if "/" not in path]
-    if not tree.top_folders:
-        return [Picture(prefix + path, split, _class_in_name(folder, prefix + path)) for path in pictures]
-    if strays:
-        raise UserError(
-            f"{folder}: {short_repr(prefix + strays[0])} lies beside the folders of the classes, so it has none "
-            f"({len(strays)} such); move it into one"
-        )
-    return [Picture(prefix + path, split, _normal(path.partition("/")[0])) for path in pictures]
-
-
-def _class_in_name(folder: Path, path: str) -> str:
-    found = NAME_AND_NUMBER.fullmatch(PurePosixPath(path).stem)
-    if not found:
-        raise UserError(
-            f"{folder}: {short_repr(path)} has no class: needs folders named for the classes, a file {LABELS_FILE} with "
-            "`path,label`, or names such as cat.0001.jpg"
-        )
-    return _normal(found[1])
-
-
-def _take_labelled(folder: Path, tree: _Tree, listing: Listing) -> None:
-    labels = _read_labels(folder / LABELS_FILE)
-    files = set(tree.files)
-    for number, (path, label) in labels.items():
-        if path not in files:
-            raise UserError(f"{folder / LABELS_FILE}: line {number}: no such file below this folder: {short_repr(path)}")
-        listing.pictures.append(Picture(path, "train", _normal(label)))
-    listed = {path for path, _ in labels.values()}
-    missing = [path for path in tree.files if _is_picture(path) and path not in listed]
-    if missing:
-        listing.notes.append(f"left out, as {LABELS_FILE} does not name them: {_list(missing)}")
-
-
-def _read_labels(path: Path) -> dict[int, tuple[str, str]]:
-    """Line number to path and label. Raises UserError for another header, ragged lines, empty cells, a path named twice."""
-    found: dict[int, tuple[str, str]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            if header != ["path", "label"]:
-                raise UserError(f"{path}: line 1: needs path,label, found {short_repr(','.join(header))}")
-            for row in reader:
-                if len(row) != 2 or not all(row):
-                    raise UserError(
-                        f"{path}: line {reader.line_num}: needs a path and a label, found {short_repr(','.join(row))}"
-                    )
-                found[reader.line_num] = (row[0].replace("\\", "/").removeprefix("./"), row[1])
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as CSV: {short_message(error)}") from None
-    twice = [name for name, times in Counter(name for name, _ in found.values()).items() if times > 1]
-    if twice:
-        raise UserError(f"{path}: needs each picture once, found {short_repr(twice[0])} again")
-    return found
-
-
-def _check_bad_classes(folder: Path, tree: _Tree, listing: Listing) -> None:
-    classes = listing.classes
-    for name in classes:
-        if name != name.strip() or not is_printable(name) or len(name) > LONGEST_NAME:
+    def _tables(self, root: _Tree, splits: dict[DatasetSplit, str]) -> list[tuple[Table, DatasetSplit | None]]:
+        """The tables to read, each with the split that its name or its folder says."""
+        opened: list[tuple[Table, DatasetSplit | None]] = []
+        own = next((path for path in (f"{root.prefix}{LABELS_FILE}", LABELS_FILE) if path in self.files.others), None)
+        for path in self._candidates(root, splits):
+            if (table := open_table(self.files, path, self.columns, must=path == own)) is not None:
+                opened.append((table, _split_of_table(path, root, splits)))
+        if not opened and self.columns.given:
+            given = ", ".join(filter(None, (self.columns.path, self.columns.label, self.columns.split, self.columns.group)))
             raise UserError(
-                f"{folder}: the class name {short_repr(name)} must be printable and of at most {LONGEST_NAME} characters, "
-                "without spaces at its ends"
+                f"{self.source}: needs a table beside the pictures with the column {given}, paths and labels; found "
+                f"{shown([path for path in self.files.others if path.lower().endswith(TABLE_SUFFIXES)]) or 'no table'}"
             )
-    empty = sorted({_normal(name) for name in _class_folders(folder, tree)} - set(classes))
-    if empty and LABELS_FILE not in tree.files:
-        raise UserError(f"{folder}: no picture of the class {short_repr(empty[0])}: add some or remove its folder")
-    if len(classes) < 2:
-        found = f"only {short_repr(classes[0])}" if classes else f"none: no {', '.join(sorted(SUFFIXES))} in it"
-        inner = f"; is it {folder / tree.top_folders[0]}?" if len(tree.top_folders) == 1 else ""
-        raise UserError(f"{folder}: needs pictures of two classes or more, found {found}{inner}")
-    if not any(picture.split == "train" for picture in listing.pictures):
-        raise UserError(f"{folder}: needs pictures to train on, found some only to test on")
+        chosen = [one for one in opened if one[0].path == own] or self._chosen(opened)
+        unused = [table.path for table, _ in opened if all(table is not one for one, _ in chosen)]
+        if unused:
+            self.notes.append(f"not looked at, as {chosen[0][0].path} says the classes: {shown(unused)}")
+        return chosen
+
+    def _candidates(self, root: _Tree, splits: dict[DatasetSplit, str]) -> Iterator[str]:
+        """Tables that may be of the whole or of a split, and not of one class, in the order of their paths."""
+        by_folder: dict[str, list[str]] = {}
+        for path in self.files.others:
+            name = path.rpartition("/")[2].lower()
+            if name.endswith(TABLE_SUFFIXES) and "submission" not in name and name not in NAMES_FILES:
+                by_folder.setdefault(path.rpartition("/")[0], []).append(path)
+        split_folders = [root.prefix + name for name in splits.values()]
+        for folder, paths in by_folder.items():
+            tree = _Tree(self.files, f"{folder}/" if folder else "")
+            is_wrapped = folder.rpartition("/")[0] in split_folders and len(_Tree(self.files, f"{folder}/").strays) > 0
+            above = not folder or root.prefix.startswith(f"{folder}/")
+            if (above or not tree.places or folder in split_folders or is_wrapped) and len(paths) <= MAX_TABLES:
+                yield from paths
+
+    def _chosen(self, opened: list[tuple[Table, DatasetSplit | None]]) -> list[tuple[Table, DatasetSplit | None]]:
+        """Raises UserError for two tables of the same pictures."""
+        by_split: dict[DatasetSplit | None, list[Table]] = {}
+        for table, split in opened:
+            by_split.setdefault(split, []).append(table)
+        if "train" in by_split:
+            by_split.pop(None, None)
+        for tables in by_split.values():
+            if len(tables) > 1:
+                raise UserError(
+                    f"{self.source}: two tables name pictures and labels: {shown([table.path for table in tables])}; keep one, "
+                    f"or call the right one {LABELS_FILE}"
+                )
+        return [(tables[0], split) for split, tables in by_split.items()]
+
+    def _take_table(self, table: Table, split: DatasetSplit | None, root: _Tree, splits: dict[DatasetSplit, str]) -> None:
+        labels = read_labels(self.files, table, self.columns)
+        self.notes += labels.notes
+        self.used.add(table.path)
+        numbers = [self._number(name) for name in labels.names]
+        folders = {name: SPLITS.index(one) + 1 for one, name in splits.items()}
+        by_name = 0 if split in (None, "train") else SPLITS.index(split) + 1
+        by_column = 0
+        cut = len(root.prefix)
+        for number, place in enumerate(labels.places):
+            self.class_of[place] = numbers[labels.label_of[number]]
+            top = self.files.pictures[place][cut:].partition("/")[0]
+            given = labels.splits[number] if labels.splits else None
+            by_column += given is not None
+            self.split_of[place] = SPLITS.index(given) + 1 if given else by_name or folders.get(top, 1)
+        self._take_groups(labels)
+        columns = f"path is the column {labels.path_column}, label {labels.label_column}"
+        parts = [columns if table.has_header else "lines of a path and a label"]
+        parts += [f"split {labels.split_column}"] if labels.split_column else []
+        parts += [f"group {self.columns.group}"] if self.columns.group else []
+        self.layouts.append(f"the table {table.path} ({', '.join(parts)}; {len(labels.places)} pictures)")
+        if labels.num_unlabelled:
+            self.notes.append(f"{table.path}: {labels.num_unlabelled} test pictures without a label are left out")
+
+    def _take_groups(self, labels: Labels) -> None:
+        if self.group_of is not None:
+            numbers = [self.group_numbers.setdefault(name, len(self.group_numbers)) for name in labels.groups]
+            for place, group in zip(labels.places, labels.group_of, strict=True):
+                self.group_of[place] = numbers[group]
+
+    def _take_rest(self, root: _Tree, splits: dict[DatasetSplit, str], table: str, label_column: str) -> None:
+        """What the tables do not name: a split that has none named by its folders, all else left out."""
+        for split, name in splits.items():
+            tree = root.below(name)
+            if split != "train" and tree.places and not any(self.split_of[place] for place in tree.places):
+                self._take_later_split(tree, split, name)
+        told = [f"{path}/" for path in self.unlabelled]
+        missing = [
+            path
+            for place, path in enumerate(self.files.pictures)
+            if not self.split_of[place] and not path.startswith(tuple(told))
+        ]
+        named = sum(map(bool, self.split_of))
+        if len(missing) > named and self._folders_give_classes(root, splits):
+            raise UserError(
+                f"{self.source}: {table} names {named} of {named + len(missing)} pictures, which lie in folders of classes; "
+                f"say which is meant: {self._either({'class_depth': 1}, {'label_column': label_column})}"
+            )
+        if missing:
+            self.notes.append(f"left out, as {table} does not name them: {shown(missing)}")
+        pictures_only = {path for path in self.files.others if path not in self.used}
+        self._note_others(sorted(pictures_only))
+
+    def _folders_give_classes(self, root: _Tree, splits: dict[DatasetSplit, str]) -> bool:
+        tree = root.below(splits["train"]) if "train" in splits else root
+        is_chosen = self.columns.given or f"{root.prefix}{LABELS_FILE}" in self.used
+        return not is_chosen and len(tree.folders) > 1 and not tree.strays
+
+    # --- folders ---
+
+    def _take_splits(self, root: _Tree, splits: dict[DatasetSplit, str]) -> None:
+        others = [name for name in root.folders if name not in splits.values() and root.below(name).places]
+        if others or root.strays:
+            left = [*others, *(path.rpartition("/")[2] for path in root.strays)]
+            self.notes.append(f"left out, as they are in none of {shown(list(splits.values()))}: {shown(left)}")
+        for split, name in splits.items():
+            tree = root.below(name)
+            if any(self.split_of[place] for place in tree.places):
+                continue
+            if split == "train":
+                self._classify(tree, split, self.class_depth)
+            else:
+                self._take_later_split(tree, split, name)
+            self._note_others([path for path in tree.others if path not in self.used])
+
+    def _take_later_split(self, tree: _Tree, split: DatasetSplit, name: str) -> None:
+        """Validation or test, whose classes must be those of train; left out where it has none."""
+        if not tree.places:  # or another split would silently stand in for it
+            raise UserError(
+                f"{self.source}: no picture in the folder {short_repr(name)}: add some or remove it{self._formats(tree)}"
+            )
+        known = self._classes_of(1)
+        inner = tree
+        while (
+            self.class_depth is None and len(inner.folders) == 1 and not inner.strays and _normal(inner.folders[0]) not in known
+        ):
+            inner = inner.below(inner.folders[0])
+        if inner.folders:
+            self._classify(inner, split, self.class_depth)
+        else:
+            names = {path: NAME_AND_NUMBER.fullmatch(PurePosixPath(path).stem) for path in inner.strays}
+            found = {_normal(match[1]) for match in names.values() if match}
+            if not found & known or None in names.values():
+                self.unlabelled.append(inner.prefix.rstrip("/"))
+                folder = short_repr(inner.prefix.rstrip("/"))
+                self.notes.append(
+                    f"left out, as the {len(inner.strays)} pictures of {folder} have no classes; `python -m tools.predict "
+                    f"{self.source / inner.prefix}` classifies them"
+                )
+                return
+            self._classify(inner, split, None)
+
+    def _classes_of(self, split: int) -> set[str]:
+        """Those of the pictures taken so far; `split` as in `split_of`."""
+        numbers = {self.class_of[place] for place, one in enumerate(self.split_of) if one == split}
+        return {name for name, number in self.class_numbers.items() if number in numbers}
+
+    def _check_other_classes(self, splits: dict[DatasetSplit, str]) -> None:
+        """Raise UserError where validation or test has no class of train."""
+        train = self._classes_of(1)
+        for split in ("val", "test") if train else ():
+            found = self._classes_of(SPLITS.index(split) + 1)
+            name = splits.get(split, split)
+            if found and not found & train:
+                raise UserError(
+                    f"{self.source}: {name} has no class of train: it has {shown(sorted(found), 5)}, train has "
+                    f"{shown(sorted(train), 5)}; call the same class the same"
+                )
+            if found - train:
+                self.notes.append(f"classes of {name} that train has not: {shown(sorted(found - train))}")
+
+    def _take_classes_with_splits(self, root: _Tree) -> None:
+        self.layouts.append("folders of classes, in them folders of splits")
+        for name in root.folders:
+            self.expected.add(_normal(name))
+            for inner in root.below(name).folders:
+                split = split_of_word(inner)
+                assert split is not None
+                for place in root.below(name).below(inner).places:
+                    self._add(place, split, _normal(name))
+        self._note_others(root.others)
+
+    def _classify(self, tree: _Tree, split: DatasetSplit, depth: int | None) -> None:
+        """Take the pictures of `tree` by the folder they lie in, or where there are no folders, by their name."""
+        outer = tree
+        if depth is None:
+            while len(tree.folders) == 1 and not tree.strays:
+                inner = tree.below(tree.folders[0])
+                if not inner.folders and not _names_say_classes(inner):
+                    break
+                tree = inner
+            self._say_unwrapped(outer, tree)
+            self.layouts.append(
+                ("folders of splits, in them " if self.in_splits else "")
+                + ("folders of classes" if tree.folders else "pictures with the class in their names")
+            )
+        if not tree.folders and depth is None:
+            for place in tree.places:
+                self._add(place, split, self._class_in_name(self.files.pictures[place]))
+            return
+        if tree.strays:
+            raise UserError(
+                f"{self.source}: {short_repr(tree.strays[0])} lies beside the folders of the classes, so it has none "
+                f"({len(tree.strays)} such); move it into one"
+            )
+        if depth is None:
+            self._check_depth(tree, outer.prefix if self.in_splits else "")
+            depth = 1
+        else:
+            self.layouts.append(f"folders of classes, {depth} deep")
+        name_of = _names_at(tree, depth)
+        if depth == 1:
+            self.expected |= {_normal(name) for name in tree.folders}
+        for place in tree.places:
+            parts = tree.parts(place)
+            if len(parts) <= depth:
+                raise UserError(
+                    f"{self.source}: {short_repr(self.files.pictures[place])} lies above the folders of the classes; "
+                    f"class_depth {depth} needs each picture {depth} folders deep"
+                )
+            self._add(place, split, _normal(name_of(parts)))
+
+    def _check_depth(self, tree: _Tree, base: str) -> None:
+        """Raise UserError where folders of folders may be the classes; say where each class has a folder more."""
+        inner = {name: _unwrapped_folder(tree.below(name)) for name in tree.folders}
+        filled = {name: one for name, one in inner.items() if one.places}
+        if not filled or any(tree.below(name).strays for name in filled):
+            return
+        deeper = {name: one for name, one in filled.items() if not one.strays and len(one.folders) > 1}
+        if not deeper:
+            first = next(iter(filled.values()))
+            self.notes.append(
+                f"the classes are the upper folders, as {short_repr(first.prefix.rstrip('/'))} is the only one there"
+            )
+            return
+        upper = tree.prefix.count("/") - base.count("/") + 1
+        lower = next(iter(deeper.values())).prefix.count("/") - base.count("/") + 1
+        below = sorted({folder for one in deeper.values() for folder in one.folders})
+        raise UserError(
+            f"{self.source}: the classes may be {shown(tree.folders)}, or the folders in them, {shown(below, 4)}; say which: "
+            f"{self._either({'class_depth': upper}, {'class_depth': lower})}"
+        )
+
+    def _class_in_name(self, path: str) -> str:
+        found = NAME_AND_NUMBER.fullmatch(PurePosixPath(path).stem)
+        if not found:
+            tables = [other for other in self.files.others if other.lower().endswith(TABLE_SUFFIXES)]
+            beside = f"; no columns of paths and labels were found in {shown(tables)}" if tables else ""
+            raise UserError(
+                f"{self.source}: {short_repr(path)} has no class: needs folders named for the classes, a file {LABELS_FILE} "
+                f"with `path,label`, or names such as cat.0001.jpg{beside}"
+            )
+        return _normal(found[1])
+
+    # --- both ---
+
+    def _either(self, one: dict[str, object], other: dict[str, object]) -> str:
+        """Both commands, for a source with two readings."""
+        return f"`{command(FOLDER, self.source, one)}` or `{command(FOLDER, self.source, other)}`"
+
+    def _number(self, name: str) -> int:
+        name = _normal(name)
+        return self.class_numbers.setdefault(name, len(self.class_numbers))
+
+    def _add(self, place: int, split: DatasetSplit, name: str) -> None:
+        self.class_of[place] = self._number(name)
+        self.split_of[place] = SPLITS.index(split) + 1
+
+    def _say_unwrapped(self, outer: _Tree, inner: _Tree) -> None:
+        if inner.prefix != outer.prefix:
+            self.notes.append(f"the folder {short_repr(inner.prefix.rstrip('/'))} holds all, so it is looked into")
+
+    def _note_others(self, paths: list[str]) -> None:
+        """By suffix where there are many; tables and lists of names that were read are not among them."""
+        others = [path for path in paths if path not in self.used and path.rpartition("/")[2].lower() not in NAMES_FILES]
+        if others:
+            kinds = f" ({_by_suffix(others)})" if len(others) > 3 else ""
+            self.notes.append(f"left out, as their names are not those of pictures: {shown(others)}{kinds}")
+
+    def _join_val(self, splits: dict[DatasetSplit, str]) -> None:
+        """Without a test split that of validation is one; otherwise it joins train."""
+        if 2 not in self.split_of:
+            return
+        train, val = splits.get("train", "train"), splits.get("val", "val")
+        if 3 in self.split_of:
+            self.notes.append(f"the pictures of {val} join those of {train}; val_fraction cuts validation")
+            self.split_of = self.split_of.replace(b"\2", b"\1")
+        else:
+            why = f"{splits['test']} has no labels" if self.unlabelled and "test" in splits else "there is no folder test"
+            self.notes.append(f"the folder {val} is the test split, as {why}")
+            self.split_of = self.split_of.replace(b"\2", b"\3")
+
+    def _rename(self, root: _Tree) -> None:
+        """Names of classes by classes.txt or words.txt, where one of them has all."""
+        for path in (f"{root.prefix}{name}" for name in NAMES_FILES):
+            if path not in self.files.others:
+                continue
+            names = _names_in(read_lines(self.files, path), self.class_numbers)
+            if names:
+                self.notes.append(f"{path} gives the classes their names")
+                times = Counter(names.values())
+                of = {key: name if times[name] == 1 else f"{name} ({key})" for key, name in names.items()}
+                self.class_numbers = {of[name]: number for name, number in self.class_numbers.items()}
+                self.expected = {of.get(name, name) for name in self.expected}
+                return
+
+    def _finish(self, root: _Tree, splits: dict[DatasetSplit, str], *, by_table: bool) -> Listing:
+        listing = Listing(self.files, "; ".join(dict.fromkeys(self.layouts)), self.notes, class_names=list(self.class_numbers))
+        for place, split in enumerate(self.split_of):
+            if split:
+                listing.places.append(place)
+                listing.class_of.append(self.class_of[place])
+                listing.is_test.append(split == 3)
+        self._check_bad_classes(root, splits, listing, by_table)
+        self._check_pointers(listing)
+        self._group(listing)
+        return listing
+
+    def _check_bad_classes(self, root: _Tree, splits: dict[DatasetSplit, str], listing: Listing, by_table: bool) -> None:
+        classes = listing.classes
+        for name in classes:
+            if name != name.strip() or not is_printable(name) or len(name) > LONGEST_NAME:
+                raise UserError(
+                    f"{self.source}: the class name {short_repr(name)} must be printable and of at most {LONGEST_NAME} "
+                    "characters, without spaces at its ends"
+                )
+        empty = sorted(self.expected - set(classes))
+        if empty and not by_table:
+            where = next((one for one in map(root.below, [*splits.values(), *root.folders]) if empty[0] in one.folders), root)
+            raise UserError(
+                f"{self.source}: no picture of the class {short_repr(empty[0])}: add some or remove its folder"
+                f"{self._formats(where.below(empty[0]))}"
+            )
+        if len(classes) < 2:
+            suffixes = ", ".join(sorted(SUFFIXES))
+            found = f"only {short_repr(classes[0])}" if classes else f"none: no {suffixes} in it{self._formats(root)}"
+            inner = f"; is it {self.source / root.folders[0]}?" if len(root.folders) == 1 else ""
+            raise UserError(f"{self.source}: needs pictures of two classes or more, found {found}{inner}")
+        if not any(not is_test for is_test in listing.is_test):
+            raise UserError(f"{self.source}: needs pictures to train on, found some only to test on")
+
+    def _formats(self, tree: _Tree) -> str:
+        """What lies there instead of pictures, by suffix, and what to do with an archive."""
+        archives = [path for path in tree.others if path.lower().endswith(ARCHIVE_SUFFIXES)]
+        if archives:
+            return f"; {shown(archives)}: unpack it, or name it, as `-S source={self.source / archives[0]}`"
+        return f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""
+
+    def _check_pointers(self, listing: Listing) -> None:
+        """Raise UserError where the first pictures of the classes are pointers of Git LFS."""
+        firsts: dict[int, int] = {}
+        for number, name in enumerate(listing.class_of):
+            firsts.setdefault(name, number)
+            if len(firsts) == MAX_TABLES:
+                break
+        paths = [self.files.pictures[listing.places[number]] for number in firsts.values()]
+        pointers = [path for path in paths if self.files.peek(path, len(LFS_POINTER)) == LFS_POINTER]
+        if pointers:
+            raise UserError(
+                f"{self.source}: {short_repr(pointers[0])} is a pointer of Git LFS, not the picture; run `git lfs pull` in its "
+                "repository"
+            )
+
+    # --- groups ---
+
+    def _group(self, listing: Listing) -> None:
+        """Give each picture its group, where there are any; a picture without one is a group of its own."""
+        paths = [self.files.pictures[place] for place in listing.places]
+        if self.group_of is not None:
+            names = list(self.group_numbers)
+            keys = [names[self.group_of[place]] if self.group_of[place] >= 0 else None for place in listing.places]
+        elif self.group_pattern is not None:
+            keys = list(_keys(re.compile(self.group_pattern).search, paths))
+            if not any(keys):
+                raise UserError(
+                    f"{self.source}: group_pattern {short_repr(self.group_pattern)} is found in no path, such as "
+                    f"{short_repr(paths[0])}"
+                )
+        else:
+            copies = list(_keys(COPY_PATTERN.fullmatch, paths))
+            num_copies = sum(key is not None for key in copies)
+            if num_copies - len({*copies} - {None}) > 0 and 2 * num_copies >= len(paths):
+                self.notes.append("copies that Roboflow made of one picture (NAME.rf.HASH) are one group")
+                keys = copies
+            else:
+                self._say_tracks(paths)
+                return
+        numbers: dict[str, int] = {}
+        group_of = array("i")
+        for path, key in zip(paths, keys, strict=True):
+            group_of.append(numbers.setdefault(path if key is None else key, len(numbers)))
+        listing.group_of, listing.group_names = group_of, list(numbers)
+        single = sum(key is None for key in keys)
+        self.notes.append(
+            f"{len(numbers)} groups, none of which is divided when a split is cut"
+            + (f"; {single} pictures are each a group of their own" if single else "")
+        )
+        tests = {group for group, is_test in zip(group_of, listing.is_test, strict=True) if is_test}
+        both = tests & {group for group, is_test in zip(group_of, listing.is_test, strict=True) if not is_test}
+        if both:
+            name = listing.group_names[min(both)]
+            self.notes.append(f"{len(both)} groups have pictures to train on and to test on, such as {short_repr(name)}")
+
+    def _say_tracks(self, paths: list[str]) -> None:
+        """Names like 00012_00003 may be frames of one thing, which lie on both sides of a split then."""
+        counts = Counter(path[: max(path.rfind("_"), path.rfind("-"))] for path in paths if TRACK.fullmatch(path))
+        if sum(counts.values()) >= 0.9 * len(paths) and sum(counts.values()) >= 3 * len(counts) > 3:
+            track, count = counts.most_common(1)[0]
+            self.notes.append(
+                f"the names look like {len(counts)} tracks or series, such as {short_repr(track)} with {count} pictures; if "
+                f"so, `-S \"group_pattern='{TRACK_PATTERN}'\"` keeps each on one side of every split"
+            )
 
 
-def _class_folders(folder: Path, tree: _Tree) -> list[str]:
-    splits = _split_folders(folder, tree.top_folders)
-    return [one for name in splits.values() for one in tree.below(name).top_folders] if splits else tree.top_folders
+def _keys(find: Callable[[str], re.Match[str] | None], paths: Iterable[str]) -> Iterator[str | None]:
+    for path in paths:
+        match = find(path)
+        yield match[1] if match else None
 
 
-def _note_others(files: list[str], listing: Listing) -> None:
-    others = [path for path in files if not _is_picture(path)]
-    if others:
-        listing.notes.append(f"left out, as their names are not those of pictures: {_list(others)}")
+def _unwrapped(tree: _Tree) -> _Tree:
+    """The folder in which the layout begins: one folder that alone holds folders or a table is looked into."""
+    while len(tree.folders) == 1 and not tree.strays and not tree.tables and split_of_word(tree.folders[0]) is None:
+        inner = tree.below(tree.folders[0])
+        if not inner.folders and not inner.tables:
+            break
+        tree = inner
+    return tree
 
 
-def _is_picture(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in SUFFIXES
+def _names_say_classes(tree: _Tree) -> bool:
+    """Whether the names of the pictures directly in `tree` have a class each, and more than one."""
+    found = [NAME_AND_NUMBER.fullmatch(PurePosixPath(path).stem) for path in tree.strays]
+    return all(found) and len({match[1] for match in found if match}) > 1
+
+
+def _unwrapped_folder(tree: _Tree) -> _Tree:
+    while len(tree.folders) == 1 and not tree.strays:
+        tree = tree.below(tree.folders[0])
+    return tree
+
+
+def _split_folders(source: Path, root: _Tree) -> dict[DatasetSplit, str]:
+    """Split to the name of its folder; empty without a folder for training."""
+    found: dict[DatasetSplit, str] = {}
+    stems: dict[str, tuple[DatasetSplit, tuple[str, ...]]] = {}
+    for name in root.folders:
+        split = split_of_word(name)
+        if split is not None and split in found:
+            raise UserError(f"{source}: two folders for {split}: {short_repr(found[split])} and {short_repr(name)}; keep one")
+        if split is not None:
+            found[split] = name
+        elif (parsed := _split_in_words(name)) is not None:
+            stems[name] = parsed
+    stem: tuple[str, ...] = ()
+    if "train" not in found:
+        trains = [name for name, (split, _) in stems.items() if split == "train"]
+        if len(trains) != 1:
+            return {}
+        stem = stems[trains[0]][1]
+        if stem and not any(other == stem and split != "train" for split, other in stems.values()):
+            return {}
+    for name, (split, other) in stems.items():
+        if other == stem and split not in found:
+            found[split] = name
+    train = root.below(found["train"])
+    others = [name for name in root.folders if name not in found.values() and root.below(name).strays]
+    if len(found) == 1 and others and train.strays and not train.folders:
+        return {}  # a class of trains
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def _split_in_words(name: str) -> tuple[DatasetSplit, tuple[str, ...]] | None:
+    """Of a name such as seg_train or TrainingSet: the split, and the words that say something beside it."""
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    splits = [split for word in words if (split := split_of_word(word)) is not None]
+    if len(splits) != 1:
+        return None
+    return splits[0], tuple(word for word in words if split_of_word(word) is None and word not in GENERIC)
+
+
+def _split_of_table(path: str, root: _Tree, splits: dict[DatasetSplit, str]) -> DatasetSplit | None:
+    for split, name in splits.items():
+        if path.startswith(f"{root.prefix}{name}/"):
+            return split
+    parsed = _split_in_words(PurePosixPath(path).stem)
+    return parsed[0] if parsed else None
+
+
+def _is_split_inside(root: _Tree) -> bool:
+    """CLASS/train, CLASS/test."""
+    inner = [root.below(name) for name in root.folders]
+    names = {folder for one in inner for folder in one.folders}
+    return (
+        len(inner) > 1
+        and not root.strays
+        and all(one.folders and not one.strays for one in inner)
+        and all(split_of_word(name) for name in names)
+        and any(split_of_word(name) == "train" for name in names)
+    )
+
+
+def _names_at(tree: _Tree, depth: int) -> Callable[[list[str]], str]:
+    """The name of the class by the parts of a path: of the folder `depth` deep; of all to it where two are called so."""
+    cut = len(tree.prefix)
+    folders = [path[cut:].split("/") for path in _inside(tree.files.folders, tree.prefix) if path[cut:].count("/") == depth - 1]
+    if len({parts[-1] for parts in folders}) == len(folders):
+        return lambda parts: parts[depth - 1]
+    return lambda parts: "/".join(parts[:depth])
+
+
+def _names_in(lines: Iterable[str], classes: Iterable[str]) -> dict[str, str]:
+    """The name of each of `classes`; empty where the lines do not have all. Of several names in a line the first."""
+    wanted = set(classes)
+    plain = [line.strip() for line in lines if line.strip()]
+    pairs = [line.split("\t", 1) if "\t" in line else line.split(None, 1) for line in plain]
+    found = {pair[0]: _normal(pair[1].split(",")[0].strip()) for pair in pairs if len(pair) == 2 and pair[0] in wanted}
+    if len(found) < len(wanted) and all(name.isdecimal() and int(name) < len(plain) for name in wanted):
+        found = {name: _normal(plain[int(name)]) for name in wanted}
+    return found if len(found) == len(wanted) and all(found.values()) else {}
+
+
+def _by_suffix(paths: Iterable[str]) -> str:
+    """`12 .heic, 3 .txt`."""
+    counts = Counter(PurePosixPath(path).suffix.lower() or "without a suffix" for path in paths)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(4))
 
 
 def _normal(name: str) -> str:
     """A Mac writes é as two characters where other systems write one."""
     return unicodedata.normalize("NFC", name)
-
-
-def _list(names: list[str]) -> str:
-    """The first three, and how many there are."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(map(short_repr, names[:3]))}{more}"

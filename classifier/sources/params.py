@@ -10,13 +10,15 @@ from pydantic import AfterValidator, Field, model_validator
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import Params, check_has_effect
 from classifier.images.schema import CSV, FOLDER, OWN
+from classifier.sources.files import is_archive
+from classifier.sources.labels import Columns
 
 
 def check_source(source: Path, dataset: str) -> None:
     """Raise UserError unless `source` is what `dataset` needs: a folder, a table or a folder of tables, or a catalogue."""
     is_folder, is_table = source.is_dir(), source.suffix.lower() == ".csv"
-    if dataset == FOLDER and not is_folder:
-        needed = "a folder of pictures, such as -S source=/path/to/pictures"
+    if dataset == FOLDER and not is_folder and not (is_archive(source) and source.is_file()):
+        needed = "a folder of pictures, or a .zip or .tar of one, such as -S source=/path/to/pictures"
     elif dataset == CSV and not is_folder and not (is_table and source.is_file()):
         needed = "a CSV file, or a folder that has train.csv, such as -S source=/path/to/tables"
     elif dataset not in OWN and is_folder:
@@ -89,3 +91,8 @@ class DownloadParams(Params):
                 "class_depth takes the classes from folders, and columns those of a table; write `class_depth: null`"
             )
         return self
+
+
+def columns_of(params: DownloadParams) -> Columns:
+    """The columns of a table that the params name."""
+    return Columns(params.path_column, params.label_column, params.split_column, params.group_column)

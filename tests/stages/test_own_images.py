@@ -114,7 +114,7 @@ def test_the_same_bytes_whatever_the_order_of_listing(tmp_path: Path, monkeypatc
         def __exit__(self, *arguments: object) -> None:
             pass
 
-    monkeypatch.setattr("classifier.sources.folder.os.scandir", Reversed)
+    monkeypatch.setattr("classifier.sources.files.os.scandir", Reversed)
     monkeypatch.setattr("classifier.decoding.pictures._num_cores", lambda: 7)
     run(tmp_path / "two", "folder", tmp_path / "copy")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")

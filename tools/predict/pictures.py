@@ -15,10 +15,10 @@ from classifier.common.files import read_json
 from classifier.decoding.pictures import FORMATS, TURNS, UnreadableError, Upright, as_array, orientation, upright
 from classifier.decoding.resize import Fit
 from classifier.images.arrays import Images
-from classifier.images.picture_pack import LARGEST_PICTURE
+from classifier.images.picture_pack import LARGEST_PICTURE, SUFFIXES
 from classifier.images.schema import DatasetInfo, Standardised
 from classifier.images.unreadable import Unreadable
-from classifier.sources.folder import LEFT_BY_SYSTEMS, SUFFIXES
+from classifier.sources.files import LEFT_BY_SYSTEMS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dvc.ignore import DvcIgnoreFilter
 
 from classifier.common.dvcignore import CODE_RULES, HARMLESS, IGNORE_FILE, check_not_ignored, ignore_problems
 from classifier.common.errors import UserError
-from classifier.sources.folder import LEFT_BY_SYSTEMS
+from classifier.sources.files import LEFT_BY_SYSTEMS
 from record.revisions import find_revision
 from tests.support.pipeline import Repository
 from tools.check import problems

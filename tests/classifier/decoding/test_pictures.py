@@ -19,7 +19,6 @@ from classifier.images.picture_pack import (
     LIST_FILE,
     count_pictures,
     read_contents,
-    read_limited,
     read_list,
     write_pack,
 )
@@ -44,7 +43,7 @@ def pack(folder: Path, contents: list[bytes], splits: list[TableSplit] | None = 
     splits = splits or ["train"] * len(contents)
     named = groups or [None] * len(contents)
     pictures = [(f"{number}.png", split, number % 2, named[number]) for number, split in enumerate(splits)]
-    write_pack(folder, source, pictures, len(pictures), lambda path: read_limited(source / path), grouped=bool(groups))
+    write_pack(folder, source, pictures, len(pictures), lambda path: (source / path).read_bytes(), grouped=bool(groups))
     return folder
 
 

@@ -1,0 +1,345 @@
+"""Tables that say which class a picture has: .csv, .tsv and .jsonl with a header, and lists of lines `path label`."""
+
+import csv
+import json
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import PurePosixPath
+
+from classifier.common.errors import UserError, short_message, short_repr
+from classifier.images.schema import FOLDER, DatasetSplit
+from classifier.sources.files import SourceFiles, read_lines
+from classifier.sources.report import command
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")
+PATH_NAMES = (
+    *("path", "file_name", "filename", "file", "filepath", "filepaths", "file_path", "image", "image_path", "image_id"),
+    *("image_name", "img", "img_path", "id"),
+)
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "breed", "class_name", "class_id", "classid", "label_name")
+SPLIT_COLUMNS = ("split", "subset", "set", "data_set", "dataset", "partition", "usage")
+ONE_HOT = "_classes.csv"
+"""Of Roboflow: a column for each class, with 1 in that of the picture."""
+BOXES = "_annotations.csv"
+"""Of Roboflow: a line for each object, with its box."""
+SAMPLE = 200
+"""Rows by which it is found out what the paths are relative to."""
+SPLIT_WORDS: dict[DatasetSplit, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "publictest"),
+    "test": ("test", "testing", "eval", "evaluation", "privatetest"),
+}
+
+
+def split_of_word(word: str) -> DatasetSplit | None:
+    """The split that people call so, in small or capital letters."""
+    return next((split for split, words in SPLIT_WORDS.items() if word.strip().lower() in words), None)
+
+
+Rows = Callable[[], Iterator[tuple[int, list[str]]]]
+"""The number of each line, and its cells."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns that a person gave; None has one found by its name."""
+
+    path: str | None = None
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+
+    @property
+    def given(self) -> bool:
+        return any((self.path, self.label, self.split, self.group))
+
+
+@dataclass
+class Labels:
+    """What a table says of the pictures that it names: their `places` among the files' pictures, labels, splits and groups."""
+
+    table: str
+    path_column: str
+    label_column: str
+    split_column: str | None
+    places: "array[int]" = field(default_factory=lambda: array("q"))
+    label_of: "array[int]" = field(default_factory=lambda: array("i"))
+    names: list[str] = field(default_factory=list)
+    splits: list[DatasetSplit | None] = field(default_factory=list)
+    """Empty without a column for them."""
+    group_of: "array[int]" = field(default_factory=lambda: array("i"))
+    groups: list[str] = field(default_factory=list)
+    num_unlabelled: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that names pictures and their labels; `rows` gives the number of each line and its cells."""
+
+    path: str
+    header: list[str]
+    has_header: bool
+    rows: Rows
+    path_at: int
+    label_at: int | None
+    """None for a column each class."""
+    place: Callable[[str], int]
+
+    @property
+    def folder(self) -> str:
+        return self.path.rpartition("/")[0]
+
+
+def open_table(files: SourceFiles, path: str, columns: Columns, *, must: bool) -> Table | None:
+    """The table `path`, or None for a file that names no pictures or no labels.
+
+    Raises UserError for a table with two readings, and where it `must` be one, for whatever is wrong with it.
+    """
+    try:
+        table, labels = _recognised(files, path, columns, must)
+    except (csv.Error, UserError) as error:
+        if not must:
+            return None
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{files.source / path}: not readable as CSV: {short_message(error)}") from None
+    if table is not None and len(labels) > 1:
+        raise UserError(
+            f"{files.source / path}: two columns may be the label; say which: "
+            + " or ".join(f"`{command(FOLDER, files.source, {'label_column': table.header[at]})}`" for at in labels[:3])
+        )
+    return table
+
+
+def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> tuple[Table | None, list[int]]:
+    """The table, and the columns that may be the label: none where each class has one."""
+    found = _header(files, path, columns)
+    header, has_header, rows = found or ([], True, lambda: iter(()))
+    plain = [_plain(one) for one in header]
+    one_hot = path.lower().endswith(ONE_HOT) and columns.label is None
+    paths = _wanted(header, plain, columns.path, PATH_NAMES)
+    labels = [] if one_hot else _wanted(header, plain, columns.label, LABEL_NAMES)
+    paths = [at for at in paths if at not in labels]
+    if found is None or not paths or not (labels or one_hot):
+        if must:
+            first = next(read_lines(files, path), "").strip()
+            raise UserError(
+                f"{files.source / path}: line 1: needs path,label, found {short_repr(first)}; or say which columns they are: "
+                "`-S path_column=… -S label_column=…`"
+            )
+        return None, []
+    ways = list(islice(_ways(files, path.rpartition("/")[0]), 1))
+    best = (0, paths[0], ways[0])
+    for at in paths:
+        cells = [row[at] for _, row in islice(rows(), SAMPLE) if len(row) > at]
+        for place in _ways(files, path.rpartition("/")[0]):
+            count = sum(place(cell) >= 0 for cell in cells)
+            if count > best[0]:
+                best = (count, at, place)
+            if count == len(cells):
+                break
+    if not best[0] and not must:
+        return None, []
+    return Table(path, header, has_header, rows, best[1], labels[0] if labels else None, best[2]), labels
+
+
+def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:
+    """All that the table says. Raises UserError for ragged lines, empty cells, no such picture, one named twice."""
+    where = files.source / table.path
+    split_at = _one(table, columns.split, SPLIT_COLUMNS)
+    group_at = _one(table, columns.group, ())
+    for name, at in ((columns.split, split_at), (columns.group, group_at)):
+        if name is not None and at is None:
+            raise UserError(f"{where}: needs the column {short_repr(name)}, found {short_repr(', '.join(table.header))}")
+    label_name = "the columns of the classes" if table.label_at is None else table.header[table.label_at]
+    found = Labels(table.path, table.header[table.path_at], label_name, None)
+    names: dict[str, int] = {}
+    groups: dict[str, int] = {}
+    odd_splits: dict[str, None] = {}
+    seen = bytearray(len(files.pictures))
+    try:
+        for number, row in table.rows():
+            if len(row) != len(table.header) or not row[table.path_at]:
+                raise UserError(f"{where}: line {number}: needs a path and a label, found {short_repr(','.join(row))}")
+            split = None if split_at is None else split_of_word(row[split_at])
+            if split_at is not None and split is None:
+                odd_splits[row[split_at]] = None
+            label = _one_hot(where, number, table, row) if table.label_at is None else row[table.label_at]
+            if not label and split == "test":
+                found.num_unlabelled += 1
+                continue
+            if not label:
+                raise UserError(f"{where}: line {number}: needs a path and a label, found {short_repr(','.join(row))}")
+            place = table.place(row[table.path_at])
+            if place < 0:
+                what = "no such file below this folder" if place == _NONE else "two pictures of this name"
+                raise UserError(f"{where}: line {number}: {what}: {short_repr(row[table.path_at])}")
+            if seen[place]:
+                several = "; a line for each object is no class of the picture" if _has_boxes(table) else ""
+                raise UserError(f"{where}: needs each picture once, found {short_repr(row[table.path_at])} again{several}")
+            seen[place] = 1
+            found.places.append(place)
+            found.label_of.append(names.setdefault(label, len(names)))
+            if split_at is not None:
+                found.splits.append(split)
+            if group_at is not None:
+                found.group_of.append(groups.setdefault(row[group_at], len(groups)))
+    except csv.Error as error:
+        raise UserError(f"{where}: not readable as CSV: {short_message(error)}") from None
+    found.names, found.groups = list(names), list(groups)
+    if split_at is not None and odd_splits:
+        text = f"the column {table.header[split_at]} has {', '.join(map(short_repr, islice(odd_splits, 3)))}"
+        if columns.split is not None:
+            raise UserError(f"{where}: {text}; needs train, val or test")
+        found.notes.append(f"{table.path}: {text}, which is no split; it is not looked at")
+        found.splits = []
+    elif split_at is not None:
+        found.split_column = table.header[split_at]
+    return found
+
+
+def _header(files: SourceFiles, path: str, columns: Columns) -> tuple[list[str], bool, Rows] | None:
+    """Names of the columns, whether they stand in the file, and the rows; None where no column is that of the paths."""
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix == ".jsonl":
+        keys, lines = _json_lines(files, path)
+        return keys, True, lines
+    stripped = path.lower().endswith(ONE_HOT)
+    first = next(read_lines(files, path), "")
+    for delimiter in ("\t",) if suffix == ".tsv" else sorted(",;\t", key=first.count, reverse=True):
+        if delimiter not in first:
+            continue
+        rows = _reader(files, path, delimiter, stripped)
+        header = next(rows(0), (0, []))[1]
+        plain = [_plain(cell) for cell in header]
+        if _wanted(header, plain, columns.path, PATH_NAMES):
+            return header, True, partial(rows, 1)
+        if not columns.given and _is_headerless(files, path, header):
+            names = ["path", "label", *(f"column {number}" for number in range(3, len(header) + 1))]
+            return names, False, partial(rows, 0)
+    if suffix == ".txt" and not columns.given:
+        cells = first.rstrip("\r\n").rsplit(None, 1)
+        if len(cells) == 2 and _is_headerless(files, path, cells):
+            return ["path", "label"], False, partial(_listed, files, path)
+    return None
+
+
+def _reader(files: SourceFiles, path: str, delimiter: str, stripped: bool) -> Callable[[int], Iterator[tuple[int, list[str]]]]:
+    def rows(skipped: int) -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(read_lines(files, path), strict=True, delimiter=delimiter, skipinitialspace=stripped)
+        for row in islice(reader, skipped, None):
+            yield reader.line_num, row
+
+    return rows
+
+
+def _listed(files: SourceFiles, path: str) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(read_lines(files, path), start=1):
+        if line.strip():
+            yield number, line.rstrip("\r\n").rsplit(None, 1)
+
+
+def _json_lines(files: SourceFiles, path: str) -> tuple[list[str], Rows]:
+    """Columns are the keys of the first line."""
+
+    def parsed(number: int, line: str) -> dict[str, object]:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise UserError(f"{files.source / path}: line {number}: needs an object of JSON, found {short_repr(line.strip())}")
+        return value
+
+    header = [*parsed(1, next(read_lines(files, path), ""))]
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        for number, line in enumerate(read_lines(files, path), start=1):
+            if line.strip():
+                value = parsed(number, line)
+                yield number, [_text(value.get(key)) for key in header]
+
+    return header, rows
+
+
+def _text(value: object) -> str:
+    """A cell of JSON: what is no text and no number is no path and no label."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _is_headerless(files: SourceFiles, path: str, cells: Sequence[str]) -> bool:
+    """Whether the first line is a path and a label already, or begins so, as in Tiny ImageNet's val_annotations.txt."""
+    if not (len(cells) == 2 or (len(cells) > 2 and path.lower().endswith("annotations.txt"))):
+        return False
+    return any(place(cells[0]) >= 0 for place in _ways(files, path.rpartition("/")[0]))
+
+
+def _wanted(header: Sequence[str], plain: Sequence[str], given: str | None, known: Iterable[str]) -> list[int]:
+    """Places of the column that was given, or of all with a known name, in the order of `known`."""
+    if given is not None:
+        return [at for at, name in enumerate(header) if name == given] or [
+            at for at, name in enumerate(plain) if name == _plain(given)
+        ]
+    return [plain.index(name) for name in known if name in plain]
+
+
+def _one(table: Table, given: str | None, known: Iterable[str]) -> int | None:
+    return next(iter(_wanted(table.header, [_plain(name) for name in table.header], given, known)), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _has_boxes(table: Table) -> bool:
+    return any(_plain(name) in ("xmin", "x_min", "bbox", "x1", "objects") for name in table.header)
+
+
+def _one_hot(where: object, number: int, table: Table, row: list[str]) -> str:
+    classes = [table.header[at] for at, cell in enumerate(row) if at != table.path_at and cell.strip() not in ("0", "")]
+    if len(classes) != 1:
+        raise UserError(
+            f"{where}: line {number}: needs one class of the picture, found "
+            + (f"{len(classes)}: {', '.join(map(short_repr, classes[:3]))}" if classes else "none")
+        )
+    return classes[0].strip()
+
+
+_NONE, _SEVERAL = -1, -2
+
+
+def _ways(files: SourceFiles, folder: str) -> Iterator[Callable[[str], int]]:
+    """How a cell may name a picture: by its path from the table, from the source, without the suffix, by its name alone."""
+    prefixes = [f"{folder}/", ""] if folder else [""]
+    for prefix in prefixes:
+        yield partial(_by_path, files.place, prefix)
+    without_suffix = _places(files, folder, lambda path: path.rpartition(".")[0])
+    for prefix in prefixes:
+        yield partial(_by_path, lambda path: without_suffix.get(path, _NONE), prefix)
+    by_name = _places(files, folder, lambda path: path.rpartition("/")[2])
+    yield lambda cell: _NONE if ".." in cell else by_name.get(_slashes(cell).rpartition("/")[2], _NONE)
+    by_stem = _places(files, folder, lambda path: path.rpartition("/")[2].rpartition(".")[0])
+    yield lambda cell: _NONE if ".." in cell else by_stem.get(_slashes(cell).rpartition("/")[2], _NONE)
+
+
+def _by_path(find: Callable[[str], int], prefix: str, cell: str) -> int:
+    return find(prefix + _slashes(cell))
+
+
+def _slashes(cell: str) -> str:
+    return cell.replace("\\", "/").removeprefix("./")
+
+
+def _places(files: SourceFiles, folder: str, key: Callable[[str], str]) -> dict[str, int]:
+    """The place of each picture below `folder` by its key; _SEVERAL where two have the same."""
+    found: dict[str, int] = {}
+    for place, path in enumerate(files.pictures):
+        if not folder or path.startswith(f"{folder}/"):
+            name = key(path)
+            found[name] = _SEVERAL if name in found else place
+    return found
