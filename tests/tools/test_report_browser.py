@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playw
 
 from tests.support.report_case import ACTUAL, CONFIDENCE, PREDICTED, ReportCase
 from tools.report.__main__ import main
-from tools.report.matrix import SHADE_WORDS
+from tools.report.confusions import SHADE_WORDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = ["<script>document.title='hacked'</script>", "الفئة", '"><b onclick=x autofocus>' + "long " * 15]
@@ -90,7 +90,7 @@ def test_a_click_opens_the_images_of_the_cell(opened: Opened) -> None:
     assert not dialog.is_visible()
     opened.cell(1, 2).click()
     assert dialog.is_visible()
-    assert dialog.locator("h3").inner_text() == "dog taken for emu"
+    assert dialog.locator("h3").inner_text() == '"dog" predicted as "emu"'
     shown = [int(word) for word in re.findall(r"image (\d+)", dialog.locator("ul").inner_text())]
     assert shown == sorted(DOG_FOR_EMU, key=lambda row: -CONFIDENCE[row])
     opened.page.wait_for_function("[...document.querySelectorAll('#cell-1-2 img')].every(image => image.naturalWidth == 4)")
@@ -128,10 +128,10 @@ def test_the_cells_can_be_skipped(opened: Opened) -> None:
 def test_a_cell_is_a_button_that_says_what_it_holds(opened: Opened) -> None:
     num_dogs = ACTUAL.count(1)
     share = 100 * len(DOG_FOR_EMU) / num_dogs
-    name = f"dog taken for emu: {len(DOG_FOR_EMU)} images, {share:.1f}\u00a0% of the class"
+    name = f'"dog" predicted as "emu": {len(DOG_FOR_EMU)} images, {share:.1f}\u00a0% of the class'
     assert opened.page.get_by_role("button", name=name).count() == 1
     opened.cell(1, 2).click()
-    assert opened.page.get_by_role("dialog", name="dog taken for emu").count() == 1
+    assert opened.page.get_by_role("dialog", name='"dog" predicted as "emu"').count() == 1
     assert opened.page.locator("svg[role=img]:not([aria-label]), img:not([alt])").count() == 0
 
 
@@ -156,7 +156,7 @@ def test_names_that_are_markup_are_words(browser: Browser, hostile: Path) -> Non
     heads = window.page.locator("#classes tbody th").all_inner_texts()
     assert heads == [" ".join(name.split()) for name in HOSTILE]
     window.cell(0, 2).click()
-    assert window.dialog(0, 2).locator("h3").inner_text().startswith(f"{HOSTILE[0]} taken for {HOSTILE[2][:40]}")
+    assert window.dialog(0, 2).locator("h3").inner_text().startswith(f'"{HOSTILE[0]}" predicted as "{HOSTILE[2][:40]}')
     assert window.page.locator("script, b").count() == 0
     window.context.close()
 

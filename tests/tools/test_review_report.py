@@ -79,7 +79,7 @@ class TestVerdicts:
         case.results(ACTUAL, predictions(20), [0.5 + 0.01 * (number % 7) for number in range(NUM_IMAGES)], lr=0.5)
         text = printed(capsys)
         assert "\n**Worse**: test accuracy 0.9667 → 0.9000, −0.0667 (95 % interval −0.0" in text
-        assert "Test loss: worse. Macro-F1: worse. Class worse: dog." in text
+        assert 'Test loss: worse. Macro-F1: worse. Class worse: "dog".' in text
         accuracy, loss, macro_f1 = rows_of(text, "metric")[:3]
         assert accuracy[:4] == ["test accuracy", "0.9667", "0.9000", "−0.0667"]
         assert [row[-1] for row in (accuracy, loss, macro_f1)] == ["worse"] * 3
@@ -88,7 +88,7 @@ class TestVerdicts:
         assert by_class[1][1:7] == ["100", "0.9500", "0.7500", "−0.2000", "0", "20"]
         assert rows_of(text, "what changed") == [["param lr", "0.001", "0.5", "train"]]
         assert "Stages touched: directly train" in text
-        assert "**20 images right before and wrong after** (dog taken for cat: 20)" in text
+        assert '**20 images right before and wrong after** ("dog" predicted as "cat": 20)' in text
 
     def test_better(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
         case.results(ACTUAL, ACTUAL, np.linspace(0.1, 0.3, NUM_IMAGES))
@@ -103,7 +103,7 @@ class TestVerdicts:
     def test_identical(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
         text = printed(capsys)
         assert "**No difference**: both give each of the 300 test images the same class and loss." in text
-        assert "By class" not in text and "changed sides" not in text
+        assert "By class" not in text and "Changed images" not in text
         assert "**What changed:** nothing that a stage reads. No stage is touched: both have the same dvc.lock." in text
 
     @pytest.mark.parametrize(
@@ -164,8 +164,9 @@ class TestSeeds:
         """t(0.975; 2) = 4.302653, times √2, times the standard deviation 0.02: 0.1217."""
         case.results(ACTUAL, predictions(20), np.linspace(0.4, 1.4, NUM_IMAGES))
         case.write("benchmarks/seeds.json", record())
-        assert "Within what another seed alone makes (3 seeds of the default setting): test accuracy ±0.1217." in printed(
-            capsys
+        assert (
+            "No larger than what another seed alone makes (3 seeds of the default setting): test accuracy ±0.1217."
+            in printed(capsys)
         )
         document = json.loads(printed(capsys, "--json"))
         assert [metric["within_seed_spread"] for metric in document["metrics"]] == [True, False, False]
@@ -176,7 +177,7 @@ class TestSeeds:
         lock = yaml.safe_load((case.root / "dvc.lock").read_text(encoding="utf-8"))
         lock["stages"]["convert"] = {"cmd": "true", "params": {"params.yaml": {"dataset": "digits"}}}
         case.write("dvc.lock", yaml.safe_dump(lock))
-        assert "Within what another seed alone makes" in printed(capsys)
+        assert "No larger than what another seed alone makes" in printed(capsys)
         lock["stages"]["convert"]["params"]["params.yaml"]["dataset"] = "mnist"
         case.write("dvc.lock", yaml.safe_dump(lock))
         assert "seed" not in printed(capsys).partition("<details>")[0]

@@ -47,29 +47,30 @@ class Axes:
             HEIGHT - _BOTTOM - _share(y, self.y_low, self.y_high) * (HEIGHT - _TOP - _BOTTOM),
         )
 
-    def frame(self, x_label: str, y_label: str, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> str:
+    def frame(self, x_label: str, y_label: str, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> list[str]:
         """Grid, figures at the ticks, and what the axes are of."""
         parts = []
         for y in y_ticks:
-            left, height = self.at(self.x_low, y)
-            parts.append(line((left, height), (WIDTH - _RIGHT, height), "grid"))
-            parts.append(text((left - 6, height + 4), f"{y:.6g}", "end"))
+            height = self.at(self.x_low, y)[1]
+            parts.append(line((_LEFT, height), (WIDTH - _RIGHT, height), "grid"))
+            parts.append(text((_LEFT - 6, height + 4), f"{y:.6g}", "end"))
         for x in x_ticks:
             parts.append(text((self.at(x, 0)[0], HEIGHT - _BOTTOM + 17), f"{x:.6g}", "middle"))
         parts.append(line((_LEFT, HEIGHT - _BOTTOM), (WIDTH - _RIGHT, HEIGHT - _BOTTOM), "axis"))
         parts.append(text(((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 6), x_label, "middle"))
         middle = (_TOP + HEIGHT - _BOTTOM) / 2
         turned = f'transform="rotate(-90 13 {middle:g})"'
-        return "".join([*parts, f'<text x="13" y="{middle:g}" text-anchor="middle" {turned}>{escape(y_label)}</text>'])
+        return [*parts, f'<text x="13" y="{middle:g}" text-anchor="middle" {turned}>{escape(y_label)}</text>']
 
 
 def _share(value: float, low: float, high: float) -> float:
     return (value - low) / (high - low) if high > low else 0.5
 
 
-def chart(title: str, content: str) -> str:
+def chart(title: str, parts: Sequence[str]) -> str:
     """A picture that is read out as `title`."""
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{content}</svg>'
+    lines = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">', *parts, "</svg>"]
+    return "\n".join(lines)
 
 
 def line(start: Point, end: Point, kind: str) -> str:
@@ -112,16 +113,20 @@ def learning_curve(history: pd.DataFrame, kept_epoch: int | None, measure: str, 
     low, high = min(float(curve.min()) for curve in curves.values()), max(float(curve.max()) for curve in curves.values())
     margin = 0.05 * (high - low) or 0.05
     epochs = [float(epoch) for epoch in history["epoch"]]
-    axes = Axes(min(epochs), max(epochs), low - margin, high + margin)
-    parts = [axes.frame("epoch", unit, ticks(axes.x_low, axes.x_high, whole=True), ticks(axes.y_low, axes.y_high))]
+    top = min(1, high + margin) if measure == "accuracy" else high + margin
+    axes = Axes(min(epochs), max(epochs), max(0, low - margin), top)
+    parts = axes.frame("epoch", unit, ticks(axes.x_low, axes.x_high, whole=True), ticks(axes.y_low, axes.y_high))
     if kept_epoch is not None:
         parts.append(line(axes.at(kept_epoch, axes.y_low), axes.at(kept_epoch, axes.y_high), "kept"))
     for words, curve in curves.items():
         points = [axes.at(epoch, float(figure)) for epoch, figure in zip(epochs, curve, strict=True)]
         parts.append(polyline(points, words))
         parts += [dot(point, words) for point in points] if len(points) <= MAX_DOTS else []
-    told = "; ".join(f"{words} {curve.iloc[0]:.4g} to {curve.iloc[-1]:.4g}" for words, curve in curves.items())
-    return chart(f"{measure.capitalize()} by epoch, from epoch {epochs[0]:g} to {epochs[-1]:g}: {told}", "".join(parts))
+    if len(epochs) == 1:
+        values = "; ".join(f"{words} {curve.iloc[0]:.4g}" for words, curve in curves.items())
+        return chart(f"{measure.capitalize()} of epoch {epochs[0]:g}: {values}", parts)
+    values = "; ".join(f"{words} {curve.iloc[0]:.4g} to {curve.iloc[-1]:.4g}" for words, curve in curves.items())
+    return chart(f"{measure.capitalize()} by epoch, from epoch {epochs[0]:g} to {epochs[-1]:g}: {values}", parts)
 
 
 def reliability_diagram(found: Calibration) -> str:
@@ -130,13 +135,13 @@ def reliability_diagram(found: Calibration) -> str:
     most = max(one.num_images for one in found.bins)
     fifths = [0, 0.2, 0.4, 0.6, 0.8, 1]
     parts = [_bar(axes, one, most) for one in found.bins]
-    parts += [axes.frame("confidence", "share of images classified right", fifths, fifths)]
+    parts += axes.frame("confidence", "share of images classified right", fifths, fifths)
     parts += [line(axes.at(0, 0), axes.at(1, 1), "ideal")]
     for one in found.bins:
         parts.append(line(axes.at(one.confidence, one.right.low), axes.at(one.confidence, one.right.high), "whisker"))
         parts.append(dot(axes.at(one.confidence, one.right.estimate), "training", radius=4))
     title = f"Reliability diagram of {len(found.bins)} bins; the expected calibration error is {found.error:.4f}"
-    return chart(title, "".join(parts))
+    return chart(title, parts)
 
 
 def _bar(axes: Axes, one: Bin, most: int) -> str:

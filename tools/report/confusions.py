@@ -19,6 +19,9 @@ MAX_MISTAKES = 40
 MAX_CLASSES = 40
 """Of a matrix that can be read. With more classes the page lists the commonest confusions instead."""
 MAX_CONFUSIONS = 200
+SHADES = (0.01, 0.05, 0.2, 0.6)
+"""Shares of the actual class at which the colour of a cell deepens."""
+SHADE_WORDS = ("under 1 %", "1 to 5 %", "5 to 20 %", "20 to 60 %", "60 % and more")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Cell:
     def name(self) -> str:
         """For the page's own links."""
         return f"cell-{self.actual}-{self.predicted}"
+
+    @property
+    def shade(self) -> str:
+        """The class of its colour in the style sheet."""
+        return f"{'right' if self.is_right else 'wrong'}{int(np.searchsorted(SHADES, self.share, side='right'))}"
 
 
 def find_cells(results: Results) -> list[Cell]:

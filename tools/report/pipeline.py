@@ -33,16 +33,17 @@ def pipeline_picture(lock: Lock) -> str:
     height = sky + _HEAD + most_outs * _ROW + 20
     parts = [_box(index, name, lock.stages[name], sky) for index, name in enumerate(names)]
     parts += [_drawn(arrow, sky) for arrow in arrows]
-    told = "; ".join(f"{names[arrow.end]} reads {', '.join(arrow.names)} of {names[arrow.start]}" for arrow in arrows)
-    marker = (
+    reads = "; ".join(f"{names[arrow.end]} reads {', '.join(arrow.names)} of {names[arrow.start]}" for arrow in arrows)
+    label = escape(f"Stages: {', '.join(names)}. {reads}.")
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    lines = [
+        f'<svg class="pipeline" {size} role="img" aria-label="{label}">',
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
-    )
-    label = escape(f"Stages: {', '.join(names)}. {told}.")
-    return (
-        f'<svg class="pipeline" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{label}">{marker}{"".join(parts)}</svg>'
-    )
+        '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>',
+        *parts,
+        "</svg>",
+    ]
+    return "\n".join(lines)
 
 
 def _in_order(stages: dict[str, LockedStage]) -> dict[str, LockedStage]:

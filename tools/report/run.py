@@ -1,7 +1,7 @@
 """All that the report tells of the run in the current folder, and what of it is not here."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.images.arrays import Images
+from classifier.images.schema import CSV, FOLDER
 from classifier.model.description import ModelDescription
 from record.hashes import is_recorded
 from record.lock_file import Lock
@@ -36,8 +37,10 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The data set and the network, as far as the stages have such params."""
+        """The data set (of one's own, the name of its folder) and the network, as far as the stages have such params."""
         values = {name: value for stage in self.results.lock.stages.values() for name, value in stage.param_values.items()}
+        if values.get("dataset") in (FOLDER, CSV):
+            values["dataset"] = PurePath(str(values.get("source"))).name or values["dataset"]
         return ", ".join(str(values[name]) for name in ("dataset", "network") if name in values) or "A run"
 
 

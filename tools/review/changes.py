@@ -98,7 +98,7 @@ def _inputs(lock: Lock, name: str) -> dict[tuple[Kind, str], str]:
     if stage is None:
         return {}
     inputs: dict[tuple[Kind, str], str] = {("command", name): _command(stage)}
-    inputs |= {("param", key): _value(value) for key, value in stage.param_values.items()}
+    inputs |= {("param", key): as_yaml(value) for key, value in stage.param_values.items()}
     return inputs | {(_kind(lock, path), path): md5 for path, md5 in stage.dep_hashes.items()}
 
 
@@ -112,8 +112,10 @@ def _command(stage: LockedStage) -> str:
     return stage.cmd if isinstance(stage.cmd, str) else "; ".join(stage.cmd)
 
 
-def _value(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A param as params.yaml has it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_yaml, value))}]"
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
 

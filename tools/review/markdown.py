@@ -12,13 +12,8 @@ MARK = "<!-- tools.review -->"
 MAX_ROWS_NAMED = 30
 MAX_CHANGES_OPEN = 10
 _LONGEST = 100
-_SPECIAL = re.compile(r"([!\"#$&'*<>@\[-`{-~])")
+_SPECIAL = re.compile(r"([!#$&'*<>@\[-`{-~])")
 """Punctuation that means something in Markdown, in HTML or to the platform, within a line."""
-METHODS = (
-    "The unit is the test image, and the verdict is about these two models, not about their settings. Accuracy: mid-p McNemar "
-    "test, Bonett-Price interval. Loss and macro-F1: symmetric bootstrap-t over images, 10,000 resamples. Each is tested "
-    "at the 5 % level; the classes are corrected after Holm for their number. More in docs/review.md."
-)
 
 
 def as_markdown(review: Review, pictures: Sequence[str] = ()) -> str:
@@ -31,7 +26,7 @@ def as_markdown(review: Review, pictures: Sequence[str] = ()) -> str:
     if pictures:
         blocks += _folded("Pictures", *(f"![]({link})" for link in pictures))
     if review.flips and not review.identical:
-        blocks += _folded("How this is judged", METHODS)
+        blocks += _folded(wording.METHODS_TITLE, wording.METHODS)
     return "\n\n".join(blocks) + "\n"
 
 
@@ -79,8 +74,7 @@ def _verdict_cell(verdict: str) -> str:
 def _table_of_metrics(review: Review) -> str:
     rows = []
     for metric in review.metrics:
-        *cells, verdict = wording.metric_cells(metric)
-        rows.append([wording.metric_words(metric.name), *cells, _verdict_cell(verdict)])
+        rows.append([wording.metric_words(metric.name), *wording.metric_cells(metric), _verdict_cell(metric.verdict)])
     return table(["metric", "before", "after", "difference", "95 % interval", "verdict"], rows, "lrrrcl")
 
 
@@ -102,21 +96,8 @@ def _changes(review: Review) -> Iterator[str]:
 
 
 def _classes(review: Review) -> Iterator[str]:
-    rows = [
-        [
-            text(one.name),
-            f"{one.num_images:,}",
-            wording.figure(one.recall_before),
-            wording.figure(one.recall_after),
-            wording.signed(one.recall_after - one.recall_before),
-            f"{one.gained}",
-            f"{one.lost}",
-            f"{one.p_value:.3g}",
-            _verdict_cell(one.verdict),
-        ]
-        for one in review.classes
-    ]
-    heads = ["class", "images", "recall before", "after", "difference", "gained", "lost", "p (Holm)", "verdict"]
+    rows = [[text(one.name), *wording.class_cells(one), _verdict_cell(one.verdict)] for one in review.classes]
+    heads = ["class", *wording.CLASS_HEADS, "verdict"]
     changed = sum(one.verdict != NO_EVIDENCE for one in review.classes)
     summary = f"By class: {changed} of {len(rows)} differ" if changed else "By class: no evidence of a difference in any"
     yield from _folded(summary, table(heads, rows, "lrrrrrrrl"))
@@ -133,14 +114,14 @@ def _flips(review: Review) -> Iterator[str]:
             more = f" and {len(rows) - MAX_ROWS_NAMED:,} more" if len(rows) > MAX_ROWS_NAMED else ""
             line += f". Images {', '.join(str(row) for row in rows[:MAX_ROWS_NAMED])}{more}"
         lines.append(f"{line}.")
-    summary = f"Images that changed sides: {len(review.flips.lost):,} lost, {len(review.flips.gained):,} gained"
+    summary = f"Changed images: {len(review.flips.lost):,} right → wrong, {len(review.flips.gained):,} wrong → right"
     yield from _folded(summary, *lines, "Images are counted from 0 in the order of the test split.")
 
 
 def _other_metrics(review: Review) -> Iterator[str]:
     rows = [[code(name), *wording.other_metric_cells(*pair)] for name, pair in review.other_metrics.items()]
     heads = ["metric", "before", "after", "difference"]
-    yield from _folded("Other metrics, which nothing can be tested for", table(heads, rows, "lrrr"))
+    yield from _folded(wording.OTHER_METRICS, table(heads, rows, "lrrr"))
 
 
 def _folded(summary: str, *blocks: str) -> Iterator[str]:

@@ -78,7 +78,7 @@ def _confusion(results: Results) -> NDArray[np.int64]:
 
 
 def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Results) -> Figure:
-    """The images of each direction of which the wrong side was surest: actual class, and what each side took it for."""
+    """The images of each direction of which the wrong side was surest: actual class, and what each side predicted."""
     parts = [
         ("right → wrong", surest_first(flips.lost, after), VERMILION),
         ("wrong → right", surest_first(flips.gained, before), BLUE),
@@ -103,7 +103,7 @@ CURVES, CONFUSION, FLIPS = "curves.png", "confusion.png", "flips.png"
 CAPTIONS = {
     CURVES: "Learning curves, before (dashed) and after",
     CONFUSION: "How the confusion matrix changed: test images after less before",
-    FLIPS: "Images that changed sides",
+    FLIPS: "Changed images",
 }
 
 

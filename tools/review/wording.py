@@ -2,10 +2,17 @@
 
 from record.results import Results
 from record.statistics import Interval
-from record.verdicts import BETTER, NO_EVIDENCE, WORSE, TestedMetric, commonest_mistakes
+from record.verdicts import BETTER, NO_EVIDENCE, WORSE, ClassVerdict, TestedMetric, commonest_mistakes
 from tools.review.review import Review
 
 MAX_MISTAKES_NAMED = 5
+METHODS_TITLE = "How the differences are tested"
+METHODS = (
+    "The unit is the test image, and the verdict is about these two models, not about their settings. Accuracy: mid-p McNemar "
+    "test, Bonett-Price interval. Loss and macro-F1: symmetric bootstrap-t over images, 10,000 resamples. Each is tested "
+    "at the 5 % level; the classes are corrected after Holm for their number. More in docs/review.md."
+)
+OTHER_METRICS = "Other metrics, without a test"
 _WORDS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss",
@@ -43,6 +50,11 @@ def interval_words(interval: Interval) -> str:
     return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
+def quoted(name: str) -> str:
+    """The name of a class within a sentence."""
+    return f'"{name}"'
+
+
 def revision_words(results: Results) -> str:
     """`main (140ab41)`; only the commit where the revision was named by it."""
     name, commit = results.revision.name, results.revision.short_commit
@@ -72,7 +84,7 @@ def further_verdicts(review: Review) -> list[str]:
         return []
     sentences = [f"{_capital(metric_words(metric.name))}: {metric.verdict}." for metric in review.metrics[1:]]
     for verdict in (WORSE, BETTER):
-        names = [one.name for one in review.classes if one.verdict == verdict]
+        names = [quoted(one.name) for one in review.classes if one.verdict == verdict]
         if names:
             sentences.append(f"{'Class' if len(names) == 1 else 'Classes'} {verdict}: {', '.join(names)}.")
     return [*sentences, *_spread_sentences(review)]
@@ -81,13 +93,12 @@ def further_verdicts(review: Review) -> list[str]:
 def _spread_sentences(review: Review) -> list[str]:
     if review.spread is None:
         return []
+    seeds = f"{review.spread.num_seeds} seeds of the default setting"
     within = [metric for metric in review.metrics if review.within_spread(metric) and metric.interval is not None]
     if not within:
-        return [
-            f"No difference lies within what another seed alone makes ({review.spread.num_seeds} seeds of the default setting)."
-        ]
+        return [f"Every difference is larger than what another seed alone makes ({seeds})."]
     bounds = ", ".join(f"{metric_words(metric.name)} ±{review.spread.bounds[metric.name]:.4f}" for metric in within)
-    return [f"Within what another seed alone makes ({review.spread.num_seeds} seeds of the default setting): {bounds}."]
+    return [f"No larger than what another seed alone makes ({seeds}): {bounds}."]
 
 
 def stale_sentences(review: Review) -> list[str]:
@@ -118,10 +129,19 @@ def touched_sentence(review: Review) -> str:
 
 
 def metric_cells(metric: TestedMetric) -> list[str]:
-    """Before, after, difference, interval, verdict."""
+    """Before, after, difference, interval."""
     interval = metric.interval
     compared = (signed(interval.estimate), interval_words(interval)) if interval else ("–", "–")
-    return [figure(metric.before), figure(metric.after), *compared, metric.verdict]
+    return [figure(metric.before), figure(metric.after), *compared]
+
+
+CLASS_HEADS = ["images", "recall before", "after", "difference", "gained", "lost", "p (Holm)"]
+
+
+def class_cells(one: ClassVerdict) -> list[str]:
+    """A cell for each of CLASS_HEADS."""
+    recalls = [figure(one.recall_before), figure(one.recall_after), signed(one.recall_after - one.recall_before)]
+    return [f"{one.num_images:,}", *recalls, f"{one.gained}", f"{one.lost}", f"{one.p_value:.3g}"]
 
 
 def other_metric_cells(before: float | None, after: float | None) -> list[str]:
@@ -136,15 +156,15 @@ def other_metric_cells(before: float | None, after: float | None) -> list[str]:
 def flip_sentences(review: Review) -> list[tuple[str, list[str]]]:
     """A sentence for each direction, and the commonest mistakes that it is made of."""
     assert review.flips is not None
-    told = []
+    sentences = []
     for rows, wrong, words in (
         (review.flips.lost, review.after, "right before and wrong after"),
         (review.flips.gained, review.before, "wrong before and right after"),
     ):
         mistakes = commonest_mistakes(rows, wrong, MAX_MISTAKES_NAMED)
-        pairs = [f"{actual} taken for {predicted}: {count}" for actual, predicted, count in mistakes]
-        told.append((f"{len(rows):,} image{'' if len(rows) == 1 else 's'} {words}", pairs))
-    return told
+        pairs = [f"{quoted(actual)} predicted as {quoted(predicted)}: {count}" for actual, predicted, count in mistakes]
+        sentences.append((f"{len(rows):,} image{'' if len(rows) == 1 else 's'} {words}", pairs))
+    return sentences
 
 
 def _capital(text: str) -> str:
