@@ -1,5 +1,6 @@
 """The choices that params leave open: by what pixels are normalised, epochs, weights of classes; and what is refused."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,18 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
 def test_weights_that_do_not_fit_the_classes_are_refused(asked: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         resolve_class_weights(asked, np.array([0, 2, 2]), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(("optimizer", "momentum", "nesterov"), [("sgd", 0.9, True), ("muon", 0.95, True), ("adam", 0, False)])
+def test_a_recipe_leaves_nothing_open(optimizer: str, momentum: float, nesterov: bool) -> None:
+    recipe = recipe_for(params(network="cnn", optimizer=optimizer, momentum=None, augment="auto", class_weights="balanced"))
+    assert not {None, "auto", "balanced"} & {value for value in vars(recipe).values() if not isinstance(value, list)}
+    assert (recipe.momentum, recipe.nesterov) == (momentum, nesterov)
+    assert (recipe.clip_norm, recipe.ema_decay, recipe.eval_every, recipe.augment) == (math.inf, 0, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("num_images", "drop_last", "expected"), [(20, False, 4), (20, True, 8), (16, False, 8), (9, False, 1), (5, False, 5)]
+)
+def test_the_smallest_batch_is_the_last_one_where_it_is_not_full(num_images: int, drop_last: bool, expected: int) -> None:
+    assert recipe_for(params(batch_size=8, drop_last=drop_last), random_set(num_images)).smallest_batch == expected
