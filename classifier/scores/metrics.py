@@ -9,22 +9,22 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 from classifier.model.inference import Predictions
 
 
-def summary_metrics(outcomes: Predictions) -> dict[str, float]:
+def summary_metrics(predictions: Predictions) -> dict[str, float]:
     """Loss (nats), accuracy with its 95 % Wilson interval (Wilson 1927), macro-F1, and what no skill gives, to six decimals.
 
     The macro mean is over the classes that occur, as actual or predicted class. A ratio 0/0 counts as 0. The balanced accuracy
     is the mean recall of the classes that have images; the baseline is the share of the largest class, which always guessing
     that class gives.
     """
-    correct = outcomes.predicted_N == outcomes.actual_N
+    correct = predictions.predicted_N == predictions.actual_N
     interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(confidence_level=0.95, method="wilson")
-    macro_f1 = f1_score(outcomes.actual_N, outcomes.predicted_N, average="macro", zero_division=0)
-    images_K = np.bincount(outcomes.actual_N)
-    right_K = np.bincount(outcomes.actual_N[correct], minlength=len(images_K))
+    macro_f1 = f1_score(predictions.actual_N, predictions.predicted_N, average="macro", zero_division=0)
+    images_K = np.bincount(predictions.actual_N)
+    right_K = np.bincount(predictions.actual_N[correct], minlength=len(images_K))
     occurs_K = images_K > 0
     figures = {
-        "test_loss": outcomes.loss,
-        "test_accuracy": outcomes.accuracy,
+        "test_loss": predictions.loss,
+        "test_accuracy": predictions.accuracy,
         "test_accuracy_low": interval.low,
         "test_accuracy_high": interval.high,
         "test_macro_f1": macro_f1,
@@ -45,14 +45,14 @@ def no_better_than_guessing(metrics: dict[str, float]) -> str | None:
     )
 
 
-def predictions_table(outcomes: Predictions, classes: list[str]) -> pd.DataFrame:
+def predictions_table(predictions: Predictions, classes: list[str]) -> pd.DataFrame:
     """One row an image, in test order: actual and predicted class by name, confidence (0 to 1), loss (nats)."""
     return pd.DataFrame(
         {
-            "actual": [classes[label] for label in outcomes.actual_N],
-            "predicted": [classes[label] for label in outcomes.predicted_N],
-            "confidence": outcomes.confidence_N.round(5),
-            "loss": _rounded(outcomes.loss_N),
+            "actual": [classes[label] for label in predictions.actual_N],
+            "predicted": [classes[label] for label in predictions.predicted_N],
+            "confidence": predictions.confidence_N.round(5),
+            "loss": _rounded(predictions.loss_N),
         }
     )
 
@@ -62,9 +62,9 @@ def _rounded(loss_N: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(loss_N < 2**24, loss_N.clip(max=2**24).round(5), loss_N)
 
 
-def classes_table(outcomes: Predictions, classes: list[str]) -> pd.DataFrame:
+def classes_table(predictions: Predictions, classes: list[str]) -> pd.DataFrame:
     """One row a class, in label order: precision, recall, F1 (0 to 1; 0/0 counts as 0) and support (images)."""
     precision, recall, f1, support = precision_recall_fscore_support(
-        outcomes.actual_N, outcomes.predicted_N, labels=range(len(classes)), zero_division=0
+        predictions.actual_N, predictions.predicted_N, labels=range(len(classes)), zero_division=0
     )
     return pd.DataFrame({"class": classes, "precision": precision, "recall": recall, "f1": f1, "support": support})
