@@ -52,7 +52,7 @@ class Project:
 
     def __init__(self, root: Path, address: str) -> None:
         self.root = root
-        for name in ("classifier", "stages", "tools"):
+        for name in ("classifier", "record", "stages", "tools"):
             shutil.copytree(SOURCE / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
             shutil.copy(SOURCE / name, root / name)
