@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,10 +23,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Threads that wait for each other on a busy core take twice the time of one.
     torch.set_num_threads(1)
 
-LONG = ["kill", "verify", "interruptions", "share", "pipeline", "launch", "experiments", "ci_pipeline", "sweep", "distributed"]
+TESTS = Path(__file__).parent
+LONG = [
+    TESTS / name
+    for name in (
+        *("stages/test_kill.py", "tools/test_verify.py", "stages/test_interruptions.py", "tools/test_share.py"),
+        *("stages/test_pipeline.py", "stages/test_launch.py", "tools/test_experiments.py", "tools/test_ci_pipeline.py"),
+        *("tools/test_sweep.py", "classifier/training/test_distributed.py"),
+    )
+]
+assert all(path.is_file() for path in LONG), LONG
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take long come first, so that no process of `make test` is left with one of them in the end."""
-    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+    places = {path: place for place, path in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
