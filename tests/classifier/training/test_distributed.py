@@ -57,7 +57,7 @@ SIZES = pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.slow)
 def test_several_processes_train_as_one(one: Found, of_several: Callable[[int], list[Found]], size: int, case: str) -> None:
     """In float64 the figures of all epochs and rows agree to 9 digits; an unweighted mean of means would not to 2.
 
-    Muon multiplies in bfloat16, or in float32 where that is emulated, whatever the precision: a last digit can become a third one.
+    Muon multiplies in bfloat16 whatever the precision (in float32 where that is emulated): a last digit can become a third.
     """
     relative, absolute = (1e-2, 1e-2) if case == "recipe" else (1e-9, 1e-9)
     for theirs in (process["trained"][case] for process in of_several(size)):
