@@ -22,7 +22,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The output without line ends at its end; empty where git failed."""
-        return "" if self.status else self.output.decode(errors="replace").rstrip()
+        return "" if self.status else self.output.decode(errors="replace").rstrip("\n")
 
     def checked(self, advice: str = "", purpose: str = "experiments are kept in git") -> Self:
         """Raises UserError, with git's words and then `advice`, where it failed; where there is no git, with the `purpose`."""

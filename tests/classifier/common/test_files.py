@@ -1,13 +1,14 @@
 """Files are whole or not there."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
 from classifier.common.errors import UserError
-from classifier.common.files import read_json, replacing, replacing_folder, write_json, write_text
+from classifier.common.files import one_process, read_json, replacing, replacing_folder, write_json, write_text
 
 
 class Point(BaseModel):
@@ -90,3 +91,26 @@ def test_bad_json_is_refused_on_one_line(tmp_path: Path, content: bytes, message
 def test_missing_json_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.json: no such file; run `dvc repro`"):
         read_json(tmp_path / "a.json", Point)
+
+
+def test_one_process_at_a_time_and_the_other_is_told(tmp_path: Path) -> None:
+    lock_file = tmp_path / "new folder/work.lock"
+    with (
+        one_process(lock_file, "busy here"),
+        pytest.raises(UserError, match=r"^busy here$"),
+        one_process(lock_file, "busy here"),
+    ):
+        pytest.fail("both are inside")
+    with pytest.raises(ZeroDivisionError), one_process(lock_file, "busy here"):
+        raise ZeroDivisionError
+    with one_process(lock_file, "busy here"):  # a failure inside frees it
+        pass
+
+
+def test_one_that_waits_says_so_and_goes_on(tmp_path: Path) -> None:
+    """The one before it ends when it hears that another waits."""
+    said: list[str] = []
+    with ExitStack() as before:
+        before.enter_context(one_process(tmp_path / "work.lock", "busy"))
+        with one_process(tmp_path / "work.lock", "waiting", wait=lambda text: (said.append(text), before.close())):
+            assert said == ["waiting"]
