@@ -8,14 +8,15 @@ from pathlib import Path
 from classifier.common.errors import UserError
 from classifier.common.files import replacing_folder, state_folder, write_json
 from classifier.images.picture_pack import CONTENTS_FILE, LIST_FILE, write_pack
-from classifier.images.schema import CSV, FOLDER, HFLIP_INVARIANT, RawDescription
+from classifier.images.schema import CSV, FOLDER, HFLIP_INVARIANT, RawDescription, TableSplit
 from classifier.sources.catalogue import CataloguedDataset, load_dataset
 from classifier.sources.fetch import MIRROR_VARIABLE, fetch_all
 from classifier.sources.folder import list_pictures
 from classifier.sources.params import DownloadParams, check_source, columns_of
 from classifier.sources.report import MIRROR_NOTE, listing_lines
-from classifier.sources.tables import classes_of, find_tables, has_labels, labels_of
 from stages.runner import run_stage
+
+TABLE_SPLITS: tuple[TableSplit, ...] = ("train", "test")
 
 
 def main(params: DownloadParams, root: Path = Path()) -> None:
@@ -25,7 +26,7 @@ def main(params: DownloadParams, root: Path = Path()) -> None:
     if params.dataset == FOLDER:
         _pack_pictures(params, source, root)
     elif params.dataset == CSV:
-        _copy_tables(source, root)
+        _take_tables(params, source, root)
     else:
         _download(params.dataset, load_dataset(source, params.dataset), root)
 
@@ -61,20 +62,45 @@ def _pack_pictures(params: DownloadParams, source: Path, root: Path) -> None:
         write_json(folder / "raw.json", description.model_dump(exclude_none=True))
 
 
-def _copy_tables(source: Path, root: Path) -> None:
-    tables = find_tables(source)
-    if "test" in tables and not has_labels(tables["test"]):
-        _tell(f"{tables['test']}: left out, as it has no column `label` in front, so nothing can be measured on it")
-        del tables["test"]
-    labels = set().union(*(labels_of(path) for path in tables.values()))
-    if len(labels) < 2:
-        raise UserError(f"{tables['train']}: needs two classes or more, found {len(labels)}")
-    files: dict[str, str] = {split: f"{split}.csv" for split in tables}
+def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
+    """Copy tables of our own layout as they are; write others in it, and say what was taken for what."""
+    from classifier.images.table import write_table  # NumPy and pandas, which nothing else here needs
+    from classifier.sources.csv_layouts import Asked
+    from classifier.sources.rows import WHITE
+    from classifier.sources.tables import classes_of, find_tables, is_ours, labels_of, open_tables, survey
+
+    tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
+    for table in tables:
+        if not table.has_labels:
+            _tell(
+                f"{table.where}: left out, as it has no column `label` in front or elsewhere, so nothing can be measured on it"
+            )
+    tables = [table for table in tables if table.has_labels]
+    copied = params.pixel_max in (None, WHITE) and all(table.split != "val" and is_ours(table) for table in tables)
+    found = None if copied else survey(tables, params.pixel_max)
+    classes = found.classes if found else classes_of(set().union(*(labels_of(table.path) for table in tables)))
+    if len(classes) < 2:
+        raise UserError(f"{tables[0].where}: needs two classes or more, found {len(classes)}")
+    for line in [f"{table.where}: {note}" for table in tables for note in table.notes] + (
+        [f"{source}: {note}" for note in found.notes] if found else []
+    ):
+        _tell(line)
     with replacing_folder(root / "data/raw") as folder:
-        for split, path in tables.items():
-            _copy(path, folder / files[split])
+        if found:
+            splits = [split for split in TABLE_SPLITS if any(found.names[one] == split for one in found.rows)]
+            for split in splits:
+                write_table(folder / f"{split}.csv", found.num_pixels, found.blocks(split))
+        else:
+            splits = [split for split in TABLE_SPLITS if any(table.split == split for table in tables)]
+            for table in tables:
+                _copy(table.path, folder / f"{table.split}.csv")
         description = RawDescription(
-            dataset=CSV, format="csv", classes=classes_of(labels), hflip_invariant=HFLIP_INVARIANT[CSV], files=files
+            dataset=CSV,
+            format="csv",
+            classes=classes,
+            hflip_invariant=HFLIP_INVARIANT[CSV],
+            pixel_max=found.white if found and found.white != WHITE else None,
+            files={split: f"{split}.csv" for split in splits},
         )
         write_json(folder / "raw.json", description.model_dump(exclude_none=True))
 

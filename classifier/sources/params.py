@@ -13,14 +13,16 @@ from classifier.images.schema import CSV, FOLDER, OWN
 from classifier.sources.files import is_archive
 from classifier.sources.labels import Columns
 
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".npz")
+
 
 def check_source(source: Path, dataset: str) -> None:
     """Raise UserError unless `source` is what `dataset` needs: a folder, a table or a folder of tables, or a catalogue."""
-    is_folder, is_table = source.is_dir(), source.suffix.lower() == ".csv"
+    is_folder, is_table = source.is_dir(), source.name.lower().endswith(TABLE_SUFFIXES)
     if dataset == FOLDER and not is_folder and not (is_archive(source) and source.is_file()):
         needed = "a folder of pictures, or a .zip or .tar of one, such as -S source=/path/to/pictures"
     elif dataset == CSV and not is_folder and not (is_table and source.is_file()):
-        needed = "a CSV file, or a folder that has train.csv, such as -S source=/path/to/tables"
+        needed = "a CSV file, or a folder that has train.csv, such as -S source=/path/to/tables (.csv.gz and .npz also)"
     elif dataset not in OWN and is_folder:
         needed = f"the catalogue, such as -S source=catalogue.yaml, or for your own images -S dataset={FOLDER}"
     elif dataset not in OWN and is_table:
@@ -68,12 +70,14 @@ class DownloadParams(Params):
     label_column: Column
     path_column: Column
     split_column: Column
+    pixel_max: int | None = Field(ge=1, le=2**32 - 1)
     group_column: Column
     group_pattern: Annotated[Column, AfterValidator(_with_a_group)]
 
     @model_validator(mode="after")
     def check_settings_have_effect(self) -> "DownloadParams":
         """What belongs to a person's own images; and what two settings would both say."""
+        check_has_effect(self.dataset, (CSV,), pixel_max=self.pixel_max)
         check_has_effect(self.dataset, OWN, label_column=self.label_column, split_column=self.split_column)
         check_has_effect(
             self.dataset,

@@ -1,48 +1,164 @@
-"""A person's CSV tables of images in the layout that Kaggle uses: a header, then a line an image, the label in front."""
+"""A person's tables of pixels, found and read whatever their layout; and what our own layout is.
+
+Ours is the one that Kaggle uses: a header `label,pixel1,…`, then a line an image, whole numbers from 0 to 255. A table that has
+it already is left as it is.
+"""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from classifier.common.errors import UserError, short_repr
-from classifier.images.schema import LONGEST_NAME, TableSplit, is_printable
+from classifier.images.arrays import Images
+from classifier.images.schema import LONGEST_NAME, DatasetSplit, TableSplit, is_printable
+from classifier.images.table import read_rows
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
+from classifier.sources import npz_file
+from classifier.sources.csv_layouts import Asked, Layout, find_layout
+from classifier.sources.params import TABLE_SUFFIXES
+from classifier.sources.rows import DARK, PixelRange, Rows, find_white, planar, scaled, seem_interleaved
 
+FILE_WORDS: dict[DatasetSplit, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""How the name of a split's file ends."""
+CELL_WORDS: dict[str, DatasetSplit] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "publictest"), "val"),
+    **dict.fromkeys(("test", "testing", "privatetest"), "test"),
+}
+"""What stands in the column of the split, in small or capital letters; two words are those of fer2013."""
 MAX_CLASSES = 10_000
+TOO_LARGE = re.compile(r"from 0 to 255, found '[1-9][0-9]{2,}'$")
+FLOATS_WITHIN = 2**16
+"""Bytes in which a table of floats shows the point of one."""
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+FLOAT = re.compile(r"[0-9]+\.0*|[0-9]\.[0-9]+[eE][+-]?[0-9]{1,2}")
 
 
-def find_tables(source: Path) -> dict[TableSplit, Path]:
-    """The tables to train and, if there is one, to test on: `source` itself, or what ends in train.csv and test.csv in it.
+def find_tables(source: Path) -> dict[DatasetSplit, Path]:
+    """The table of each split: `source` itself, or what ends in train.csv, val.csv and test.csv in it, or its only table.
 
     Raises UserError when there is none to train on, or when two could be meant.
     """
     if source.is_file():
         return {"train": source}
-    found: dict[TableSplit, Path] = {}
-    splits: tuple[TableSplit, ...] = ("train", "test")
-    for split in splits:
-        tables = sorted(path for path in source.iterdir() if path.name.lower().endswith(f"{split}.csv") and path.is_file())
-        if len(tables) > 1:
+    tables = sorted(path for path in source.iterdir() if path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file())
+    found: dict[DatasetSplit, Path] = {}
+    for split, words in FILE_WORDS.items():
+        named = [path for path in tables if _stem(path).endswith(words)]
+        if len(named) > 1:
             raise UserError(
-                f"{source}: needs one table to {split}, found {', '.join(short_repr(path.name) for path in tables[:3])}"
+                f"{source}: needs one table to {split}, found {', '.join(short_repr(path.name) for path in named[:3])}"
             )
-        if tables:
-            found[split] = tables[0]
+        if named:
+            found[split] = named[0]
+    if "train" not in found and not found and len(tables) == 1:
+        return {"train": tables[0]}
     if "train" not in found:
-        raise UserError(f"{source}: needs a table train.csv (label,pixel1,pixel2,…), found none")
+        held = ", ".join(short_repr(path.name) for path in tables[:3]) or "none"
+        raise UserError(f"{source}: needs a table train.csv (label,pixel1,pixel2,…), or one table alone, found {held}")
     return found
 
 
-def has_labels(path: Path) -> bool:
-    """Whether the first column is `label`; the tables of a competition to be predicted have none."""
-    with path.open("rb") as file:
-        return read_header(file)[0].lower() == "label"
+def _stem(path: Path) -> str:
+    name = path.name.lower()
+    return name[: -len(next(suffix for suffix in TABLE_SUFFIXES if name.endswith(suffix)))]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One file, or one split of a .npz file, whatever its layout. `where` is for errors; `notes` say what is taken for what."""
+
+    where: str
+    path: Path
+    split: DatasetSplit
+    content: Layout | npz_file.Arrays
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def has_labels(self) -> bool:
+        """The tables of a competition to be predicted have none."""
+        return (self.content.label if isinstance(self.content, Layout) else self.content.labels) is not None
+
+    @property
+    def may_be_interleaved(self) -> bool:
+        """Whether nothing says in which order the channels are."""
+        return isinstance(self.content, Layout) and not self.content.channels_named
+
+    def blocks(self) -> Iterator[Rows]:
+        """All rows."""
+        if not isinstance(self.content, Layout):
+            return npz_file.read_arrays(self.path, self.content)
+        from classifier.sources.csv_rows import read_blocks  # pandas takes half a second to import
+
+        return read_blocks(self.path, self.content)
+
+
+def open_tables(paths: dict[DatasetSplit, Path], asked: Asked) -> list[Table]:
+    """What is in the files. Raises UserError where that is not clear."""
+    tables: list[Table] = []
+    for split, path in paths.items():
+        if path.suffix.lower() == ".npz":
+            if len(paths) > 1:
+                raise UserError(f"{path}: a .npz file holds all splits; give it alone, such as -S source={path}")
+            tables += [
+                Table(f"{path}: {names.images}", path, part, names) for part, names in npz_file.find_arrays(path).items()
+            ]
+        else:
+            like = next((table.content for table in tables if isinstance(table.content, Layout)), None)
+            layout = find_layout(path, asked, like)
+            tables.append(Table(str(path), path, split, layout, layout.notes))
+    if not tables[0].has_labels:
+        raise UserError(
+            f"{tables[0].where}: line 1, column 1: needs 'label', found no column of labels; name one `label`, or say "
+            "-S label_column=NAME"
+        )
+    return tables
+
+
+def is_ours(table: Table) -> bool:
+    """Whether the table has our own layout already, as far as its beginning and its end show, and pixels up to 255."""
+    layout = table.content
+    if not isinstance(layout, Layout) or layout.in_cell or table.path.suffix.lower() != ".csv":
+        return False
+    if layout.separator != "," or not layout.has_header or layout.label != 0 or layout.names[0].lower() != "label":
+        return False
+    if layout.pixels != list(range(1, len(layout.names))):
+        return False
+    with table.path.open("rb") as file:
+        header = file.readline(MAX_LINE_BYTES)
+        begin = file.read(FLOATS_WITHIN)
+        file.seek(max(0, table.path.stat().st_size - len(b"\r\n\r\n")))
+        end = file.read()
+    if b'"' in header or b" " in header or b"." in begin.partition(b",")[2] or end.endswith((b"\n\n", b"\n\r\n")):
+        return False
+    labels = {label.encode(): number for number, label in enumerate(sorted(labels_of(table.path)))}
+    with table.path.open("rb") as file:
+        names = read_header(file)
+    try:
+        for pixels_NP, _ in read_rows(table.path, names, labels):
+            if table.may_be_interleaved and seem_interleaved(pixels_NP):
+                return False
+            if pixels_NP.max(initial=0) >= DARK:
+                return True
+    except UserError as error:
+        if not TOO_LARGE.search(str(error)):
+            raise
+        raise UserError(f"{error}; where white is a larger number, say it, such as -S pixel_max=65535") from None
+    return False
 
 
 def labels_of(path: Path) -> set[str]:
-    """The different labels of a table. Raises UserError for one that is empty, quoted, too long, or no plain number or name."""
+    """The different labels of a table of ours. Raises UserError for one that is empty, quoted, too long, or no plain name."""
     with path.open("rb") as file:
         names = read_header(file)
         if names[0].lower() != "label":
@@ -51,12 +167,13 @@ def labels_of(path: Path) -> set[str]:
         for number, line in enumerate(_lines(path, file), start=2):
             cell = line.partition(b",")[0]
             if cell not in found:
-                _check_bad_label(f"{path}: line {number}, column label", cell)
+                try:
+                    label = cell.decode()
+                except UnicodeDecodeError:
+                    raise UserError(f"{path}: line {number}, column label: needs UTF-8, found {short_repr(cell)}") from None
+                _check_bad_label(f"{path}: line {number}, column label", label)
                 found.add(cell)
-                if len(found) > MAX_CLASSES:
-                    raise UserError(
-                        f"{path}: needs at most {MAX_CLASSES} classes, found more different labels; is it the label?"
-                    )
+                _check_too_many(str(path), len(found))
     if not found:
         raise UserError(f"{path}: needs a row below the header, found none")
     return {cell.decode() for cell in found}
@@ -76,12 +193,95 @@ def _lines(path: Path, file: BufferedReader) -> Iterator[bytes]:
         yield line
 
 
-def _check_bad_label(where: str, cell: bytes) -> None:
-    try:
-        label = cell.decode()
-    except UnicodeDecodeError:
-        raise UserError(f"{where}: needs UTF-8, found {short_repr(cell)}") from None
+def _check_too_many(where: str, num_labels: int) -> None:
+    if num_labels > MAX_CLASSES:
+        raise UserError(f"{where}: needs at most {MAX_CLASSES} classes, found more different labels; is it the label?")
+
+
+def _check_bad_label(where: str, label: str) -> None:
     if LOOKS_LIKE_A_NUMBER.fullmatch(label) and not PLAIN_NUMBER.fullmatch(label):
         raise UserError(f"{where}: needs a plain whole number or a name, found {short_repr(label)}")
     if not label.strip() or label != label.strip() or '"' in label or not is_printable(label) or len(label) > LONGEST_NAME:
         raise UserError(f"{where}: needs a number or a name of at most {LONGEST_NAME} characters, found {short_repr(label)}")
+
+
+@dataclass
+class Survey:
+    """All of a person's tables, read once: the range of the pixels, the classes, the rows of each split."""
+
+    tables: list[Table]
+    white: int
+    classes: list[str]
+    interleaved: bool
+    num_pixels: int
+    rows: Counter[DatasetSplit]
+    notes: list[str]
+
+    @property
+    def names(self) -> dict[DatasetSplit, TableSplit]:
+        """Validation images are images to test on where there are no others, and else some more to train on."""
+        return {"train": "train", "val": "train" if self.rows["test"] else "test", "test": "test"}
+
+    def blocks(self, split: TableSplit) -> Iterator[tuple[Images, NDArray[np.bytes_]]]:
+        """Pixels from 0 to 255 of the rows of `split`, and the names of their classes in UTF-8."""
+        longest = max(len(name.encode()) for name in self.classes)
+        for table in self.tables:
+            for rows in table.blocks():
+                assert rows.labels_N is not None
+                splits_N = _splits(table, rows)
+                chosen = np.array([self.names[one] == split for one in splits_N], dtype=np.bool_)
+                if not chosen.any():
+                    continue
+                pixels_NP = planar(rows.pixels_NP) if self.interleaved and table.may_be_interleaved else rows.pixels_NP
+                texts = [_plain(label).encode() for label, taken in zip(rows.labels_N, chosen.tolist(), strict=True) if taken]
+                yield scaled(pixels_NP[chosen], self.white), np.array(texts, dtype=f"S{longest}")
+
+
+def survey(tables: list[Table], pixel_max: int | None) -> Survey:
+    """Read all rows once. Raises UserError for labels, splits or pixels that cannot be taken."""
+    found, labels, rows, interleaved, num_pixels = PixelRange(), set[str](), Counter[DatasetSplit](), False, 0
+    for table in tables:
+        for number, block in enumerate(table.blocks()):
+            num_pixels = num_pixels or block.pixels_NP.shape[1]
+            if block.pixels_NP.shape[1] != num_pixels:
+                raise UserError(
+                    f"{table.where}: needs {num_pixels} pixels an image, as {tables[0].path.name}, "
+                    f"found {block.pixels_NP.shape[1]}"
+                )
+            if not number and table.split == "train":
+                interleaved = table.may_be_interleaved and seem_interleaved(block.pixels_NP)
+            found.take(block.pixels_NP)
+            assert block.labels_N is not None
+            for label in set(map(_plain, block.labels_N)) - labels:
+                _check_bad_label(f"{table.where}: column of the labels", label)
+                labels.add(label)
+            _check_too_many(table.where, len(labels))
+            rows.update(_splits(table, block))
+    if not rows["train"]:
+        raise UserError(f"{tables[0].where}: needs rows to train on, found none")
+    white, notes = find_white(tables[0].where, found, pixel_max)
+    if interleaved:
+        notes.append("red, green and blue follow each other pixel by pixel, as every third number is the nearest")
+    if rows["val"]:
+        to = "joined to those to train on" if rows["test"] else "taken to test on"
+        notes.append(f"the {rows['val']} images to validate on are {to}; `val_fraction` cuts others to validate on")
+    return Survey(tables, white, classes_of(labels), interleaved, num_pixels, rows, notes)
+
+
+def _plain(label: str) -> str:
+    """A whole number that is written as a float, as `3.0`, without its point."""
+    return str(int(float(label))) if FLOAT.fullmatch(label) and float(label).is_integer() else label
+
+
+def _splits(table: Table, rows: Rows) -> list[DatasetSplit]:
+    if rows.splits_N is None:
+        return [table.split] * len(rows.pixels_NP)
+    unknown = {cell.lower() for cell in rows.splits_N} - CELL_WORDS.keys()
+    if unknown:
+        assert isinstance(table.content, Layout)
+        assert table.content.split is not None
+        raise UserError(
+            f"{table.where}: column {table.content.names[table.content.split]}: needs a split (train, val or test), found "
+            f"{short_repr(min(unknown))}"
+        )
+    return [CELL_WORDS[cell.lower()] for cell in rows.splits_N]

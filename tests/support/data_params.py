@@ -15,6 +15,7 @@ def download_params(**changes: Any) -> DownloadParams:
         "label_column": None,
         "path_column": None,
         "split_column": None,
+        "pixel_max": None,
         "group_column": None,
         "group_pattern": None,
     }

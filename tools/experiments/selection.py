@@ -28,7 +28,7 @@ METRICS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize
 """Of metrics/train.json, and which way is better."""
 OTHER_IMAGES = (
     *("dataset", "source", "val_fraction", "test_fraction", "max_unreadable"),
-    *("class_depth", "label_column", "path_column", "split_column", "group_column", "group_pattern"),
+    *("class_depth", "label_column", "path_column", "split_column", "group_column", "group_pattern", "pixel_max"),
 )
 """Params with other values of which the validation images are others."""
 AFTER_TRAINING = ("evaluate", "plot")

@@ -7,7 +7,8 @@ import pytest
 from classifier.common.errors import UserError
 from classifier.images.table import image_shape
 from classifier.images.table_header import read_header
-from classifier.sources.tables import classes_of, find_tables, has_labels, labels_of
+from classifier.sources.csv_layouts import Asked, find_layout
+from classifier.sources.tables import classes_of, find_tables, labels_of
 
 
 def write(path: Path, text: bytes) -> Path:
@@ -51,9 +52,9 @@ def test_header_and_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", b"\xef\xbb\xbflabel,1x1,1x2\r\n10,0,0\r\n9,1,1\r\n10,2,2")
     with path.open("rb") as file:
         assert read_header(file) == ["label", "1x1", "1x2"]
-    assert has_labels(path)
+    assert find_layout(path, Asked()).label == 0
     assert labels_of(path) == {"9", "10"}
-    assert not has_labels(write(tmp_path / "u.csv", b"pixel0,pixel1\n1,2\n"))
+    assert find_layout(write(tmp_path / "u.csv", b"pixel0,pixel1\n1,2\n"), Asked()).label is None
 
 
 @pytest.mark.parametrize(
