@@ -5,6 +5,7 @@ Exactly one reading is taken; where there are several or none, one line says wha
 
 import csv
 import gzip
+import math
 import re
 import zlib
 from codecs import BOM_UTF8
@@ -75,6 +76,8 @@ class Asked:
 
     label_column: str | None = None
     split_column: str | None = None
+    labels_needed: bool = True
+    """Without them, images are to be predicted."""
 
 
 def find_layout(path: Path, asked: Asked, like: Layout | None = None) -> Layout:
@@ -102,7 +105,14 @@ def find_layout(path: Path, asked: Asked, like: Layout | None = None) -> Layout:
         return layout  # the same without the label
     if like and like.label is not None and _is_nameless(replace(like, label=None)) and len(first) == len(like.names):
         return replace(layout, label=like.label, pixels=like.pixels)
+    if not asked.labels_needed and _is_square(len(first)):
+        return replace(layout, pixels=list(range(len(first))))
     return _of_no_names(path, layout, asked.label_column)
+
+
+def _is_square(number: int) -> bool:
+    """Of pixels in grey, or of three channels of them."""
+    return any(channels * math.isqrt(number // channels) ** 2 == number for channels in (1, 3))
 
 
 def _text(path: Path, number: int, line: bytes) -> str:
@@ -165,7 +175,7 @@ def _of_header(path: Path, layout: Layout, second: list[str], asked: Asked, like
     pixels = in_cell or _pixel_columns(lower)
     rest = [place for place in range(len(lower)) if place not in set(pixels)]
     split = _split_places(path, layout, rest, asked.split_column)
-    label = _label_place(path, layout, [place for place in rest if place not in split], asked.label_column, like)
+    label = _label_place(path, layout, [place for place in rest if place not in split], asked, like)
     if label in pixels:
         pixels = [place for place in pixels if place != label]
     notes = [*layout.notes]
@@ -178,7 +188,7 @@ def _of_header(path: Path, layout: Layout, second: list[str], asked: Asked, like
     if left_out := [short_repr(layout.names[place]) for place in rest if place not in (label, *split[:1])]:
         named = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
         notes.append(f"left out: the column{'s' if len(left_out) > 1 else ''} {named}")
-    if label is not None and not pixels:
+    if not pixels and (label is not None or not asked.labels_needed):
         raise UserError(
             f"{path}: needs columns of pixels that are named alike, as pixel1,pixel2,…, found {_shown(layout, rest)}"
         )
@@ -240,21 +250,21 @@ def _channel(name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _label_place(path: Path, layout: Layout, rest: list[int], asked: str | None, like: Layout | None) -> int | None:
+def _label_place(path: Path, layout: Layout, rest: list[int], asked: Asked, like: Layout | None) -> int | None:
     """The column of the label among `rest`, those that are neither pixels nor a split; None for a table without labels."""
     if like and like.label is not None:
-        name = like.names[like.label].lower()
-        return next((place for place, one in enumerate(layout.names) if one.lower() == name), None)
-    if asked is not None:
-        if asked in layout.names:
-            return layout.names.index(asked)
-        if asked in (FIRST, LAST):
-            return 0 if asked == FIRST else len(layout.names) - 1
-        raise UserError(f"{path}: has no column {short_repr(asked)}, as label_column says; it has {_shown(layout, rest)}")
+        before = like.names[like.label].lower()
+        return next((place for place, name in enumerate(layout.names) if name.lower() == before), None)
+    if (name := asked.label_column) is not None:
+        if name in layout.names:
+            return layout.names.index(name)
+        if name in (FIRST, LAST):
+            return 0 if name == FIRST else len(layout.names) - 1
+        raise UserError(f"{path}: has no column {short_repr(name)}, as label_column says; it has {_shown(layout, rest)}")
     others = [place for place in rest if layout.names[place].lower() not in ID_NAMES]
     known = [place for place in others if layout.names[place].lower() in LABEL_NAMES]
     candidates = known or others
-    if len(candidates) > 1:
+    if len(candidates) > 1 and asked.labels_needed:
         raise UserError(
             f"{path}: needs one column of labels, found {_shown(layout, candidates)}; say which it is, such as "
             f"-S label_column={layout.names[candidates[0]]}"

@@ -53,6 +53,18 @@ def find_arrays(path: Path) -> dict[DatasetSplit, Arrays]:
     return found
 
 
+def find_images(path: Path) -> Arrays:
+    """The images to be predicted in the archive at `path`: those to test on, or all that it has."""
+    with _opened(path) as archive:
+        members = [name.removesuffix(".npy") for name in archive.namelist()]
+    names = [name for name in (*(pair[0] for pair in NAMES["test"]), "images", "x") if name in members]
+    if not names and len(members) != 1:
+        raise UserError(
+            f"{path}: needs an array test_images, x_test or images, found {', '.join(sorted(members)[:6]) or 'nothing'}"
+        )
+    return Arrays((names or members)[0], None)
+
+
 def read_arrays(path: Path, arrays: Arrays) -> Iterator[Rows]:
     """Images and labels in blocks of some megabytes, pixels channel by channel. Raises UserError for other kinds of arrays."""
     with _opened(path) as archive:

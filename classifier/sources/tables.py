@@ -64,7 +64,7 @@ def find_tables(source: Path) -> dict[DatasetSplit, Path]:
     if "train" not in found and not found and len(tables) == 1:
         return {"train": tables[0]}
     if "train" not in found:
-        held = ", ".join(short_repr(path.name) for path in tables[:3]) or "none"
+        held = ", ".join(short_repr(path.name) for path in tables[:3]) or "none; of pictures, say -S dataset=folder"
         raise UserError(f"{source}: needs a table train.csv (label,pixel1,pixel2,…), or one table alone, found {held}")
     return found
 
@@ -123,6 +123,15 @@ def open_tables(paths: dict[DatasetSplit, Path], asked: Asked) -> list[Table]:
             "-S label_column=NAME"
         )
     return tables
+
+
+def open_table_of_images(path: Path) -> Table:
+    """The table at `path`, whose images are to be predicted: labels are left out. Raises UserError where that is not clear."""
+    if path.suffix.lower() == ".npz":
+        images = npz_file.find_images(path)
+        return Table(f"{path}: {images.images}", path, "test", images)
+    layout = find_layout(path, Asked(labels_needed=False))
+    return Table(str(path), path, "test", layout, layout.notes)
 
 
 def is_ours(table: Table) -> bool:

@@ -22,52 +22,17 @@ from classifier.common.errors import UserError
 from classifier.common.params import read_yaml, validate
 from classifier.decoding.params import ConvertParams
 from classifier.images.schema import DatasetInfo
-from classifier.model.description import ModelDescription
-from classifier.model.file import save_model
 from classifier.scores.params import EvaluateParams
 from classifier.sources.params import DownloadParams
 from classifier.splits.params import BuildParams
 from classifier.training.params import TrainParams
 from stages import build, convert, download, evaluate, train
 from tests.support.pipeline import LIGHT, SOURCE
+from tests.support.predict_case import CLASSES, write_model, write_params
 from tools.predict import predictor
 from tools.predict.__main__ import main
 from tools.predict.output import as_text
 from tools.predict.pictures import find_pictures, training_ground
-
-CLASSES = ["猫", "two", "three", "four"]
-
-
-def write_params(root: Path, **changes: Any) -> None:
-    """params.yaml as it is shipped, with changes."""
-    root.mkdir(exist_ok=True)
-    yaml = YAML()
-    values = yaml.load(SOURCE / "params.yaml")
-    values.update({"device": "cpu", "threads": 1, "flip_tta": False, **changes})
-    yaml.dump(values, root / "params.yaml")
-
-
-def write_model(
-    root: Path, weights_KP: torch.Tensor, shape_CHW: tuple[int, int, int] = (1, 2, 2), **changes: Any
-) -> ModelDescription:
-    """Softmax regression of these weights, without bias."""
-    channels = shape_CHW[0]
-    values: dict[str, Any] = {
-        "dataset": "toy",
-        "classes": CLASSES,
-        "shape_CHW": shape_CHW,
-        "hflip_invariant": True,
-        "mean": [0.25] * channels,
-        "std": [0.25] * channels,
-        "network": "softmax",
-        "precision": "float32",
-        "num_parameters": weights_KP.numel(),
-        "kept_epoch": 1,
-        "computed_with": {},
-    }
-    description = ModelDescription(**(values | changes))
-    save_model(root / "models", {"1.weight": weights_KP, "1.bias": torch.zeros(len(weights_KP))}, description)
-    return description
 
 
 @pytest.fixture

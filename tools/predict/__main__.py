@@ -1,5 +1,7 @@
 """What is in these pictures? Asks the trained model in models/, and says how each picture was brought to what it knows.
 
+Pictures are files, folders of them, and the rows of tables of pixels (.csv, .csv.gz, .npz).
+
 Exit status: 0; 1 when nothing can be answered; 2 for a wrong command line; 3 when some pictures could not be read.
 """
 
@@ -8,9 +10,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from classifier.common.errors import UserError
+from classifier.common.files import replacing
+from classifier.sources.params import TABLE_SUFFIXES
 from tools.command import run_command
 from tools.predict.pictures import displayed_path, find_pictures
 
@@ -24,21 +28,36 @@ SOME_UNREADABLE = 3
 def main(arguments: list[str] | None = None, root: Path = Path()) -> int:
     """Answer for the pictures that are named, and return the exit status."""
     options = _options(arguments)
-    found = find_pictures(options.pictures)
+    tables = [path for path in options.pictures if path.is_file() and path.name.lower().endswith(TABLE_SUFFIXES)]
+    found = find_pictures([path for path in options.pictures if path not in tables])
     if options.grid:
-        _check_bad_grid(options.grid, found.paths)
+        _check_bad_output("--grid", options.grid, ".png", [*found.paths, *tables])
+    if options.csv:
+        _check_bad_output("--csv", options.csv, ".csv", [*found.paths, *tables])
     for note in found.notes:
         print(note, file=sys.stderr)
-    return _predict(options, found.paths, root)
+    if not options.csv:
+        return _predict(options, found.paths, tables, root, None)
+    with replacing(options.csv) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        status = _predict(options, found.paths, tables, root, file)
+    print(f"{displayed_path(options.csv)}: written", file=sys.stderr)
+    return status
 
 
-def _predict(options: argparse.Namespace, paths: list[Path], root: Path) -> int:
+def _predict(options: argparse.Namespace, paths: list[Path], tables: list[Path], root: Path, csv_file: TextIO | None) -> int:
     from tools.predict.output import Report
     from tools.predict.predictor import Predictor  # torch takes seconds to import: a wrong command line is told before
+    from tools.predict.tables import read_tables
 
     predictor = Predictor.of_project(root, options.invert)
-    report = Report(predictor, as_json=options.json, show=options.show, keeps_pictures=options.grid is not None)
-    for result in predictor.answers(paths):
+    opened = read_tables(tables, predictor.description, predictor.settings.image_shape)
+    for table in opened:
+        for note in table.notes:
+            print(note, file=sys.stderr)
+    report = Report(
+        predictor, as_json=options.json, show=options.show, keeps_pictures=options.grid is not None, csv_file=csv_file
+    )
+    for result in predictor.answers(paths, opened):
         report.take(result)
     if options.json:
         print(json.dumps(report.document(), indent=2, allow_nan=False))
@@ -62,11 +81,11 @@ def _draw(path: Path, report: "Report") -> None:
         print(f"{displayed_path(path)}: the first {len(report.kept)} of {report.num_answered} pictures", file=sys.stderr)
 
 
-def _check_bad_grid(path: Path, pictures: list[Path]) -> None:
+def _check_bad_output(option: str, path: Path, suffix: str, pictures: list[Path]) -> None:
     """Before any work; also what would write over a picture, as `--grid *.png` of a shell does."""
-    where = f"--grid {displayed_path(path)}"
-    if path.suffix.lower() != ".png":
-        raise UserError(f"{where}: needs a name that ends in .png")
+    where = f"{option} {displayed_path(path)}"
+    if path.suffix.lower() != suffix:
+        raise UserError(f"{where}: needs a name that ends in {suffix}")
     if path.exists() and any(path.samefile(picture) for picture in pictures):
         raise UserError(f"{where}: is one of the pictures, and would be written over; choose another name")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
@@ -76,8 +95,10 @@ def _check_bad_grid(path: Path, pictures: list[Path]) -> None:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(prog="python -m tools.predict", description=first, epilog=rest)
-    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="a file (JPEG, PNG, WebP, BMP) or a folder")
+    of_a_picture = "a picture, a folder of them, or a table of pixels (.csv, .csv.gz, .npz)"
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help=of_a_picture)
     parser.add_argument("--json", action="store_true", help="print a JSON document in place of lines")
+    parser.add_argument("--csv", type=Path, metavar="OUT.CSV", help="write a row a picture: path, row, class, confidence")
     parser.add_argument("--grid", type=Path, metavar="OUT.PNG", help="draw the pictures as the model saw them, and its answers")
     parser.add_argument("--show", action="store_true", help="print each picture as the model saw it, in characters")
     parser.add_argument(
@@ -87,8 +108,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="exchange light and dark; auto (the default) does where a grey model's training images lie on the other ground",
     )
     options = parser.parse_args(arguments)
-    if options.json and options.show:
-        parser.error("--show prints between the lines, which --json has none of; choose one")
+    if options.show and (options.json or options.csv):
+        parser.error(f"--show prints between the lines, which {'--json' if options.json else '--csv'} has none of; choose one")
     return options
 
 

@@ -1,9 +1,10 @@
 """Answers on the screen: as lines, as JSON, as pictures in characters, and as a grid."""
 
+import csv
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +16,6 @@ from classifier.figures.style import isolated
 from classifier.images.arrays import Images
 from classifier.images.unreadable import Unreadable
 from classifier.model.description import ModelDescription
-from tools.predict.pictures import displayed_path
 from tools.predict.predictor import Answer, Predictor, Settings
 
 
@@ -36,7 +36,7 @@ def model_line(description: ModelDescription, settings: Settings) -> str:
 def answer_lines(answer: Answer) -> str:
     """The picture with its likeliest classes, and below what was done to it."""
     top = ", ".join(f"{name} {percent(probability)}" for name, probability in answer.top)
-    return f"{displayed_path(answer.picture.path)}: {top}\n    {'; '.join(answer.picture.steps) or 'taken as it is'}"
+    return f"{answer.picture.name}: {top}\n    {'; '.join(answer.picture.steps) or 'taken as it is'}"
 
 
 def unreadable_line(one: Unreadable) -> str:
@@ -61,6 +61,7 @@ def answer_entry(answer: Answer) -> dict[str, Any]:
     name, probability = answer.top[0]
     return {
         "path": str(answer.picture.path),
+        **({} if answer.picture.row is None else {"row": answer.picture.row}),
         "class": name,
         "probability": probability,
         "top": [{"class": name, "probability": probability} for name, probability in answer.top],
@@ -105,7 +106,9 @@ def answer_grid(answered: Sequence[Answer]) -> Figure:
         else:
             axes.imshow(image_CHW.transpose(1, 2, 0), interpolation="nearest")
         name, probability = answer.top[0]
-        axes.set_title(f"{_short(answer.picture.path.name)}\n{isolated(_short(name))} {percent(probability)}", fontsize=6.5)
+        row = answer.picture.row
+        title = answer.picture.path.name if row is None else f"row {row}"
+        axes.set_title(f"{_short(title)}\n{isolated(_short(name))} {percent(probability)}", fontsize=6.5)
     return figure
 
 
@@ -120,15 +123,23 @@ MAX_KEPT = 80
 
 
 class Report:
-    """Prints to stdout a line for the model and two for each picture, unless `as_json`; to stderr what is unreadable."""
+    """Prints to stdout a line for the model and two for each picture, unless `as_json`; to stderr what is unreadable.
 
-    def __init__(self, predictor: Predictor, *, as_json: bool, show: bool, keeps_pictures: bool) -> None:
+    With `csv_file` the answers are lines there, in place of those on the screen.
+    """
+
+    def __init__(
+        self, predictor: Predictor, *, as_json: bool, show: bool, keeps_pictures: bool, csv_file: TextIO | None = None
+    ) -> None:
         self.kept: list[Answer] = []
         self.unreadable: list[Unreadable] = []
         self.num_answered = 0
         self._entries: list[dict[str, Any]] = []
         self._model = model_entry(predictor.description, predictor.settings)
         self._as_json, self._show, self._keeps_pictures = as_json, show, keeps_pictures
+        self._csv = csv.writer(csv_file, lineterminator="\n") if csv_file else None
+        if self._csv:
+            self._csv.writerow(["path", "row", "class", "confidence"])
         if not as_json:
             print(model_line(predictor.description, predictor.settings), flush=True)
 
@@ -137,12 +148,18 @@ class Report:
         if isinstance(result, Unreadable):
             self.unreadable.append(result)
             print(unreadable_line(result), file=sys.stderr, flush=True)
+            if self._csv:
+                self._csv.writerow([result.path, "", "", ""])
             return
         self.num_answered += 1
         if self._keeps_pictures and len(self.kept) < MAX_KEPT:
             self.kept.append(result)
+        if self._csv:
+            picture, (name, probability) = result.picture, result.top[0]
+            self._csv.writerow([picture.path, "" if picture.row is None else picture.row, name, f"{probability:.6f}"])
         if self._as_json:
             self._entries.append(answer_entry(result))
+        if self._as_json or self._csv:
             return
         print(answer_lines(result), flush=True)
         if self._show:

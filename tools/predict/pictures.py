@@ -158,6 +158,13 @@ class PreparedPicture:
     image_CHW: Images
     inverted: bool
     steps: list[str]
+    row: int | None = None
+    """Of a table, from 1 on."""
+
+    @property
+    def name(self) -> str:
+        """As it is shown."""
+        return displayed_path(self.path) + (f", row {self.row}" if self.row is not None else "")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,15 +25,17 @@ from classifier.model.inference import class_logits
 from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from record.lock_file import LOCK_FILE, read_lock
 from tools.predict.pictures import Invert, Preparation, PreparedPicture
+from tools.predict.tables import TableOfImages, prepared_rows
 
-RECORDED = {"convert": "resize", "evaluate": "flip_tta"}
-"""Stage to the param of it that a prediction must share with the run that made and measured the model."""
+RECORDED = {"convert": ("resize", "image_shape"), "evaluate": ("flip_tta",)}
+"""Stage to the params of it that a prediction must share with the run that made and measured the model."""
 
 
 class Settings(EvaluateParams):
     """The params of other stages that matter for a prediction."""
 
     resize: Fit
+    image_shape: list[int] | None
 
     def mirrors(self, description: ModelDescription) -> bool:
         """Whether the model that is so described is asked about a picture and its mirror image together."""
@@ -41,7 +43,7 @@ class Settings(EvaluateParams):
 
 
 def read_settings(root: Path) -> Settings:
-    """`resize` and `flip_tta` of the last run, so that an edit of params.yaml since then changes no answer.
+    """`resize`, `image_shape` and `flip_tta` of the last run, so that an edit of params.yaml since then changes no answer.
 
     Of a stage that dvc.lock does not have, params.yaml says. Raises UserError for a file that is damaged.
     """
@@ -53,8 +55,8 @@ def read_settings(root: Path) -> Settings:
 
 def _recorded(lock: Path) -> dict[str, Any]:
     stages = read_lock(lock).stages
-    found = {name: stages[stage].param_values.get(name) for stage, name in RECORDED.items() if stage in stages}
-    return {name: value for name, value in found.items() if value is not None}
+    values = {stage: stages[stage].param_values for stage in RECORDED if stage in stages}
+    return {name: of_stage[name] for stage, of_stage in values.items() for name in RECORDED[stage] if name in of_stage}
 
 
 BATCH_SIZE = 64
@@ -90,12 +92,17 @@ class Predictor:
         device = set_up_compute(settings.device, settings.threads)
         return cls(models, model.to(device), description, settings, preparation, device)
 
-    def answers(self, paths: Sequence[Path]) -> Iterator[Answer | Unreadable]:
-        """An answer for each picture, in their order, or why it cannot be read. Raises UserError for weights that give NaN."""
+    def answers(self, paths: Sequence[Path], tables: Sequence[TableOfImages] = ()) -> Iterator[Answer | Unreadable]:
+        """An answer for each picture, in their order, or why it cannot be read; then for each row of the tables.
+
+        Raises UserError for weights that give NaN.
+        """
         # Lines on a terminal are progress enough, and a bar would stand among them.
-        bar = tqdm(total=len(paths), unit=" pictures", disable=sys.stdout.isatty() or None, leave=False)
+        total = len(paths) + sum(table.num_rows for table in tables)
+        bar = tqdm(total=total, unit=" pictures", disable=sys.stdout.isatty() or None, leave=False)
         with quiet_pillow(), bar:
-            items = in_order(self.preparation.prepare, paths, lambda path: math.prod(self.description.shape_CHW))
+            pictures = in_order(self.preparation.prepare, paths, lambda path: math.prod(self.description.shape_CHW))
+            items = chain(pictures, prepared_rows(tables, self.preparation))
             while batch := list(islice(items, BATCH_SIZE)):
                 tops = iter(self._tops([item for item in batch if isinstance(item, PreparedPicture)]))
                 for item in batch:
