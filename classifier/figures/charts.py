@@ -6,10 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from classifier.figures.style import BLUE, GREEN, GREY, VERMILION
+from classifier.figures.style import BLUE, GREEN, GREY, VERMILION, short_names
 
 MAX_ANNOTATED_CLASSES = 20
-"""A confusion matrix of more classes has no room for figures in its cells."""
+"""A confusion matrix of more classes has no room for numbers in its cells."""
+MAX_NAMED_CLASSES = 50
+"""On each side of a confusion matrix: of more classes, one in so many is named that they have room."""
+MAX_BARS = 60
+"""Classes in the bars: of more, those of the lowest F1."""
+LONGEST_NAME = 24
 
 
 def learning_curves(history: pd.DataFrame, kept_epoch: int) -> Figure:
@@ -41,8 +46,11 @@ def confusion_matrix(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(shares_KK, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
-    axes.set_xticks(range(num_classes), classes, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(num_classes), classes)
+    named = range(0, num_classes, -(-num_classes // MAX_NAMED_CLASSES))
+    names = short_names([classes[label] for label in named], LONGEST_NAME)
+    size = 10 if num_classes <= MAX_ANNOTATED_CLASSES else 7
+    axes.set_xticks(named, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(named, names, fontsize=size)
     axes.set(title="Confusion matrix of the test split", xlabel="predicted", ylabel="actual")
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the actual class")
     if num_classes <= MAX_ANNOTATED_CLASSES:
@@ -66,18 +74,21 @@ def _annotate(axes: Axes, counts_KK: np.ndarray, shares_KK: np.ndarray) -> None:
 
 
 def class_bars(classes: pd.DataFrame) -> Figure:
-    """Precision, recall and F1 of each class as grouped bars, in label order from the top."""
+    """Precision, recall and F1 of each class as grouped bars, in label order from the top; of many, the 60 of the lowest F1."""
+    title = "Test split by class (images in brackets)"
+    if len(classes) > MAX_BARS:
+        title = f"The {MAX_BARS} of {len(classes)} classes with the lowest F1 on the test split (images in brackets)"
+        classes = classes.loc[classes["f1"].nsmallest(MAX_BARS, keep="first").index.sort_values()]
     figure = Figure(figsize=(8, min(max(2.5, 0.48 * len(classes) + 1.3), 40)))
     axes = figure.subplots()
     positions = np.arange(len(classes))
     for offset, measure, colour in ((-0.26, "precision", BLUE), (0, "recall", VERMILION), (0.26, "f1", GREEN)):
         label = "F1" if measure == "f1" else measure
         axes.barh(positions + offset, classes[measure], height=0.24, color=colour, label=label)
-    axes.set_yticks(
-        positions, [f"{name} ({support})" for name, support in zip(classes["class"], classes["support"], strict=True)]
-    )
+    names = short_names(list(classes["class"]), LONGEST_NAME)
+    axes.set_yticks(positions, [f"{name} ({support})" for name, support in zip(names, classes["support"], strict=True)])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set(title="Test split by class (images in brackets)", xlabel="share", xlim=(0, 1))
+    axes.set(title=title, xlabel="share", xlim=(0, 1))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

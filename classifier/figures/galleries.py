@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from classifier.figures.style import VERMILION, isolated
+from classifier.figures.style import VERMILION, isolated, short_names
 
 SAMPLES_PER_CLASS = 10
 MAX_CLASSES = 20
+LONGEST_ROW_NAME, LONGEST_CAPTION = 24, 12
 MISTAKES_PER_ROW = 8
 MAX_MISTAKES = 40
 HIGHEST_INCHES = 40
@@ -33,7 +34,7 @@ def sample_grid(images_NCHW: NDArray[np.uint8], actual: "pd.Series[str]", classe
     figure = Figure(figsize=(8, min(0.66 * len(shown) * height / width + 0.6, HIGHEST_INCHES)))
     axes = figure.subplots()
     show_image(axes, mosaic_CHW)
-    axes.set_yticks([(row + 0.5) * height - 0.5 for row in range(len(shown))], shown)
+    axes.set_yticks([(row + 0.5) * height - 0.5 for row in range(len(shown))], short_names(shown, LONGEST_ROW_NAME))
     axes.set_title(
         "Samples of the test split" + (f": {len(shown)} of {len(classes)} classes" if len(classes) > len(shown) else "")
     )
@@ -52,27 +53,24 @@ def mistake_gallery(images_NCHW: NDArray[np.uint8], predictions: pd.DataFrame) -
     all_axes = figure.subplots(num_rows, MISTAKES_PER_ROW, squeeze=False).ravel()
     for axes in all_axes:
         axes.axis("off")
+    names = sorted({*surest["actual"], *surest["predicted"]})
+    short = dict(zip(names, short_names(names, LONGEST_CAPTION), strict=True))
     for axes, row in zip(all_axes, surest.itertuples(), strict=False):
         show_image(axes, images_NCHW[int(row[0])])
         axes.set_title(
-            f"{shortened(str(row.actual))}\n→ {isolated(shortened(str(row.predicted)))} {row.confidence:.1%}",
+            f"{short[row.actual]}\n→ {isolated(short[row.predicted])} {row.confidence:.1%}",
             fontsize=6.5,
             color=VERMILION,
         )
     return figure
 
 
-def shortened(name: str, longest: int = 14) -> str:
-    """A name of `longest` characters at most, which leaves its neighbour room."""
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
 def show_image(axes: Axes, image_CHW: NDArray[np.uint8]) -> None:
-    """Draw one image without ticks: grey ones dark on light, as in print."""
+    """Draw one image without ticks, as it is: of a grey one 0 is black."""
     if image_CHW.shape[0] == 3:
         axes.imshow(image_CHW.transpose(1, 2, 0), interpolation="nearest")
     else:
-        axes.imshow(image_CHW[0], cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+        axes.imshow(image_CHW[0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.tick_params(length=0)

@@ -2,7 +2,8 @@
 
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,3 +147,19 @@ def isolated(name: str) -> str:
     """`name` for a line that has more than it: words that run from right to left leave the order of the rest alone (UAX #9)."""
     from_right = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
     return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if from_right else name
+
+
+def shortened(name: str, longest: int = 14) -> str:
+    """A name of `longest` characters at most, which leaves its neighbour room."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def short_names(names: Sequence[str], longest: int) -> list[str]:
+    """Each name in at most `longest` characters, cut at its end; in its middle where that would leave two of them alike."""
+    cut = [shortened(name, longest) for name in names]
+    times = Counter(cut)
+    tail = (longest - 1) // 2
+    return [
+        f"{name[: longest - 1 - tail]}…{name[-tail:]}" if len(name) > longest and times[short] > 1 else short
+        for name, short in zip(names, cut, strict=True)
+    ]

@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from classifier.common.errors import UserError
-from classifier.figures.galleries import shortened
-from classifier.figures.style import BLUE, GREY, save_png, styled
+from classifier.figures.style import BLUE, GREY, save_png, shortened, styled
 from record.experiments import read_model
 from tools.experiments.jobs import count
 from tools.experiments.ranking import Comparison, RankedRun

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from classifier.common.errors import short_repr
-from classifier.figures.galleries import shortened
-from classifier.figures.style import isolated
+from classifier.figures.style import isolated, shortened
 from classifier.images.arrays import Images
 from classifier.images.unreadable import Unreadable
 from classifier.model.description import ModelDescription

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from classifier.figures.charts import MAX_ANNOTATED_CLASSES
-from classifier.figures.galleries import shortened, show_image
-from classifier.figures.style import BLUE, VERMILION, isolated, save_png, styled
+from classifier.figures.galleries import show_image
+from classifier.figures.style import BLUE, VERMILION, isolated, save_png, shortened, styled
 from classifier.images.arrays import Images
 from record.results import Results, load_test_images
 from record.verdicts import Flips, surest_first

@@ -1,5 +1,7 @@
 """The figures show what the tables say, with the same bytes every time."""
 
+import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +13,7 @@ from PIL import Image
 
 from classifier.figures.charts import class_bars, confusion_matrix, learning_curves
 from classifier.figures.galleries import mistake_gallery, sample_grid
-from classifier.figures.style import isolated, save_png, styled
+from classifier.figures.style import isolated, save_png, short_names, styled
 
 HISTORY = pd.DataFrame(
     {
@@ -70,6 +72,45 @@ def test_many_classes_leave_the_cells_without_figures() -> None:
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), np.eye(60))
 
 
+@pytest.mark.parametrize("num_classes", [2, 43, 300])
+def test_names_have_room_however_many_and_long_they_are(tmp_path: Path, num_classes: int) -> None:
+    """No two tick labels overlap, the axes keep most of the picture, and matplotlib has nothing to warn of."""
+    names = [
+        f"a class with a long name that ends in a number, as many in the wild do: {number:04}" for number in range(num_classes)
+    ]
+    table = pd.DataFrame({"class": names, "precision": 0.5, "recall": 0.5, "f1": np.linspace(0, 1, num_classes), "support": 9})
+    predictions = pd.DataFrame({"actual": names, "predicted": names[::-1], "confidence": 0.5})
+    images_NCHW = np.zeros((num_classes, 1, 8, 8), dtype=np.uint8)
+    with warnings.catch_warnings(action="error"), styled(names):
+        figures = [
+            confusion_matrix(predictions, names),
+            class_bars(table),
+            sample_grid(images_NCHW, predictions["actual"], names),
+            mistake_gallery(images_NCHW, predictions),
+        ]
+        for figure in figures:
+            save_png(figure, tmp_path / "figure.png")
+            assert max(Image.open(tmp_path / "figure.png").size) <= 4000
+    for figure in figures[:3]:
+        axes = figure.axes[0]
+        boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+        assert 2 <= len(boxes) <= 60
+        assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+        assert axes.get_window_extent().width > 0.4 * figure.bbox.width
+    assert len({label.get_text() for label in figures[0].axes[0].get_yticklabels()}) == len(figures[0].axes[0].get_yticks())
+
+
+def test_of_many_classes_the_bars_are_those_of_the_lowest_f1() -> None:
+    f1 = np.random.default_rng(0).permutation(100) / 100
+    table = pd.DataFrame({"class": [f"{value}" for value in f1], "precision": f1, "recall": f1, "f1": f1, "support": 1})
+    labels = [label.get_text() for label in class_bars(table).axes[0].get_yticklabels()]
+    assert labels == [f"{value} (1)" for value in f1 if value < 0.6]
+
+
+def test_names_that_begin_alike_are_cut_in_their_middle() -> None:
+    assert short_names(["short", "abcdefghij", "abcdefghik", "zyxwvutsrqp"], 7) == ["short", "abc…hij", "abc…hik", "zyxwvu…"]
+
+
 def test_the_bars_are_the_table() -> None:
     table = pd.DataFrame(
         {"class": ["a", "b"], "precision": [0.1, 0.2], "recall": [0.3, 0.4], "f1": [0.5, 0.6], "support": [7, 8]}
@@ -114,6 +155,13 @@ def test_a_name_that_runs_from_right_to_left_stays_behind_the_arrow_and_before_i
         line, arrow, figure = drawn(f"→ {isolated(name)} 90.0%"), drawn("→"), drawn("90.0%")
         np.testing.assert_array_equal(line[:, : arrow.shape[1]], arrow)
         np.testing.assert_array_equal(line[:, -figure.shape[1] :], figure)
+
+
+def test_grey_images_are_shown_as_they_are() -> None:
+    """Faces are no negatives: what is light stays light."""
+    for figure in (sample_grid(IMAGES_NCHW, PREDICTIONS["actual"], CLASSES), mistake_gallery(IMAGES_NCHW, PREDICTIONS)):
+        (image, *_) = (image for axes in figure.axes for image in axes.images)
+        assert (image.to_rgba(np.array([[0, 255]], dtype=np.uint8))[0, :, 0] == [0, 1]).all()
 
 
 def test_no_mistakes_no_pictures() -> None:
