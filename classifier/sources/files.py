@@ -117,7 +117,7 @@ class FolderFiles(SourceFiles):
                 if entry.is_dir(follow_symlinks=False):
                     self.folders.append(path)
                     self._walk(Path(entry.path), f"{path}/")
-                elif Path(entry.path).is_file():  # unlike entry.is_file(), it takes a link that leads to itself for none
+                elif entry.is_file(follow_symlinks=False) or Path(entry.path).is_file():  # a link may lead to itself
                     (self.pictures if is_picture(entry.name) else self.others).append(path)
                 elif Path(entry.path).is_dir():
                     raise self._error(path, "a link to a folder, into which DVC does not look; put the folder itself there")
@@ -132,7 +132,8 @@ class FolderFiles(SourceFiles):
 
     def _read(self, path: str, num_bytes: int) -> bytes:
         with (self.source / path).open("rb") as file:
-            return file.read(num_bytes)
+            size = os.fstat(file.fileno()).st_size  # a buffer of `num_bytes` would be made before anything is read
+            return file.read(min(num_bytes, size + 1))
 
 
 def _holds_pictures(folder: str) -> bool:
@@ -248,6 +249,10 @@ class TarFiles(_ArchiveFiles):
                         self.folders.append(path)
                     elif path is not None:
                         found.append((path, member.offset_data, member.size))
+                end = archive.offset
+            self._stream.seek(end)
+            if self._stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it ends early")
         except UserError:
             raise
         except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error, lzma.LZMAError) as error:
@@ -324,8 +329,7 @@ class _Limited(io.RawIOBase):
 
 def read_lines(files: SourceFiles, path: str) -> Iterator[str]:
     """The lines of a text with their ends. Raises UserError for one that is not UTF-8."""
-    content = files.read(path)
     try:
-        yield from io.StringIO(content.decode("utf-8-sig"), newline="")
+        yield from io.TextIOWrapper(io.BytesIO(files.read(path)), encoding="utf-8-sig", newline="")
     except UnicodeDecodeError as error:
         raise UserError(f"{files.source / path}: not readable as CSV: {short_message(error)}") from None

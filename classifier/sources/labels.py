@@ -336,10 +336,10 @@ def _slashes(cell: str) -> str:
 
 
 def _places(files: SourceFiles, folder: str, key: Callable[[str], str]) -> dict[str, int]:
-    """The place of each picture below `folder` by its key; _SEVERAL where two have the same."""
+    """The place of each picture below `folder`, or of all if none is, by its key; _SEVERAL where two have the same."""
     found: dict[str, int] = {}
     for place, path in enumerate(files.pictures):
         if not folder or path.startswith(f"{folder}/"):
             name = key(path)
             found[name] = _SEVERAL if name in found else place
-    return found
+    return found or (_places(files, "", key) if folder else {})

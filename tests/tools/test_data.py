@@ -1,0 +1,69 @@
+"""`python -m tools.data SOURCE` says what a source is taken for, and the command that uses it."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from dvc.utils.hydra import apply_overrides
+
+from classifier.common.params import read_yaml
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def data(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.data", *words]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def fill(folder: Path, *paths: str) -> Path:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).touch()
+    return folder
+
+
+def test_what_was_recognised_and_a_command_that_says_the_same(tmp_path: Path) -> None:
+    """The command goes through a shell and the grammar of DVC: a path with a space and a pattern of odd characters."""
+    folder = fill(
+        tmp_path / "my pictures", *(f"{name}/{track}_{number}.jpg" for name in "ab" for track in "12" for number in "12")
+    )
+    pattern = r"([^/]+/\d)_"
+    done = data(str(folder), "-S", f"group_pattern={pattern}")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:3] == [
+        f"{folder}: folders of classes",
+        "8 pictures: 8 to train on, none to test on (test_fraction cuts them)",
+        "2 classes: a (4), b (4)",
+    ]
+    assert "4 groups, none of which is divided when a split is cut" in lines
+    assert any(line.startswith("mirror images are not used; ") for line in lines)
+    words = shlex.split(lines[-1])
+    assert words[:3] == ["dvc", "exp", "run"]
+    params = tmp_path / "params.yaml"
+    params.write_text("dataset: x\nsource: x\ngroup_pattern: null\n")
+    apply_overrides(params, words[4::2])
+    assert read_yaml(params) == {"dataset": "folder", "source": str(folder), "group_pattern": pattern}
+
+
+def test_two_readings_end_with_status_1_and_both_commands(tmp_path: Path) -> None:
+    folder = fill(tmp_path, "animals/cat/1.png", "animals/dog/1.png", "plants/oak/1.png")
+    done = data(str(folder))
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert "-S class_depth=1` or `" in line
+    assert "3 classes: cat (1), dog (1), oak (1)" in data(str(folder), "-S", "class_depth=2").stdout
+
+
+def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:
+    for words, message in (
+        ([str(tmp_path / "gone")], "gone: no such file or folder"),
+        ([str(tmp_path), "-S", "lr=1"], "-S lr=1: needs one of class_depth, label_column"),
+        ([str(tmp_path), "-S", "group_pattern=("], "group_pattern must be a regular expression, got '('"),
+        ([str(tmp_path)], "needs pictures of two classes or more, found none"),
+    ):
+        done = data(*words)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+        assert message in done.stderr
