@@ -231,7 +231,19 @@ class TestDrawing:
         assert picture.get("aria-label") == "Loss by epoch, from epoch 1 to 5: training 2 to 0.25; validation 3 to 1"
 
     def test_one_epoch_without_validation(self) -> None:
-        ElementTree.fromstring(learning_curve(pd.DataFrame({"epoch": [1], "train_loss": [0.0]}), None, "loss", "nats"))
+        """The dot is in the middle; the grid and its figures begin at the left all the same, and no loss is below 0."""
+        history = pd.DataFrame({"epoch": [1], "train_loss": [0.0]})
+        picture = ElementTree.fromstring(learning_curve(history, None, "loss", "nats"))
+        (dot,) = picture.iter("circle")
+        starts = {
+            kind: [float(path.get("d", "")[1:].split()[0]) for path in picture.iter("path") if path.get("class") == kind]
+            for kind in ("axis", "grid")
+        }
+        figures = [element for element in picture.iter("text") if element.get("text-anchor") == "end"]
+        assert set(starts["grid"]) == set(starts["axis"]) and len(starts["grid"]) > 2
+        assert all(float(element.get("x", "")) < starts["axis"][0] < float(dot.get("cx", "")) for element in figures)
+        assert min(float(element.text or "") for element in figures) == 0
+        assert picture.get("aria-label") == "Loss of epoch 1: training 0"
 
     def test_the_pipeline_as_it_is(self) -> None:
         picture = ElementTree.fromstring(pipeline_picture(read_lock(SOURCE / "dvc.lock")))
@@ -272,6 +284,23 @@ class TestPage:
         assert [float(row[4]) for row in rows[1:]] == pytest.approx(precision, abs=1e-4)
         low, high = proportion_confint(95, 100, method="wilson")
         assert rows[1] == ["cat", "100", "0.9500", f"{low:.4f} to {high:.4f}", "1.0000", rows[1][5], "0.9744", "20"]
+
+    @pytest.mark.parametrize(
+        ("dataset", "source", "title"),
+        [
+            ("folder", "/home/me/flowers/", "flowers"),
+            ("csv", "tables <b>", "tables <b>"),
+            ("folder", "/", "folder"),
+            ("mnist", "catalogue.yaml", "mnist"),
+        ],
+    )
+    def test_a_data_set_of_ones_own_has_the_name_of_its_folder(
+        self, case: ReportCase, dataset: str, source: str, title: str
+    ) -> None:
+        case.results(ACTUAL, PREDICTED, test_hash=case.test_hash, dataset=dataset, source=source)
+        run = read_run()
+        assert run.title == title
+        assert f"<h1><bdi>{title.replace('<', '&lt;').replace('>', '&gt;')}</bdi></h1>" in as_page(run)
 
     def test_it_tells_of_every_part(self, case: ReportCase) -> None:
         found = page()

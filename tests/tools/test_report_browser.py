@@ -186,6 +186,26 @@ def test_a_small_screen_needs_no_scrolling_sideways(
     window.context.close()
 
 
+def test_only_what_scrolls_is_a_tab_stop_and_shades_its_edge(browser: Browser, report: Path) -> None:
+    """The browser itself makes a tab stop of what scrolls, and draws the shade over the content's end no more."""
+    stops = {}
+    for width in (320, 1200):
+        window = Opened(browser, report, viewport={"width": width, "height": 600})
+        scrolling = window.page.locator(".wide").evaluate_all(
+            """tables => tables.filter(table => table.scrollWidth > table.clientWidth && !table.querySelector("button")
+            && table.checkVisibility()).map(table => table.ariaLabel)"""
+        )
+        stops[width] = set()
+        for _ in range(80):
+            window.page.keyboard.press("Tab")
+            stops[width].add(
+                window.page.evaluate("document.activeElement.matches('.wide') && document.activeElement.ariaLabel")
+            )
+        assert stops[width] - {False} == set(scrolling)
+        window.context.close()
+    assert "By class" in stops[320] and stops[1200] == {False}
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_from_what_is_behind_them(browser: Browser, report: Path, scheme: Any) -> None:
     window = Opened(browser, report, color_scheme=scheme)
@@ -213,6 +233,8 @@ def test_on_paper(browser: Browser, report: Path) -> None:
     assert widths == [4] * sum(actual != predicted for actual, predicted in zip(ACTUAL, PREDICTED, strict=True))
     assert window.page.locator("#mistakes img[loading]").count() == 0
     assert window.page.pdf().startswith(b"%PDF")
+    after = "[...document.querySelectorAll('h2, h3')].map(heading => getComputedStyle(heading).breakAfter)"
+    assert set(window.page.evaluate(after)) == {"avoid"}
     window.context.close()
 
 

@@ -243,6 +243,17 @@ def test_names_that_are_markup_stay_text(case: Case, capsys: pytest.CaptureFixtu
     assert "<b " not in page and "<i>" not in page
 
 
+def test_the_page_has_a_background_and_its_verdicts_come_first(case: Case) -> None:
+    """So that a phone shows the verdict, and the dark scheme does not depend on the browser's own colours."""
+    case.results(ACTUAL, predictions(20))
+    main(["--html", "page.html"])
+    page = (case.root / "page.html").read_text(encoding="utf-8")
+    assert "background: var(--page)" in page.partition("</style>")[0]
+    rows = re.findall(r"<tr><th[^>]*><bdi>(.*?)</bdi></th><td class=\"verdict (\w*)\s*\">", page)
+    assert rows[0] == ("test accuracy", "worse") and ("dog", "worse") in rows
+    assert "&#34;dog&#34; predicted as &#34;cat&#34;: 20" in page
+
+
 def test_what_a_terminal_would_obey_is_written_out(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     r"""Colours, turned writing, and half a character, which YAML may have: `"\ud800"`."""
     case.results(ACTUAL, predictions(20), momentum="\x1b[31mred \u202e \ud800")
