@@ -42,7 +42,13 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure."""
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on failure.
+
+    A device or a pipe, as /dev/null, is written itself: a rename would put a file in its place.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     partial = _partial(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -34,6 +34,19 @@ def test_the_new_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["a.txt"]
 
 
+def test_a_pipe_or_a_device_is_written_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(pipe, "whole")
+        assert os.read(reader, 100) == b"whole"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
 def test_a_folder_is_replaced_whole_and_a_killed_runs_leftover_is_not_taken_over(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
