@@ -297,6 +297,7 @@ class _Limited(io.RawIOBase):
         start = file.read(6)
         file.seek(0)
         self._file: IO[bytes] = file
+        self._raw = file
         if start.startswith(b"\x1f\x8b"):
             self._file = cast(IO[bytes], gzip.GzipFile(fileobj=file))
         elif start.startswith(b"BZh"):
@@ -324,7 +325,10 @@ class _Limited(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Stays open for the pictures when tarfile has read its list."""
+        """When nobody holds it any more: the pictures are read after the list."""
+        self._file.close()
+        self._raw.close()
+        super().close()
 
 
 def read_lines(files: SourceFiles, path: str) -> Iterator[str]:

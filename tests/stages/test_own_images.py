@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,48 @@ def test_large_pictures_are_packed(tmp_path: Path) -> None:
     kept = sorted(tuple(image.ravel()) for name in SPLITS for image in split(tmp_path, name)[0])
     assert kept == sorted(tuple(image.ravel()) for image in np.load(tmp_path / "data/csv/train.npy"))
     assert kept[0] != kept[1]
+
+
+def test_groups_stay_whole_from_an_archive_to_the_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twelve tracks of four frames; the pixels of a frame are the number of its track."""
+    for track in range(12):
+        for frame in range(4):
+            path = tmp_path / f"in/{'ab'[track % 2]}/{track:03}_{frame}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), track, dtype=np.uint8)).save(path)
+    shutil.make_archive(str(tmp_path / "pictures"), "zip", tmp_path / "in")
+    params = download_params(dataset="folder", source=str(tmp_path / "pictures.zip"), group_pattern="([0-9]+)_")
+    download.main(params, tmp_path)
+    assert "12 groups, none of which is divided when a split is cut" in capsys.readouterr().err
+    convert.main(convert_params(dataset="folder", image_size=8), tmp_path)
+    build.main(build_params(dataset="folder", test_fraction=1 / 3, val_fraction=0.25), tmp_path)
+    tracks = {name: Counter(image[0, 0, 0].item() for image in split(tmp_path, name)[0]) for name in SPLITS}
+    assert [len(tracks[name]) for name in SPLITS] == [6, 2, 4]
+    assert sum(tracks.values(), Counter()) == dict.fromkeys(range(12), 4)
+    assert {name: np.bincount(split(tmp_path, name)[1]).tolist() for name in SPLITS} == {
+        "train": [12, 12],
+        "val": [4, 4],
+        "test": [8, 8],
+    }
+
+
+def test_the_notes_of_a_layout_and_of_mirror_images_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_pictures(tmp_path / "in", ["left", "right"], 20)
+    download.main(download_params(dataset="folder", source=str(tmp_path / "in")), tmp_path)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path / 'in'}: folders of classes",
+        "40 pictures: 40 to train on, none to test on (test_fraction cuts them)",
+        "2 classes: left (20), right (20)",
+        "mirror images are not used; where one shows the same class: `-S 'augment=[flip]' -S flip_tta=true` (see params.yaml)",
+    ]
+
+
+def test_a_pointer_of_git_lfs_among_pictures_leaves_nothing(tmp_path: Path) -> None:
+    add_pictures(tmp_path / "in", ["ant", "bee"], 20)
+    (tmp_path / "in/bee/9.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match=r"'bee/9\.png' is a pointer of Git LFS, not the file; run `git lfs pull`"):
+        download.main(download_params(dataset="folder", source=str(tmp_path / "in")), tmp_path)
+    assert not (tmp_path / "data").exists() or not list((tmp_path / "data").iterdir())
 
 
 def write_table(path: Path, images: np.ndarray, labels: list[str]) -> None:

@@ -20,6 +20,7 @@ from tools.experiments.named import (
     missing_images,
     read_experiments,
     set_param_options,
+    untracked_images,
     with_overrides,
 )
 from tools.experiments.snapshot import Snapshot, snapshot
@@ -217,7 +218,7 @@ def _queue(job: Job, commit: str, waiting: Iterable[str], *, force: bool) -> str
         return None
     if not force and _known(job, commit):
         return None
-    if missing := missing_images(job.params, Path()):
+    if missing := missing_images(job.params, Path()) or untracked_images(job.params, Path()):
         return missing
     ran = dvc_exp_run(["--queue", *job.options, *(["--force"] if force else [])])
     return f"`dvc exp run --queue` ended with status {ran.status}; what it says stands above" if ran.status else None

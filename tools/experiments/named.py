@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from classifier.common.errors import MAX_SHOWN, UserError, short_repr
 from classifier.common.params import read_yaml
 from classifier.images.schema import OWN
+from record.git import git
 from tools.check import params_problems, source_problems
 
 EXPERIMENTS_FILE = Path("experiments.yaml")
@@ -98,6 +99,24 @@ def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
         return None
     here = problem.replace(f"{folder}/", "")
     return f"{here}; put yours there with `dvc add` and commit it, or name another `source` in {EXPERIMENTS_FILE}"
+
+
+def untracked_images(params: Mapping[str, Any], folder: Path) -> str | None:
+    """Why an experiment in DVC's queue would not have a person's own images, which are in the project's `folder`.
+
+    It runs in a copy that holds what git and DVC track, and whatever an absolute path leads to.
+    """
+    source, dataset = params["source"], params["dataset"]
+    if dataset not in OWN or Path(source).is_absolute() or (folder / f"{PurePath(source)}.dvc").is_file():
+        return None
+    listed = git("ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", source, folder=folder)
+    untracked = [path for path in listed.split("\0") if path and not PurePath(path).name.startswith(".")]
+    if not untracked:
+        return None
+    return (
+        f"{source}: git does not track {short_repr(untracked[0])}, so an experiment in the queue would not see it; "
+        f"`dvc add {source}` and commit {source}.dvc, or name the whole path: `-S source={(folder / source).resolve()}`"
+    )
 
 
 def set_param_options(overrides: Mapping[str, Any], seed: int) -> list[str]:

@@ -11,7 +11,7 @@ from record.revisions import Experiment, finished_experiments
 from tools.command import INTERRUPTED
 from tools.experiments.dvc_exp import dvc_exp_run
 from tools.experiments.jobs import count, find_result, say, uncommitted
-from tools.experiments.named import missing_images
+from tools.experiments.named import missing_images, untracked_images
 from tools.experiments.queue import State, follow, forget, tasks
 from tools.experiments.selection import (
     THREADS,
@@ -66,7 +66,7 @@ def _settings(texts: Sequence[str], limit: int) -> list[Setting]:
     params = read_yaml(PARAMS_FILE)
     check_base(params)
     settings = [setting(params, overrides, WHERE) for overrides in combinations]
-    if problem := missing_images(params, Path()):
+    if problem := missing_images(params, Path()) or untracked_images(params, Path()):
         raise UserError(problem)
     return settings
 

@@ -1,6 +1,8 @@
 """The layouts that people's pictures come in: who is in which split, of which class and group, and what is said of it."""
 
 import json
+import os
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -346,3 +348,25 @@ def test_formats_that_are_not_read_are_named_with_those_that_are(tmp_path: Path)
     assert (
         len(list_pictures(fill(tmp_path / "three", [f"{name}/1.{end}" for name in "ab" for end in ("pgm", "TIF", "gif")]))) == 6
     )
+
+
+@pytest.mark.parametrize("with_table", [False, True])
+def test_a_listing_holds_at_most_300_bytes_a_picture(tmp_path: Path, with_table: bool) -> None:
+    """Of 20,000, with names of 38 characters, at the peak; some 60 of them are the name."""
+    paths = [f"train/class_{number % 50:03}/picture_{number:07}_{number:05}.jpg" for number in range(20_000)]
+    for path in paths[:50]:
+        (tmp_path / path).parent.mkdir(parents=True)
+    for path in paths:
+        os.close(os.open(tmp_path / path, os.O_CREAT))
+    if with_table:
+        lines = [f"{path},{path[6:15]}\n" for path in paths]
+        (tmp_path / "labels.csv").write_text("path,label\n" + "".join(lines))
+        del lines
+    tracemalloc.start()
+    try:
+        listing = list_pictures(tmp_path)
+        assert sum(1 for _ in listing) == 20_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 300 * 20_000
