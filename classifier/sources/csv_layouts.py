@@ -299,7 +299,10 @@ def _of_no_names(path: Path, layout: Layout, label_column: str | None) -> Layout
 
 
 def _looks_like_labels(path: Path, layout: Layout, place: int) -> bool:
-    """Names, or whole numbers without a gap from 0 or 1 on; two at least, and of each two images on average."""
+    """Names, or whole numbers without a gap from 0 or 1 on; two at least, and of each two images on average.
+
+    The numbers 0 to 255 are those of a pixel.
+    """
     different: set[bytes] = set()
     num_rows = 0
     separator = layout.separator.encode()
@@ -317,4 +320,4 @@ def _looks_like_labels(path: Path, layout: Layout, place: int) -> bool:
     if not all(text.isdecimal() for text in texts):
         return not any(text[:1].isdecimal() for text in texts)
     numbers = sorted(map(int, texts))
-    return numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return numbers[0] in (0, 1) and numbers[-1] != 255 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))

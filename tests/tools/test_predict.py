@@ -32,7 +32,8 @@ from tests.support.predict_case import CLASSES, write_model, write_params
 from tools.predict import predictor
 from tools.predict.__main__ import main
 from tools.predict.output import as_text
-from tools.predict.pictures import find_pictures, training_ground
+from tools.predict.paths import find_pictures
+from tools.predict.pictures import training_ground
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from classifier.common.errors import UserError
 from classifier.common.files import replacing
 from classifier.sources.params import TABLE_SUFFIXES
 from tools.command import run_command
-from tools.predict.pictures import displayed_path, find_pictures
+from tools.predict.paths import displayed_path, find_pictures
 
 if TYPE_CHECKING:
     from tools.predict.output import Report

@@ -13,7 +13,8 @@ from classifier.images.schema import Described
 from classifier.images.table import image_shape
 from classifier.sources.rows import WHITE, PixelRange, planar, scaled, seem_interleaved
 from classifier.sources.tables import Table, open_table_of_images
-from tools.predict.pictures import FIT_WORDS, Preparation, PreparedPicture, displayed_path
+from tools.predict.paths import displayed_path
+from tools.predict.pictures import FIT_WORDS, Preparation, PreparedPicture
 
 
 @dataclass(frozen=True)
