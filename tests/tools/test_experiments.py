@@ -276,7 +276,7 @@ def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: 
     assert table[1][-1] == "1.000"
     assert [row[:2] for row in table[2:]] == [["bad-seed0", "62.50%"], ["bad-seed1", "62.25%"]]
     assert [row[-1] for row in table[2:]] == ["<0.001", "<0.001"]
-    told = "= the best, and what cannot be told from it: 1 of the 3 others, by 6 paired tests of these runs"
+    told = "= the best, and what is not significantly different: 1 of the 3 others, by 6 paired tests of these runs"
     assert lines[8:10] == [
         told,
         "(McNemar, mid-p, corrected for their number after Holm); what another seed would give is not in them",
@@ -643,11 +643,11 @@ def test_the_words_fit_the_number_of_runs() -> None:
     two = words(0.9, 0.91)
     assert two.startswith("2 runs of 2 settings on the same 1,000 test images\n")
     assert (
-        "\n= the best, and what cannot be told from it: not the other, by 1 paired test of these runs\n(McNemar, mid-p); what"
+        "\n= the best, and what is not significantly different: not the other, by 1 paired test of these runs\n(McNemar, mid-p); what"
         in two
     )
-    assert "and what cannot be told from it: the other, by 1 paired test" in words(0.9, 0.9)
-    assert "cannot be told from it: 2 of the 2 others, by 3 paired tests" in words(0.9, 0.9, 0.9)
+    assert "and what is not significantly different: the other, by 1 paired test" in words(0.9, 0.9)
+    assert "is not significantly different: 2 of the 2 others, by 3 paired tests" in words(0.9, 0.9, 0.9)
 
 
 def test_a_point_stands_at_its_cost_or_beside_it_and_is_filled_when_as_good_as_the_best() -> None:

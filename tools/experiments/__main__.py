@@ -81,7 +81,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     _add_search(commands.add_parser("search", help="draw settings, each from what the ones before have taught (Optuna)"))
     table = commands.add_parser("table", help="write docs/results.md and docs/results.png from the runs so far")
     table.set_defaults(do=_table)
-    compare = commands.add_parser("compare", help="all experiments by test accuracy, and which cannot be told from the best")
+    compare = commands.add_parser(
+        "compare", help="all experiments by test accuracy, and which are not significantly different from the best"
+    )
     compare.add_argument("--scatter", type=_picture, metavar="FILE.png", help="draw the accuracies against what the runs take")
     compare.add_argument("--by", choices=("parameters", "seconds"), help="what --scatter draws them against (parameters)")
     compare.set_defaults(do=_compare)

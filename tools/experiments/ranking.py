@@ -53,7 +53,7 @@ class RankedRun:
 
     @property
     def as_good(self) -> bool:
-        """Whether it is the best, or cannot be told from it."""
+        """Whether it is the best, or is not significantly different."""
         return self.p_value >= LEVEL
 
 
@@ -177,7 +177,7 @@ def _group(ranked: Sequence[RankedRun], *, name_split: bool) -> Iterator[str]:
     told = (
         f"{num_others} of the {len(ranked) - 1} others" if len(ranked) > 2 else ("the other" if num_others else "not the other")
     )
-    yield f"= the best, and what cannot be told from it: {told}, by {count(num_pairs, 'paired test')} of these runs"
+    yield f"= the best, and what is not significantly different: {told}, by {count(num_pairs, 'paired test')} of these runs"
     corrected = ", corrected for their number after Holm" if num_pairs > 1 else ""
     yield f"(McNemar, mid-p{corrected}); what another seed would give is not in them"
 

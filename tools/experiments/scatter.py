@@ -79,7 +79,7 @@ def draw(comparison: Comparison, kind: Cost, path: Path) -> list[str]:
 
 
 def accuracy_against(ranked: Sequence[RankedRun], of_runs: Sequence[float], kind: Cost) -> Figure:
-    """A point for each run with its 95 % interval, filled where it cannot be told from the best, and its setting's number.
+    """A point for each run with its 95 % interval, filled where it is not significantly different from the best, and its setting's number.
 
     `ranked` has the best first, and so have the numbers. The axis of the costs, `of_runs`, is logarithmic; runs of one cost
     stand side by side.
@@ -96,7 +96,9 @@ def accuracy_against(ranked: Sequence[RankedRun], of_runs: Sequence[float], kind
     _logarithmic(axes, places)
     axes.set_xlabel("parameters of the model" if kind == Cost.PARAMETERS else "seconds of training")
     axes.set_ylabel("test accuracy (%)")
-    axes.set_title(f"Test accuracy against {kind}, with 95 % intervals\nfilled: the best, and what cannot be told from it")
+    axes.set_title(
+        f"Test accuracy against {kind}, with 95 % intervals\nfilled: the best, and what is not significantly different"
+    )
     figure.legend(handles=_legend(ranked, settings), loc="outside right upper", handletextpad=0.3)
     return figure
 
