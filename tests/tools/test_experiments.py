@@ -643,8 +643,8 @@ def test_the_words_fit_the_number_of_runs() -> None:
     two = words(0.9, 0.91)
     assert two.startswith("2 runs of 2 settings on the same 1,000 test images\n")
     assert (
-        "\n= the best, and what is not significantly different: not the other, by 1 paired test of these runs\n(McNemar, mid-p); what"
-        in two
+        "\n= the best, and what is not significantly different: not the other, by 1 paired test of these runs\n"
+        "(McNemar, mid-p); what" in two
     )
     assert "and what is not significantly different: the other, by 1 paired test" in words(0.9, 0.9)
     assert "is not significantly different: 2 of the 2 others, by 3 paired tests" in words(0.9, 0.9, 0.9)

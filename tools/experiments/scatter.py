@@ -79,7 +79,7 @@ def draw(comparison: Comparison, kind: Cost, path: Path) -> list[str]:
 
 
 def accuracy_against(ranked: Sequence[RankedRun], of_runs: Sequence[float], kind: Cost) -> Figure:
-    """A point for each run with its 95 % interval, filled where it is not significantly different from the best, and its setting's number.
+    """A point for each run with its 95 % interval, filled where it does not differ from the best, and its setting's number.
 
     `ranked` has the best first, and so have the numbers. The axis of the costs, `of_runs`, is logarithmic; runs of one cost
     stand side by side.
