@@ -4,16 +4,20 @@ Where it has two readings, it names the params that choose one, with exit status
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import PARAMS_FILE, validate
 from classifier.images.schema import CSV, FOLDER
+from classifier.sources.csv_layouts import Asked
+from classifier.sources.files import is_picture
 from classifier.sources.folder import list_pictures
-from classifier.sources.params import DownloadParams, check_source, columns_of
-from classifier.sources.report import command, folder_lines
-from classifier.sources.tables import find_tables
-from tools.command import run_command
+from classifier.sources.listing import shown
+from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
+from classifier.sources.report import MOST_CLASSES, command, folder_lines
+from classifier.sources.tables import find_tables, open_tables, survey
+from tools.command import run_command, visible
 
 SETTINGS = [name for name in DownloadParams.model_fields if name not in ("dataset", "source")]
 
@@ -26,18 +30,33 @@ def main() -> int:
     if not Path(source).exists():
         raise UserError(f"{source}: no such file or folder")
     absolute = str(Path(source).resolve()) if ".." in Path(source).parts else source
-    is_table = Path(source).suffix.lower() == ".csv"
+    is_table = source.lower().endswith(TABLE_SUFFIXES) or _holds_only_tables(Path(source))
     dataset = CSV if is_table else FOLDER
     params = validate(PARAMS_FILE, {"dataset": dataset, "source": absolute, **settings}, DownloadParams)
     check_source(Path(source), dataset)
-    if is_table or _holds_only_tables(Path(source)):
-        print(f"{source}: a table of pixels, or a folder of such tables; `download` says what it makes of them")
-        print(command(CSV, absolute, {}))
+    if is_table:
+        for line in _table_lines(Path(source), params):
+            print(visible(line))
+        print(command(CSV, absolute, settings))
         return 0
     listing = list_pictures(Path(source), columns_of(params), params.class_depth, params.group_pattern)
     for line in folder_lines(listing, absolute, settings):
-        print(line)
+        print(visible(line))
     return 0
+
+
+def _table_lines(source: Path, params: DownloadParams) -> Iterator[str]:
+    """Of tables of pixels: the rows of each split, the classes, and what was taken for what."""
+    tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
+    found = survey([table for table in tables if table.has_labels], params.pixel_max)
+    yield f"{source}: tables of pixels, {found.num_pixels} an image"
+    yield f"{found.rows.total()} images: " + ", ".join(f"{count} {split}" for split, count in found.rows.items())
+    yield f"{len(found.classes)} classes: {shown(found.classes, MOST_CLASSES)}"
+    for table in tables:
+        yield from (f"{table.where}: {note}" for note in table.notes)
+        if not table.has_labels:
+            yield f"{table.where}: left out, as it has no column of labels"
+    yield from found.notes
 
 
 def _settings(texts: list[str]) -> dict[str, str | int | None]:
@@ -46,13 +65,13 @@ def _settings(texts: list[str]) -> dict[str, str | int | None]:
         key, equals, value = text.partition("=")
         if not equals or key not in SETTINGS:
             raise UserError(f"-S {text}: needs one of {', '.join(SETTINGS)}, as `-S label_column=breed`, got {short_repr(key)}")
-        found[key] = int(value) if value.isdecimal() and key == "class_depth" else value.strip("'\"")
+        found[key] = int(value) if value.isdecimal() and key in ("class_depth", "pixel_max") else value.strip("'\"")
     return found
 
 
 def _holds_only_tables(source: Path) -> bool:
     """Whether `dataset: csv` would take the folder, and no picture lies in it or in a folder of it."""
-    if not source.is_dir() or any(path.is_dir() for path in source.iterdir()):
+    if not source.is_dir() or any(path.is_dir() or is_picture(path.name) for path in source.iterdir()):
         return False
     try:
         return bool(find_tables(source))

@@ -1,5 +1,6 @@
 """Parameters of the stage `download`: which data set, what `source` must be for it, and how a person's own images are read."""
 
+import os
 import re
 import warnings
 from pathlib import Path, PurePath
@@ -30,6 +31,12 @@ def check_source(source: Path, dataset: str) -> None:
     else:
         return
     found = "a folder" if is_folder else "a file" if source.is_file() else "nothing there"
+    parent = os.environ.get("DVC_ROOT")
+    if parent and not source.is_absolute() and not source.exists() and (Path(parent) / source).exists():
+        raise UserError(
+            f"{source}: found nothing there, as this experiment runs in a copy that has what git and DVC track; `dvc add "
+            f"{source}` and commit {source}.dvc, or name the whole path: `-S source={Path(parent) / source}`"
+        )
     raise UserError(f"{source}: found {found}; dataset {short_repr(dataset)} needs as source {needed}")
 
 

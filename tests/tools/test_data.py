@@ -57,6 +57,17 @@ def test_two_readings_end_with_status_1_and_both_commands(tmp_path: Path) -> Non
     assert "3 classes: cat (1), dog (1), oak (1)" in data(str(folder), "-S", "class_depth=2").stdout
 
 
+def test_a_table_of_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("label,p0,p1,p2,p3\n" + "".join(f"{'ab'[number % 2]},{number},255,0,7\n" for number in range(6)))
+    for source in (path, tmp_path):
+        done = data(str(source))
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[:3] == [f"{source}: tables of pixels, 4 an image", "6 images: 6 train", "2 classes: 'a', 'b'"]
+        assert lines[-1] == f"dvc exp run -S dataset=csv -S source={source}"
+
+
 def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:
     for words, message in (
         ([str(tmp_path / "gone")], "gone: no such file or folder"),

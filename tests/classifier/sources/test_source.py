@@ -1,0 +1,31 @@
+"""What `source` must be for a data set."""
+
+from pathlib import Path
+
+import pytest
+
+from classifier.common.errors import UserError
+from classifier.sources.params import check_source
+
+
+def test_an_archive_or_a_folder_of_pictures(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.TAR.GZ"):
+        (tmp_path / name).touch()
+        check_source(tmp_path / name, "folder")
+    check_source(tmp_path, "folder")
+    (tmp_path / "a.rar").touch()
+    with pytest.raises(UserError, match=r"a\.rar: found a file; dataset 'folder' needs as source a folder of pictures, or"):
+        check_source(tmp_path / "a.rar", "folder")
+
+
+def test_a_folder_that_the_copy_of_an_experiment_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project/pictures").mkdir(parents=True)
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    with pytest.raises(
+        UserError, match=r"pictures: found nothing there, as this experiment .*; `dvc add pictures` .*project/pic"
+    ):
+        check_source(Path("pictures"), "folder")
+    with pytest.raises(UserError, match=r"other: found nothing there; dataset 'folder' needs"):
+        check_source(Path("other"), "folder")
