@@ -1,0 +1,32 @@
+"""`python -m tools` lists what a person runs by hand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def test_each_tool_of_the_makefile_stands_in_the_list_with_a_line() -> None:
+    listed = {line.split()[0]: line.split()[1:] for line in run().stdout.partition("\n\n")[0].splitlines()}
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert {name for name in listed if f"-m tools.{name}" in makefile} >= {"doctor", "fresh", "review", "verify", "share"}
+    assert {"check", "data", "experiments", "export", "predict", "quickstart", "report", "tensorboard"} < set(listed)
+    assert all(len(words) > 3 for words in listed.values())
+    assert "half_installed" not in listed
+
+
+def test_a_misspelt_one_gets_the_nearest() -> None:
+    done = run("reviw", "main")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: no tool is called 'reviw'; did you mean 'review'?\n"
+
+
+def test_one_that_is_named_runs_with_its_arguments() -> None:
+    done = run("data", "nowhere")
+    assert (done.returncode, done.stderr) == (1, "error: nowhere: no such file or folder\n")
