@@ -16,8 +16,7 @@ from classifier.common.graph import GRAPH_FILE, is_code
 from classifier.common.params import read_yaml
 from classifier.model.description import ModelDescription
 from record.content import cached_path, md5
-from record.hashes import md5_of_bytes
-from record.lock_file import LOCK_FILE, Lock, LockedFile, read_lock
+from record.lock_file import LOCK_FILE, Lock, LockedFile, md5_of_bytes, read_lock
 from record.metrics import TEST_METRICS, TRAIN_METRICS, Metrics
 from record.results import HISTORY, MODEL_DESCRIPTION
 from record.revisions import Experiment, Revision

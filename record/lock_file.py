@@ -1,6 +1,9 @@
-"""dvc.lock: what it records of each stage, and whether it is whole: DVC does not write it in one step."""
+"""dvc.lock: what it records of each stage, whether it is whole, and DVC's MD5 of what it records."""
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -118,3 +121,23 @@ def lock_file_problem(root: Path) -> str | None:
         mend = f"run `{'git restore' if is_in_git else 'rm'} {LOCK_FILE}`, then `dvc repro`: what has run comes from the cache"
         return f"{path}: {found}, as by a `dvc` that was killed or met a full disk; {mend}"
     return None
+
+
+def md5_of_bytes(content: bytes) -> str:
+    """The hash that DVC records of a file with this content."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def md5_of_folder(folder: str, files: Mapping[str, str]) -> str:
+    """The hash that DVC records of a folder with these hashes of files by their paths (dvc_data.hashfile.tree.Tree.digest)."""
+    listed = [{"md5": files[path], "relpath": path.removeprefix(f"{folder}/")} for path in sorted(files)]
+    return f"{md5_of_bytes(json.dumps(listed, sort_keys=True).encode())}.dir"
+
+
+def is_recorded(lock: Lock, path: str, folder: Path = Path()) -> bool:
+    """Whether the file `path`, an output, is in `folder` as `lock` records it."""
+    if not (folder / path).is_file():
+        return False
+    with (folder / path).open("rb") as file:
+        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return md5 == lock.out_hashes.get(path)

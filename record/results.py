@@ -12,8 +12,7 @@ from classifier.common.errors import UserError, short_repr
 from classifier.common.files import read_json
 from classifier.images.arrays import Images, load_split
 from classifier.model.description import DESCRIPTION, WEIGHTS
-from record.hashes import is_recorded
-from record.lock_file import LOCK_FILE, Lock, read_lock
+from record.lock_file import LOCK_FILE, Lock, is_recorded, read_lock
 from record.metrics import TEST_METRICS, TRAIN_METRICS, Metrics
 from record.revisions import Revision
 from record.statistics import macro_f1

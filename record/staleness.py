@@ -6,8 +6,7 @@ from typing import Any
 
 from classifier.common.graph import is_code
 from classifier.common.params import PARAMS_FILE, read_yaml
-from record.hashes import md5_of_bytes, md5_of_folder
-from record.lock_file import Lock
+from record.lock_file import Lock, md5_of_bytes, md5_of_folder
 from record.revisions import Revision
 
 

@@ -14,8 +14,7 @@ from classifier.common.dvcignore import IGNORE_FILE, check_not_ignored, inside
 from classifier.common.errors import UserError
 from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, filled, load_graph, names
 from classifier.common.params import PARAMS_FILE, read_yaml
-from record.hashes import md5_of_bytes
-from record.lock_file import LOCK_FILE, Lock, LockedStage, read_lock
+from record.lock_file import LOCK_FILE, Lock, LockedStage, md5_of_bytes, read_lock
 from record.revisions import WORKSPACE, Revision, find_revision
 from record.staleness import stale_inputs
 from tools.command import run_command, visible

@@ -4,8 +4,7 @@ import hashlib
 from pathlib import Path
 
 from record.content import md5
-from record.hashes import is_recorded, md5_of_bytes, md5_of_folder
-from record.lock_file import Lock
+from record.lock_file import Lock, is_recorded, md5_of_bytes, md5_of_folder
 
 
 def test_a_folder_has_the_hash_that_dvc_gives_it(tmp_path: Path) -> None:

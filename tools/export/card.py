@@ -19,10 +19,9 @@ from record.lock_file import LOCK_FILE
 from record.provenance import Provenance
 from record.results import EVALUATE, TEST_SPLIT
 from record.revisions import WORKSPACE, Revision
-from record.seeds import SEEDS_FILE, read_spread
 from record.staleness import stale_inputs
 from record.statistics import Interval, share_interval
-from record.verdicts import ACCURACY, commonest_mistakes, metric_intervals
+from record.verdicts import ACCURACY, SEEDS_FILE, commonest_mistakes, metric_intervals, read_spread
 from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT, Agreement
 from tools.export.origin import Origin
 from tools.review.markdown import code, table, text

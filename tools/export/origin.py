@@ -14,8 +14,7 @@ from classifier.model.description import ModelDescription
 from classifier.model.file import load_model
 from classifier.model.image_classifier import ImageClassifier
 from classifier.scores.params import resolve_flip_tta
-from record.hashes import is_recorded
-from record.lock_file import LOCK_FILE, Lock
+from record.lock_file import LOCK_FILE, Lock, is_recorded
 from record.metrics import DATA_METRICS, DataMetrics
 from record.results import DATA_TABLE, EVALUATE, MODEL_FILES, TEST_SPLIT, Results, read_results
 from record.revisions import WORKSPACE, find_revision

@@ -11,8 +11,7 @@ from classifier.common.files import read_json
 from classifier.images.arrays import Images
 from classifier.images.schema import CSV, FOLDER
 from classifier.model.description import ModelDescription
-from record.hashes import is_recorded
-from record.lock_file import Lock
+from record.lock_file import Lock, is_recorded
 from record.metrics import DATA_METRICS, DataMetrics
 from record.provenance import Provenance, read_provenance
 from record.results import DATA_TABLE, MODEL_DESCRIPTION, PREDICTIONS, Results, load_test_images, read_results

@@ -14,8 +14,7 @@ from classifier.common.files import write_text
 from record.revisions import WORKSPACE, find_revision
 from record.verdicts import ACCURACY, TESTED, WORSE, regression
 from tools.command import run_command, visible
-from tools.review.markdown import as_markdown
-from tools.review.page import as_page
+from tools.review.markdown import as_markdown, as_page
 from tools.review.review import Review, as_json, review
 
 FAILED = 3

@@ -5,8 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from classifier.common.graph import is_code
-from record.hashes import md5_of_folder
-from record.lock_file import Lock, LockedStage
+from record.lock_file import Lock, LockedStage, md5_of_folder
 from record.revisions import Revision
 from record.staleness import module_hashes
 

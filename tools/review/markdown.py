@@ -1,9 +1,11 @@
-"""The review as Markdown, for a comment on a pull request: the verdict first, short, the rest folded."""
+"""The review as Markdown, for a comment on a pull request, and as an HTML page that needs nothing else: the verdict first."""
 
+import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from record.verdicts import NO_EVIDENCE
+from tools.page import render
 from tools.review import wording
 from tools.review.review import Review
 
@@ -129,3 +131,26 @@ def _folded(summary: str, *blocks: str) -> Iterator[str]:
     yield f"<details><summary>{summary}</summary>"
     yield from blocks
     yield "</details>"
+
+
+def as_page(review: Review, pictures: Mapping[str, bytes], missing: str | None) -> str:
+    """The page; `pictures` are PNGs by caption, `missing` says why those of the images are not among them."""
+    return render(
+        "review/review",
+        title=f"Review: {wording.revision_words(review.before)} → {wording.revision_words(review.after)}",
+        review=review,
+        wording=wording,
+        pictures={name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in pictures.items()},
+        missing=missing,
+        rows={
+            "metrics": [
+                [wording.metric_words(metric.name), metric.verdict, *wording.metric_cells(metric)] for metric in review.metrics
+            ],
+            "changes": [
+                [f"{change.kind} {change.name}", change.before, change.after, ", ".join(change.stages)]
+                for change in review.changes
+            ],
+            "classes": [[one.name, one.verdict, *wording.class_cells(one)] for one in review.classes],
+            "other_metrics": [[name, *wording.other_metric_cells(*values)] for name, values in review.other_metrics.items()],
+        },
+    )

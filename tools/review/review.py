@@ -6,15 +6,16 @@ from typing import Any
 
 from record.results import Results, read_results
 from record.revisions import Revision
-from record.seeds import SeedSpread, read_spread
 from record.staleness import stale_inputs
 from record.verdicts import (
     ClassVerdict,
     Flips,
+    SeedSpread,
     TestedMetric,
     compare_classes,
     compare_metrics,
     find_flips,
+    read_spread,
     reason_not_to_compare,
     same_predictions,
 )

@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 
 from classifier.common.errors import UserError
 from classifier.common.files import naming
-from record.hashes import is_recorded
-from record.lock_file import LOCK_FILE, Lock, read_lock
+from record.lock_file import LOCK_FILE, Lock, is_recorded, read_lock
 from record.metrics import TRAIN_METRICS
 from record.results import EVALUATE, HISTORY, MODEL_FILES, PREDICTIONS
 from record.revisions import Revision
