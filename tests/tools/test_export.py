@@ -158,6 +158,7 @@ class TestCard:
     def test_what_auto_means(self, exported: Repository) -> None:
         text = card(exported)
         assert "averaging with the mirror image and softmax are inside." in text
+        assert "If you quantise it, leave the softmax out" in text
         assert '`flip_tta: "auto"`' in text
         assert '`flip_tta: "auto"` means `true` here: the mirror image of an image shows the same class.' in text
         assert '`augment: "auto"`' not in text

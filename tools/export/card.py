@@ -121,7 +121,8 @@ def _head(export: Export) -> Iterator[str]:
     yield f"# {text(described.network)} for {text(described.dataset)}"
     yield (
         f"`model.onnx` gives an image of {height}×{width} pixels in {kind} one of {num_classes} classes. Normalisation"
-        f"{', averaging with the mirror image' if export.origin.flip_tta else ''} and softmax are inside."
+        f"{', averaging with the mirror image' if export.origin.flip_tta else ''} and softmax are inside. "
+        "If you quantise it, leave the softmax out: in eight bits most small probabilities become 0."
     )
     shape = ", ".join(map(str, described.shape_CHW))
     rows = [

@@ -162,6 +162,16 @@ def test_each_plotted_table_has_its_own_template_axes_and_title() -> None:
     assert all({"template", "x", "y", "title"} <= options.keys() for options in tables.values())
 
 
+def test_the_confusion_matrix_has_the_actual_classes_down_as_the_picture_has() -> None:
+    """DVC's template divides by the sums of y: findings/dvc-confusion-normalized.sh."""
+    predictions = next(entry for entry in STAGES["evaluate"]["plots"] if "plots/predictions.csv" in entry)[
+        "plots/predictions.csv"
+    ]
+    assert (predictions["template"], predictions["x"], predictions["y"]) == ("confusion_normalized", "predicted", "actual")
+    (above,) = (entry["confusion"] for entry in GRAPH["plots"] if "confusion" in entry)
+    assert (above["x"], above["y"]) == ("predicted", {"plots/predictions.csv": "actual"})
+
+
 def test_every_stage_has_a_description_and_runs_as_a_module() -> None:
     launched = {"train": "python -m stages.launch ${launcher} -m stages.train"}
     assert all(stage["desc"] for stage in STAGES.values())
