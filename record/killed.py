@@ -157,12 +157,12 @@ def left_experiments(root: Path) -> Iterator[str]:
 
 def _temporary(root: Path) -> Iterator[str]:
     for note in sorted((root / TEMPORARY / "run").glob("*/*.run")):
-        told = read_note(note)
-        folder = Path(str(told.get("root_dir")))
-        if told.get("status") == RUNNING and folder.is_dir() and not _somebody_works_in(folder):
+        noted = read_note(note)
+        folder = Path(str(noted.get("root_dir")))
+        if noted.get("status") == RUNNING and folder.is_dir() and not _somebody_works_in(folder):
             shown = folder.relative_to(root.resolve()) if folder.is_relative_to(root.resolve()) else folder
             yield (
-                f"the experiment {told.get('name')} of `dvc exp run --temp` was killed and stays listed as running; the same "
+                f"the experiment {noted.get('name')} of `dvc exp run --temp` was killed and stays listed as running; the same "
                 f"command goes on where it was; `rm -rf {shlex.quote(str(shown))}` forgets this one"
             )
 

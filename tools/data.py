@@ -65,7 +65,8 @@ def _settings(texts: list[str]) -> dict[str, str | int | None]:
         key, equals, value = text.partition("=")
         if not equals or key not in SETTINGS:
             raise UserError(f"-S {text}: needs one of {', '.join(SETTINGS)}, as `-S label_column=breed`, got {short_repr(key)}")
-        found[key] = int(value) if value.isdecimal() and key in ("class_depth", "pixel_max") else value.strip("'\"")
+        if value != "null":
+            found[key] = int(value) if value.isdecimal() and key in ("class_depth", "pixel_max") else value.strip("'\"")
     return found
 
 

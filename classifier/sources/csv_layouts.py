@@ -129,10 +129,13 @@ def _without_quoted(line: str) -> str:
 
 
 def _cells(path: Path, line: str, separator: str) -> list[str]:
+    usual = csv.field_size_limit(MAX_LINE_BYTES)  # all pixels may be in one cell
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
     except csv.Error as error:
         raise UserError(f"{path}: not readable as CSV: {error}") from None
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _is_number(cell: str) -> bool:

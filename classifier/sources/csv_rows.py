@@ -50,11 +50,11 @@ def _frames(path: Path, layout: Layout) -> Iterator[tuple[int, pd.DataFrame]]:
 
 
 def _pieces(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """Whole lines; the empty ones at the end of the table are left out."""
+    """Whole rows, of which a cell in quotes may have several lines; the empty ones at the end of the table are left out."""
     rest = b""
     while chunk := file.read(PIECE_BYTES):
         text = rest + chunk
-        whole = text[: text.rfind(b"\n") + 1]
+        whole = text[: _end_of_rows(text)]
         body = whole.rstrip(b"\r\n")
         if body:
             yield body
@@ -66,6 +66,17 @@ def _pieces(path: Path, file: BinaryIO) -> Iterator[bytes]:
             raise UserError(f"{path}: needs lines of less than {MAX_LINE_BYTES} bytes, found a longer one")
     if rest.strip():
         yield rest.rstrip(b"\r\n")
+
+
+def _end_of_rows(text: bytes) -> int:
+    """After the last line end that is not within quotes, or where a quote is none, as in `7" disc`, after the last one."""
+    last = end = text.rfind(b"\n") + 1
+    num_quotes = text.count(b'"', 0, end)
+    while end and num_quotes % 2:
+        before = text.rfind(b"\n", 0, end - 1) + 1
+        num_quotes -= text.count(b'"', before, end)
+        end = before
+    return end or last
 
 
 def _parsed(

@@ -238,7 +238,7 @@ class _Reader:
         if self.group_of is not None:
             numbers = [self.group_numbers.setdefault(name, len(self.group_numbers)) for name in labels.groups]
             for place, group in zip(labels.places, labels.group_of, strict=True):
-                self.group_of[place] = numbers[group]
+                self.group_of[place] = numbers[group] if group >= 0 else -1
 
     def _take_rest(self, root: _Tree, splits: dict[DatasetSplit, str], table: str, label_column: str) -> None:
         """What the tables do not name: a split that has none named by its folders, all else left out."""
@@ -246,11 +246,11 @@ class _Reader:
             tree = root.below(name)
             if split != "train" and tree.places and not any(self.split_of[place] for place in tree.places):
                 self._take_later_split(tree, split, name)
-        told = [f"{path}/" for path in self.unlabelled]
+        unlabelled = tuple(f"{path}/" for path in self.unlabelled)
         missing = [
             path
             for place, path in enumerate(self.files.pictures)
-            if not self.split_of[place] and not path.startswith(tuple(told))
+            if not self.split_of[place] and not path.startswith(unlabelled)
         ]
         named = sum(map(bool, self.split_of))
         if len(missing) > named and self._folders_give_classes(root, splits):
@@ -260,8 +260,7 @@ class _Reader:
             )
         if missing:
             self.notes.append(f"left out, as {table} does not name them: {shown(missing)}")
-        pictures_only = {path for path in self.files.others if path not in self.used}
-        self._note_others(sorted(pictures_only))
+        self._note_others(self.files.others)
 
     def _folders_give_classes(self, root: _Tree, splits: dict[DatasetSplit, str]) -> bool:
         tree = root.below(splits["train"]) if "train" in splits else root

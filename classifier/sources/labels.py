@@ -72,6 +72,7 @@ class Labels:
     splits: list[DatasetSplit | None] = field(default_factory=list)
     """Empty without a column for them."""
     group_of: "array[int]" = field(default_factory=lambda: array("i"))
+    """-1 where the cell is empty."""
     groups: list[str] = field(default_factory=list)
     num_unlabelled: int = 0
     notes: list[str] = field(default_factory=list)
@@ -188,7 +189,8 @@ def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:
             if split_at is not None:
                 found.splits.append(split)
             if group_at is not None:
-                found.group_of.append(groups.setdefault(row[group_at], len(groups)))
+                group = row[group_at].strip()
+                found.group_of.append(groups.setdefault(group, len(groups)) if group else -1)
     except csv.Error as error:
         raise UserError(f"{where}: not readable as CSV: {short_message(error)}") from None
     found.names, found.groups = list(names), list(groups)

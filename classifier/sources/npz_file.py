@@ -99,7 +99,7 @@ def read_arrays(path: Path, arrays: Arrays) -> Iterator[Rows]:
 def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise UserError(f"{path}: not a whole .npz file: {short_message(error)}") from None
 
 
@@ -107,10 +107,11 @@ def _opened(path: Path) -> zipfile.ZipFile:
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], tuple[int, ...], "np.dtype[Any]"]]:
     """The bytes of an array, after its header, which says shape and type. Raises UserError for what is no such array."""
     try:
-        with warnings.catch_warnings(action="error"), archive.open(f"{name}.npy") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran_order, dtype = read(file)
+        with archive.open(f"{name}.npy") as file:
+            with warnings.catch_warnings(action="error"):
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, fortran_order, dtype = read(file)
             if dtype.hasobject:
                 raise UserError(f"{path}: {name}: needs numbers, found Python objects, which are never unpickled")
             if fortran_order and len(shape) > 1:

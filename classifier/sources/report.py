@@ -12,6 +12,8 @@ from classifier.sources.listing import Listing
 MOST_CLASSES = 8
 """Named one by one; of more the first and the last few."""
 MAX_NAME = 30
+NO_TEXT = re.compile(r"[+-]?[0-9][0-9_.eE+-]*|[+-]?(inf|nan)|true|false|null", re.IGNORECASE)
+"""What Hydra does not take for a text, and a little more."""
 
 
 def listing_lines(listing: Listing, source: str) -> Iterator[str]:
@@ -50,9 +52,11 @@ def command(dataset: str, source: str | Path, settings: Mapping[str, object]) ->
 
 
 def _quoted(value: object) -> str:
-    """As the grammar of Hydra's overrides has it, which DVC reads: text of other than plain characters in quotes."""
+    """As the grammar of Hydra's overrides has it, which DVC reads: in quotes a text of other than plain characters, or that
+    would be a number, a truth value or null."""
     text = str(value)
-    if all(letter.isalnum() or letter in "_-./" for letter in text) and text.isascii():
+    is_plain = not isinstance(value, str) or not NO_TEXT.fullmatch(text)
+    if is_plain and all(letter.isalnum() or letter in "_-./" for letter in text) and text.isascii():
         return text
     return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
 

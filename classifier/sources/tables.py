@@ -61,7 +61,7 @@ def find_tables(source: Path) -> dict[DatasetSplit, Path]:
             )
         if named:
             found[split] = named[0]
-    if "train" not in found and not found and len(tables) == 1:
+    if not found and len(tables) == 1:
         return {"train": tables[0]}
     if "train" not in found:
         held = ", ".join(short_repr(path.name) for path in tables[:3]) or "none; of pictures, say -S dataset=folder"

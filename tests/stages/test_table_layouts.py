@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from classifier.common.errors import UserError
+from classifier.sources.csv_layouts import Asked, find_layout
+from classifier.sources.npz_file import find_arrays, read_arrays
 from stages import build, convert, download
 from tests.support.data_params import build_params, convert_params, download_params
 
@@ -271,6 +274,36 @@ def test_blocks_and_lines_of_any_length(tmp_path: Path, monkeypatch: pytest.Monk
         take(tmp_path, path)
 
 
+def test_numbers_in_a_cell_of_several_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `str` of an array writes them; a piece of the file may end within one."""
+    cells = [" " + np.array2string(image.ravel()).replace("[", "[ ") for image in IMAGES]
+    assert all("\n" in cell for cell in cells)
+    path = write(
+        tmp_path / "train.csv", ["label", "pixels"], [[label, cell] for label, cell in zip(LABELS, cells, strict=True)]
+    )
+    monkeypatch.setattr("classifier.sources.csv_rows.PIECE_BYTES", 700)
+    images, classes, _ = take(tmp_path, path)
+    assert pairs(images, classes) == EXPECTED
+
+
+def test_a_quote_within_a_cell_is_no_line_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "train.csv"
+    rows = (f'{label},7" disc,{",".join(map(str, image.ravel()))}' for label, image in zip(LABELS, IMAGES, strict=True))
+    path.write_text("\n".join([",".join(["label", "id", *NAMES]), *rows]), encoding="utf-8")
+    monkeypatch.setattr("classifier.sources.csv_rows.PIECE_BYTES", 700)
+    images, classes, _ = take(tmp_path, path)
+    assert pairs(images, classes) == EXPECTED
+
+
+def test_a_cell_of_more_characters_than_csv_takes_by_itself(tmp_path: Path) -> None:
+    pixels = RNG.integers(100, 256, (2, 200 * 200))
+    path = write(
+        tmp_path / "train.csv", ["label", "pixels"], [[number, " ".join(map(str, pixels[number]))] for number in (0, 1)]
+    )
+    layout = find_layout(path, Asked())
+    assert (layout.in_cell, layout.pixels, csv.field_size_limit()) == (True, [1], 131072)
+
+
 def test_an_empty_line_within_is_a_fault(tmp_path: Path) -> None:
     rows = [[label, *image.ravel().tolist()] for image, label in zip(IMAGES, LABELS, strict=True)]
     path = write(tmp_path / "in/train.csv", ["target", *NAMES], [*rows[:3], [], *rows[3:]])
@@ -349,3 +382,21 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     path.write_bytes(content[:200] + bytes(50) + content[250:])
     with pytest.raises(UserError, match=r"a\.npz: train_images: (not a whole array|ends too early)"):
         take(tmp_path, path)
+
+
+def test_an_archive_of_a_later_version_of_zip_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, train_images=IMAGES, train_labels=np.array(LABELS))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 6] = 99
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.npz: not a whole \.npz file: zip file version 9\.9"):
+        find_arrays(path)
+
+
+def test_who_reads_arrays_may_warn(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", train_images=IMAGES, train_labels=np.array(LABELS))
+    arrays = find_arrays(tmp_path / "a.npz")["train"]
+    with pytest.warns(UserWarning, match="odd"):
+        for _ in read_arrays(tmp_path / "a.npz", arrays):
+            warnings.warn("odd", stacklevel=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from dvc.utils.hydra import apply_overrides
 
 from classifier.common.params import read_yaml
+from classifier.sources.report import command
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -46,6 +47,21 @@ def test_what_was_recognised_and_a_command_that_says_the_same(tmp_path: Path) ->
     params.write_text("dataset: x\nsource: x\ngroup_pattern: null\n")
     apply_overrides(params, words[4::2])
     assert read_yaml(params) == {"dataset": "folder", "source": str(folder), "group_pattern": pattern}
+
+
+def test_a_name_that_looks_like_a_number_or_null_is_a_text_for_dvc(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    for name in ("2024", "1e5", "null", "True", "-7", "plain"):
+        params.write_text("dataset: x\nsource: x\nlabel_column: null\n")
+        apply_overrides(params, shlex.split(command("csv", name, {"label_column": name}))[4::2])
+        assert read_yaml(params) == {"dataset": "csv", "source": name, "label_column": name}
+
+
+def test_null_has_a_param_found_out(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("label,p0,p1,p2,p3\n" + "".join(f"{'ab'[number % 2]},{number},255,0,7\n" for number in range(6)))
+    done = data(str(path), "-S", "label_column=null", "-S", "pixel_max=null")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"dvc exp run -S dataset=csv -S source={path}")
 
 
 def test_two_readings_end_with_status_1_and_both_commands(tmp_path: Path) -> None:

@@ -261,6 +261,16 @@ def test_pictures_of_every_kind_and_what_was_done_to_them(root: Path, capsys: py
     assert answer["probability"] == pytest.approx(0.4)
 
 
+def test_a_later_frame_that_is_cut_off_does_no_harm(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [Image.fromarray(np.full((12, 10), grey, np.uint8)) for grey in (0, 90, 200)]
+    frames[0].save(root / "moving.gif", save_all=True, append_images=frames[1:])
+    content = (root / "moving.gif").read_bytes()
+    second = content.index(b"\x2c", content.index(b"\x2c") + 1)
+    (root / "moving.gif").write_bytes(content[: second + 4])
+    (answer,) = predict_json(root, capsys, root / "moving.gif")["pictures"]
+    assert answer["steps"][0] == "the first frame alone"
+
+
 def test_damage_is_told_and_never_anything_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(1)
     turned = exif_turned(root / "turned.png").read_bytes()

@@ -105,6 +105,15 @@ def test_what_cannot_be_asked_is_one_line_and_writes_nothing(tmp_path: Path, row
     assert sorted(one.name for one in tmp_path.iterdir()) == ["p", "t.csv"]
 
 
+def test_a_row_of_another_length_in_a_later_part_of_the_file_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [["x", "255 255 255 255"], ["y", "0 0 0 0 0 0 0 0"]]
+    monkeypatch.setattr("classifier.sources.csv_rows.PIECE_BYTES", 20)
+    with pytest.raises(UserError, match=r"t\.csv: needs 4 pixels an image, as in its first row, found 8 in row 2"):
+        main([str(table(tmp_path / "t.csv", ["id", "pixels"], cells))], project(tmp_path / "p"))
+
+
 def test_rows_are_brought_to_the_models_size_and_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = project(tmp_path / "p", (3, 2, 2))
     names = [f"pixel{number}" for number in range(16)]

@@ -166,9 +166,9 @@ def _read(path: Path) -> bytes:
 
 def _kind_steps(content: bytes, grey: bool) -> Iterator[str]:
     """What `upright` did to this picture, which it could read."""
+    if _has_more_frames(content):
+        yield "the first frame alone"
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            yield "the first frame alone"
         if image.mode.startswith("I"):
             yield "of 16 bits the upper 8"
         if image.has_transparency_data:
@@ -180,3 +180,14 @@ def _kind_steps(content: bytes, grey: bool) -> Iterator[str]:
         yield "colours to grey"
     elif is_grey and not grey:
         yield "grey in three channels"
+
+
+def _has_more_frames(content: bytes) -> bool:
+    """Also where a later one is damaged: then nearly every kind of exception comes out of looking for them all."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        try:
+            return getattr(image, "n_frames", 1) > 1
+        except MemoryError:
+            raise
+        except Exception:
+            return True

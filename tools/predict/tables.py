@@ -41,6 +41,11 @@ def _read(path: Path, described: Described, asked_shape: list[int] | None) -> Ta
         if not num_rows:
             num_pixels = block.pixels_NP.shape[1]
             interleaved = table.may_be_interleaved and seem_interleaved(block.pixels_NP)
+        if block.pixels_NP.shape[1] != num_pixels:
+            raise UserError(
+                f"{displayed_path(path)}: needs {num_pixels} pixels an image, as in its first row, found "
+                f"{block.pixels_NP.shape[1]} in row {num_rows + 1}"
+            )
         found.take(block.pixels_NP)
         num_rows += len(block.pixels_NP)
     if not num_rows:

@@ -308,6 +308,13 @@ def test_groups_by_a_column(tmp_path: Path) -> None:
         list_pictures(tmp_path, Columns(group="doctor"))
 
 
+def test_a_picture_without_a_group_is_one_by_itself(tmp_path: Path) -> None:
+    text = "path,label,patient\n" + "".join(f"{number}.png,{'ab'[number % 2]},{'p' * (number < 2)}\n" for number in range(8))
+    listing = list_pictures(fill(tmp_path, two("{}.png"), labels_csv=text), Columns(group="patient"))
+    assert [one.group for one in listing] == ["p", "p", *(f"{number}.png" for number in range(2, 8))]
+    assert said(listing, "7 groups, none of which is divided when a split is cut; 6 pictures are each a group of their own")
+
+
 def test_groups_by_a_pattern_and_names_that_look_like_tracks(tmp_path: Path) -> None:
     paths = [f"{name}/{track:05}_{number:05}.jpg" for name in "ab" for track in range(3) for number in range(4)]
     plain = list_pictures(fill(tmp_path, [*paths, "a/other.jpg"]))
