@@ -171,7 +171,7 @@ def test_dvc_is_asked_again_where_it_read_a_file_of_its_own_before_that_was_writ
 
 def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     project.set_params(threads=64)
-    for module in ("compared", "sweep"):
+    for module in ("selection", "sweep"):
         monkeypatch.setattr(f"tools.experiments.{module}.num_cores", lambda: 8)
     project.git("commit", "--all", "--quiet", "--message", "threads")
     assert main(["sweep", "lr=1e-3,0.01", "augment=[],[flip,shift]", "--jobs", "2", "--dry-run"]) == 0
