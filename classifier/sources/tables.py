@@ -53,20 +53,30 @@ def find_tables(source: Path) -> dict[DatasetSplit, Path]:
         return {"train": source}
     tables = sorted(path for path in source.iterdir() if path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file())
     found: dict[DatasetSplit, Path] = {}
+    begin = ""
     for split, words in FILE_WORDS.items():
-        named = [path for path in tables if _stem(path).endswith(words)]
+        begins = {path: _begin(path, words) for path in tables if _stem(path).endswith(words)}
+        named = [path for path, one in begins.items() if split == "train" or one == begin or not one[-1:].isalpha()]
         if len(named) > 1:
             raise UserError(
                 f"{source}: needs one table to {split}, found {', '.join(short_repr(path.name) for path in named[:3])}"
             )
         if named:
             found[split] = named[0]
+        if split == "train" and named:
+            begin = begins[named[0]]
     if not found and len(tables) == 1:
         return {"train": tables[0]}
     if "train" not in found:
         held = ", ".join(short_repr(path.name) for path in tables[:3]) or "none; of pictures, say -S dataset=folder"
         raise UserError(f"{source}: needs a table train.csv (label,pixel1,pixel2,…), or one table alone, found {held}")
     return found
+
+
+def _begin(path: Path, words: tuple[str, ...]) -> str:
+    """What stands before the word of a split: `latest` ends in `test`, but beside `train` it is no name of a test split."""
+    stem = _stem(path)
+    return stem.removesuffix(max((word for word in words if stem.endswith(word)), key=len))
 
 
 def _stem(path: Path) -> str:

@@ -1,5 +1,6 @@
 """`python -m tools.data SOURCE` says what a source is taken for, and the command that uses it."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -55,6 +56,17 @@ def test_a_name_that_looks_like_a_number_or_null_is_a_text_for_dvc(tmp_path: Pat
         params.write_text("dataset: x\nsource: x\nlabel_column: null\n")
         apply_overrides(params, shlex.split(command("csv", name, {"label_column": name}))[4::2])
         assert read_yaml(params) == {"dataset": "csv", "source": name, "label_column": name}
+
+
+def test_dvc_understands_the_settings_that_the_pages_show(tmp_path: Path) -> None:
+    pages = [REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages).replace("=…", "=x")
+    words = re.findall(r"-S ('[^'\n]*'|\"[^\"\n]*\"|[a-z_]+=\"[^\"\n]*\"|[^\s`\"]+)", text)
+    assert len(words) > 10
+    params = tmp_path / "params.yaml"
+    for word in words:
+        params.write_bytes((REPOSITORY / "params.yaml").read_bytes())
+        apply_overrides(params, shlex.split(word))
 
 
 def test_null_has_a_param_found_out(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ def write(path: Path, text: bytes) -> Path:
             ["fashion-mnist_train.csv", "fashion-mnist_test.csv"],
             {"train": "fashion-mnist_train.csv", "test": "fashion-mnist_test.csv"},
         ),
+        (["MnistTraining.csv", "MnistTest.csv"], {"train": "MnistTraining.csv", "test": "MnistTest.csv"}),
+        (["a_train.csv", "test.csv", "valid.csv"], {"train": "a_train.csv", "val": "valid.csv", "test": "test.csv"}),
+        (["train.csv", "latest.csv", "interval.csv"], {"train": "train.csv"}),
+        (["latest.csv"], {"train": "latest.csv"}),
     ],
 )
 def test_tables_of_a_folder(tmp_path: Path, names: list[str], found: dict[str, str]) -> None:
