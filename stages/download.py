@@ -67,7 +67,7 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     from classifier.images.table import write_table  # NumPy and pandas, which nothing else here needs
     from classifier.sources.csv_layouts import Asked
     from classifier.sources.rows import WHITE
-    from classifier.sources.tables import classes_of, find_tables, is_ours, labels_of, open_tables, survey
+    from classifier.sources.tables import check_too_few, classes_of, find_tables, is_ours, labels_of, open_tables, survey
 
     tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
     for table in tables:
@@ -79,8 +79,7 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     copied = params.pixel_max in (None, WHITE) and all(table.split != "val" and is_ours(table) for table in tables)
     found = None if copied else survey(tables, params.pixel_max)
     classes = found.classes if found else classes_of(set().union(*(labels_of(table.path) for table in tables)))
-    if len(classes) < 2:
-        raise UserError(f"{tables[0].where}: needs two classes or more, found {len(classes)}")
+    check_too_few(tables[0].where, classes)
     for line in [f"{table.where}: {note}" for table in tables for note in table.notes] + (
         [f"{source}: {note}" for note in found.notes] if found else []
     ):

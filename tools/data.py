@@ -16,7 +16,7 @@ from classifier.sources.folder import list_pictures
 from classifier.sources.listing import shown
 from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
 from classifier.sources.report import MOST_CLASSES, command, folder_lines
-from classifier.sources.tables import find_tables, open_tables, survey
+from classifier.sources.tables import check_too_few, find_tables, open_tables, survey
 from tools.command import run_command, visible
 
 SETTINGS = [name for name in DownloadParams.model_fields if name not in ("dataset", "source")]
@@ -49,6 +49,7 @@ def _table_lines(source: Path, params: DownloadParams) -> Iterator[str]:
     """Of tables of pixels: the rows of each split, the classes, and what was taken for what."""
     tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
     found = survey([table for table in tables if table.has_labels], params.pixel_max)
+    check_too_few(tables[0].where, found.classes)
     yield f"{source}: tables of pixels, {found.num_pixels} an image"
     yield f"{found.rows.total()} images: " + ", ".join(f"{count} {split}" for split, count in found.rows.items())
     yield f"{len(found.classes)} classes: {shown(found.classes, MOST_CLASSES)}"

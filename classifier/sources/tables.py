@@ -205,6 +205,12 @@ def classes_of(labels: set[str]) -> list[str]:
     return sorted(labels)
 
 
+def check_too_few(where: str, classes: list[str]) -> None:
+    """Raise UserError for fewer than two classes."""
+    if len(classes) < 2:
+        raise UserError(f"{where}: needs two classes or more, found {len(classes)}")
+
+
 def _lines(path: Path, file: BufferedReader) -> Iterator[bytes]:
     while line := file.readline(MAX_LINE_BYTES):
         if len(line) == MAX_LINE_BYTES:

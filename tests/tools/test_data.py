@@ -97,11 +97,15 @@ def test_a_table_of_pixels(tmp_path: Path) -> None:
 
 
 def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    one_class = tmp_path / "tables/one.csv"
+    one_class.write_text("label,p0,p1,p2,p3\na,0,255,0,7\na,1,255,0,7\n")
     for words, message in (
         ([str(tmp_path / "gone")], "gone: no such file or folder"),
         ([str(tmp_path), "-S", "lr=1"], "-S lr=1: needs one of class_depth, label_column"),
         ([str(tmp_path), "-S", "group_pattern=("], "group_pattern must be a regular expression, got '('"),
         ([str(tmp_path)], "needs pictures of two classes or more, found none"),
+        ([str(one_class)], "one.csv: needs two classes or more, found 1"),
     ):
         done = data(*words)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
