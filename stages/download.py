@@ -67,7 +67,7 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     from classifier.images.table import write_table  # NumPy and pandas, which nothing else here needs
     from classifier.sources.csv_layouts import Asked
     from classifier.sources.rows import WHITE
-    from classifier.sources.tables import check_too_few, classes_of, find_tables, is_ours, labels_of, open_tables, survey
+    from classifier.sources.tables import checked_classes, find_tables, is_ours, labels_of, open_tables, survey
 
     tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
     for table in tables:
@@ -78,8 +78,8 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     tables = [table for table in tables if table.has_labels]
     copied = params.pixel_max in (None, WHITE) and all(table.split != "val" and is_ours(table) for table in tables)
     found = None if copied else survey(tables, params.pixel_max)
-    classes = found.classes if found else classes_of(set().union(*(labels_of(table.path) for table in tables)))
-    check_too_few(tables[0].where, classes)
+    labels = set[str]() if found else set[str]().union(*(labels_of(table.path) for table in tables))
+    classes = found.classes if found else checked_classes(tables[0].where, labels)
     for line in [f"{table.where}: {note}" for table in tables for note in table.notes] + (
         [f"{source}: {note}" for note in found.notes] if found else []
     ):

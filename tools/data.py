@@ -11,12 +11,12 @@ from classifier.common.errors import UserError, short_repr
 from classifier.common.params import PARAMS_FILE, validate
 from classifier.images.schema import CSV, FOLDER
 from classifier.sources.csv_layouts import Asked
-from classifier.sources.files import is_picture
+from classifier.sources.files import is_archive, is_picture
 from classifier.sources.folder import list_pictures
 from classifier.sources.listing import shown
 from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
 from classifier.sources.report import MOST_CLASSES, command, folder_lines
-from classifier.sources.tables import check_too_few, find_tables, open_tables, survey
+from classifier.sources.tables import find_tables, open_tables, survey
 from tools.command import run_command, visible
 
 SETTINGS = [name for name in DownloadParams.model_fields if name not in ("dataset", "source")]
@@ -30,7 +30,13 @@ def main() -> int:
     if not Path(source).exists():
         raise UserError(f"{source}: no such file or folder")
     absolute = str(Path(source).resolve()) if ".." in Path(source).parts else source
-    is_table = source.lower().endswith(TABLE_SUFFIXES) or _holds_only_tables(Path(source))
+    is_table = (Path(source).is_file() and source.lower().endswith(TABLE_SUFFIXES)) or _holds_only_tables(Path(source))
+    if not (is_table or Path(source).is_dir() or (Path(source).is_file() and is_archive(Path(source)))):
+        found = "another file" if Path(source).is_file() else "neither a file nor a folder"
+        raise UserError(
+            f"{source}: needs a folder of pictures, a .zip or .tar of one, or tables of pixels ({', '.join(TABLE_SUFFIXES)}), "
+            f"found {found}"
+        )
     dataset = CSV if is_table else FOLDER
     params = validate(PARAMS_FILE, {"dataset": dataset, "source": absolute, **settings}, DownloadParams)
     check_source(Path(source), dataset)
@@ -49,7 +55,6 @@ def _table_lines(source: Path, params: DownloadParams) -> Iterator[str]:
     """Of tables of pixels: the rows of each split, the classes, and what was taken for what."""
     tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
     found = survey([table for table in tables if table.has_labels], params.pixel_max)
-    check_too_few(tables[0].where, found.classes)
     yield f"{source}: tables of pixels, {found.num_pixels} an image"
     yield f"{found.rows.total()} images: " + ", ".join(f"{count} {split}" for split, count in found.rows.items())
     yield f"{len(found.classes)} classes: {shown(found.classes, MOST_CLASSES)}"

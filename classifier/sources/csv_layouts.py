@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 from classifier.common.errors import UserError, short_repr
 from classifier.images.schema import MAX_PIXELS
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES
+from classifier.sources.files import check_no_pointer
 
 LABEL_NAMES = {
     *("label", "labels", "class", "classes", "class_id", "class_name", "classname", "target", "targets", "category", "y"),
@@ -85,6 +86,7 @@ def find_layout(path: Path, asked: Asked, like: Layout | None = None) -> Layout:
 
     Raises UserError where that is not clear.
     """
+    check_no_pointer(path)
     with opened(path) as file:
         lines = [_text(path, number, file.readline(MAX_LINE_BYTES)) for number in (1, 2)]
     if not lines[0].strip():

@@ -22,6 +22,9 @@ from classifier.common.errors import UserError, short_message, short_repr
 from classifier.images.picture_pack import LARGEST_PICTURE, SUFFIXES
 
 LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini"}
+LEFT_BY_DISKS = {"@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+"""Folders of network storages and of Windows: thumbnails of the pictures beside them, and what was deleted."""
+PASSED_OVER = LEFT_BY_SYSTEMS | LEFT_BY_DISKS
 HIDING = {".dvc", ".dvcignore"}
 """For DVC, a folder with one of them is another project, or has rules of its own."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -90,7 +93,15 @@ def open_source(source: Path) -> SourceFiles:
     """All files of the folder or archive `source`. Raises UserError for what DVC would not see and for a dishonest archive."""
     if source.is_dir():
         return FolderFiles(source)
+    check_no_pointer(source)
     return ZipFiles(source) if source.suffix.lower() == ".zip" else TarFiles(source)
+
+
+def check_no_pointer(path: Path) -> None:
+    """Raise UserError for a pointer of Git LFS in place of the file."""
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UserError(f"{path}: is a pointer of Git LFS, not the file; run `git lfs pull` in its repository")
 
 
 class FolderFiles(SourceFiles):
@@ -108,7 +119,7 @@ class FolderFiles(SourceFiles):
                 path = prefix + entry.name
                 if entry.name in HIDING and inside(Path(), entry.path).parts:
                     raise self._error(path, "with it there DVC would not see all pictures; remove it")
-                if entry.name.startswith(".") or entry.name.lower() in LEFT_BY_SYSTEMS:
+                if entry.name.startswith(".") or entry.name.lower() in PASSED_OVER:
                     if entry.name.startswith(".") and entry.is_dir(follow_symlinks=False) and _holds_pictures(entry.path):
                         self.hidden.append(path)
                     continue
@@ -162,14 +173,15 @@ class _ArchiveFiles(SourceFiles):
         self._num_bytes += size
         self._num_members += 1
         if not _is_unicode(name) or "\\" in name or "\0" in name or path.is_absolute() or ".." in path.parts:
-            raise UserError(f"{self.source}: needs paths that stay within the archive, found {short_repr(name)}")
+            advice = "; it is of Windows: unpack it, and name the folder" if "\\" in name else ""
+            raise UserError(f"{self.source}: needs paths that stay within the archive, found {short_repr(name)}{advice}")
         if self._num_bytes > self._most_bytes or size < 0 or self._num_members > MAX_MEMBERS:
             raise UserError(
                 f"{self.source}: needs at most {self._most_bytes} bytes in {MAX_MEMBERS} members when unpacked, found more; "
                 "unpack it yourself if you trust it, and name the folder"
             )
         for number, part in enumerate(path.parts):
-            if part.startswith(".") or part.lower() in LEFT_BY_SYSTEMS:
+            if part.startswith(".") or part.lower() in PASSED_OVER:
                 hidden = "/".join(path.parts[: number + 1])
                 if part.startswith(".") and is_picture(name) and number + 1 < len(path.parts) and hidden not in self.hidden:
                     self.hidden.append(hidden)
@@ -204,6 +216,8 @@ class ZipFiles(_ArchiveFiles):
 
     def __init__(self, source: Path) -> None:
         super().__init__(source)
+        self._names: dict[str, str] = {}
+        """In the archive, of those whose paths are written otherwise there, as `./a.png`."""
         try:
             self._archive = zipfile.ZipFile(source)
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
@@ -219,13 +233,13 @@ class ZipFiles(_ArchiveFiles):
                 if member.flag_bits & 1:
                     raise UserError(f"{source}: {short_repr(path)} is encrypted; unpack the archive, and name the folder")
                 if path != member.filename:
-                    raise UserError(f"{source}: needs plain paths, found {short_repr(member.filename)}")
+                    self._names[path] = member.filename
                 self._add(path)
         self._finish()
 
     def _read(self, path: str, num_bytes: int) -> bytes:
         try:
-            with self._archive.open(path) as file:
+            with self._archive.open(self._names.get(path, path)) as file:
                 return file.read(num_bytes)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError) as error:
             raise self._not_readable(error) from None
@@ -336,4 +350,5 @@ def read_lines(files: SourceFiles, path: str) -> Iterator[str]:
     try:
         yield from io.TextIOWrapper(io.BytesIO(files.read(path)), encoding="utf-8-sig", newline="")
     except UnicodeDecodeError as error:
-        raise UserError(f"{files.source / path}: not readable as CSV: {short_message(error)}") from None
+        found = "UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else f"the byte {error.object[error.start]:#04x}"
+        raise UserError(f"{files.source / path}: not readable as CSV: needs UTF-8, found {found}; save it as UTF-8") from None

@@ -38,6 +38,8 @@ NAMES_FILES = ("classes.txt", "words.txt")
 SPLITS: tuple[DatasetSplit, ...] = ("train", "val", "test")
 GENERIC = {"set", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures", "photos", "jpg", "png", "split"}
 """Words beside that of a split that tell nothing."""
+WITH_COLUMNS = (".csv", ".tsv", ".jsonl")
+OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".parquet", ".xml")
 NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
 TRACK = re.compile(r"(?:.*/)?[^/]*?[0-9]+[_-][0-9]+\.[^./]+")
 TRACK_PATTERN = "(.*)[_-][0-9]+[.]"
@@ -147,6 +149,8 @@ class _Reader:
         if tables and 1 in self.split_of:
             table = tables[0][0]
             self._take_rest(root, splits, table.path, "label" if table.label_at is None else table.header[table.label_at])
+        elif tables and not splits:
+            self._raise_no_train(tables[0][0])
         elif splits:
             self._take_splits(root, splits)
         elif _is_split_inside(root):
@@ -266,6 +270,14 @@ class _Reader:
         tree = root.below(splits["train"]) if "train" in splits else root
         is_chosen = self.columns.given or f"{root.prefix}{LABELS_FILE}" in self.used
         return not is_chosen and len(tree.folders) > 1 and not tree.strays
+
+    def _raise_no_train(self, table: Table) -> None:
+        """Folders of classes in place of the table would make test pictures of it some to train on."""
+        found = "some only to test on" if any(self.split_of) else "no line below the header"
+        raise UserError(
+            f"{self.source / table.path}: needs pictures to train on, found {found}; complete the table, or remove it to "
+            "have the classes taken from the folders"
+        )
 
     # --- folders ---
 
@@ -405,13 +417,22 @@ class _Reader:
     def _class_in_name(self, path: str) -> str:
         found = NAME_AND_NUMBER.fullmatch(PurePosixPath(path).stem)
         if not found:
-            tables = [other for other in self.files.others if other.lower().endswith(TABLE_SUFFIXES)]
-            beside = f"; no columns of paths and labels were found in {shown(tables)}" if tables else ""
             raise UserError(
                 f"{self.source}: {short_repr(path)} has no class: needs folders named for the classes, a file {LABELS_FILE} "
-                f"with `path,label`, or names such as cat.0001.jpg{beside}"
+                f"with `path,label`, or names such as cat.0001.jpg{self._beside()}"
             )
         return _normal(found[1])
+
+    def _beside(self) -> str:
+        """The tables in which nothing was recognised, and those of kinds that are not read."""
+        tables, foreign = (
+            [other for other in self.files.others if other.lower().endswith(ends)] for ends in (WITH_COLUMNS, OTHER_TABLES)
+        )
+        if tables:
+            return (
+                f"; no columns of paths and labels were found in {shown(tables)}; `-S path_column=… -S label_column=…` say them"
+            )
+        return f"; not read: {shown(foreign)}; save it as {LABELS_FILE} with `path,label`" if foreign else ""
 
     # --- both ---
 
@@ -434,6 +455,13 @@ class _Reader:
     def _note_others(self, paths: list[str]) -> None:
         """By suffix where there are many; tables and lists of names that were read are not among them."""
         others = [path for path in paths if path not in self.used and path.rpartition("/")[2].lower() not in NAMES_FILES]
+        tables = [path for path in others if path.lower().endswith(WITH_COLUMNS)]
+        if tables and not self.used and self.class_depth is None:
+            others = [path for path in others if path not in tables]
+            self.notes.append(
+                f"left out, as no columns of paths and labels were found in {shown(tables)}; where they have the classes, say "
+                "`-S path_column=… -S label_column=…`"
+            )
         if others:
             kinds = f" ({_by_suffix(others)})" if len(others) > 3 else ""
             self.notes.append(f"left out, as their names are not those of pictures: {shown(others)}{kinds}")
@@ -496,13 +524,16 @@ class _Reader:
             suffixes = ", ".join(sorted(SUFFIXES))
             found = f"only {short_repr(classes[0])}" if classes else f"none: no {suffixes} in it{self._formats(root)}"
             inner = f"; is it {self.source / root.folders[0]}?" if len(root.folders) == 1 else ""
-            raise UserError(f"{self.source}: needs pictures of two classes or more, found {found}{inner}")
+            beside = self._beside() if classes and not by_table else ""
+            raise UserError(f"{self.source}: needs pictures of two classes or more, found {found}{beside or inner}")
         if not any(not is_test for is_test in listing.is_test):
             raise UserError(f"{self.source}: needs pictures to train on, found some only to test on")
 
     def _formats(self, tree: _Tree) -> str:
         """What lies there instead of pictures, by suffix, and what to do with an archive."""
         archives = [path for path in tree.others if path.lower().endswith(ARCHIVE_SUFFIXES)]
+        if archives and not self.source.is_dir():
+            return f"; {shown(archives)}: unpack {self.source.name}, and name that"
         if archives:
             return f"; {shown(archives)}: unpack it, or name it, as `-S source={self.source / archives[0]}`"
         return f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""

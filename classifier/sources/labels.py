@@ -152,6 +152,7 @@ def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> 
 def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:
     """All that the table says. Raises UserError for ragged lines, empty cells, no such picture, one named twice."""
     where = files.source / table.path
+    _check_no_column_twice(where, table, columns)
     split_at = _one(table, columns.split, SPLIT_COLUMNS)
     group_at = _one(table, columns.group, ())
     for name, at in ((columns.split, split_at), (columns.group, group_at)):
@@ -235,7 +236,8 @@ def _reader(files: SourceFiles, path: str, delimiter: str, stripped: bool) -> Ca
     def rows(skipped: int) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(read_lines(files, path), strict=True, delimiter=delimiter, skipinitialspace=stripped)
         for row in islice(reader, skipped, None):
-            yield reader.line_num, row
+            if row:  # else an empty line
+                yield reader.line_num, row
 
     return rows
 
@@ -270,8 +272,10 @@ def _json_lines(files: SourceFiles, path: str) -> tuple[list[str], Rows]:
 
 
 def _text(value: object) -> str:
-    """A cell of JSON: what is no text and no number is no path and no label."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    """A cell of JSON, true and false as it writes them: what is a list, an object or null is no path and no label."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _is_headerless(files: SourceFiles, path: str, cells: Sequence[str]) -> bool:
@@ -296,6 +300,17 @@ def _one(table: Table, given: str | None, known: Iterable[str]) -> int | None:
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _check_no_column_twice(where: object, table: Table, columns: Columns) -> None:
+    """Raise UserError where a column that is used has a name that another one has too."""
+    if not table.has_header:
+        return
+    plain = [_plain(name) for name in table.header]
+    used = [table.path_at, table.label_at, _one(table, columns.split, SPLIT_COLUMNS), _one(table, columns.group, ())]
+    twice = next((table.header[at] for at in used if at is not None and plain.count(plain[at]) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: line 1: needs names of columns that differ, found {short_repr(twice)} twice; rename one")
 
 
 def _has_boxes(table: Table) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from classifier.common.errors import UserError, short_message
 from classifier.images.arrays import BAD_HEADER_ERRORS
 from classifier.images.schema import MAX_PIXELS, DatasetSplit
+from classifier.sources.files import check_no_pointer
 from classifier.sources.rows import Rows
 
 NAMES: dict[DatasetSplit, tuple[tuple[str, str], ...]] = {
@@ -97,6 +98,7 @@ def read_arrays(path: Path, arrays: Arrays) -> Iterator[Rows]:
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
+    check_no_pointer(path)
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:

@@ -30,7 +30,8 @@ def check_source(source: Path, dataset: str) -> None:
         needed = f"the catalogue, such as -S source=catalogue.yaml, or for your own table -S dataset={CSV}"
     else:
         return
-    found = "a folder" if is_folder else "a file" if source.is_file() else "nothing there"
+    odd = "neither a file nor a folder" if source.exists() else "nothing there"
+    found = "a folder" if is_folder else "a file" if source.is_file() else odd
     parent = os.environ.get("DVC_ROOT")
     if parent and not source.is_absolute() and not source.exists() and (Path(parent) / source).exists():
         raise UserError(

@@ -40,6 +40,9 @@ MAX_CLASSES = 10_000
 TOO_LARGE = re.compile(r"from 0 to 255, found '[1-9][0-9]{2,}'$")
 FLOATS_WITHIN = 2**16
 """Bytes in which a table of floats shows the point of one."""
+QUOTE_OR_SPACE = (b'"', b" ")
+MISSING = {"nan", "na", "n/a", "none", "null", "<na>"}
+"""What programs write for a cell that has nothing."""
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 FLOAT = re.compile(r"[0-9]+\.0*|[0-9]\.[0-9]+[eE][+-]?[0-9]{1,2}")
 
@@ -160,6 +163,8 @@ def is_ours(table: Table) -> bool:
         end = file.read()
     if b'"' in header or b" " in header or b"." in begin.partition(b",")[2] or end.endswith((b"\n\n", b"\n\r\n")):
         return False
+    if begin.partition(b"\n")[0].rstrip().endswith(b",") or not _has_bare_labels(table.path):
+        return False
     labels = {label.encode(): number for number, label in enumerate(sorted(labels_of(table.path)))}
     with table.path.open("rb") as file:
         names = read_header(file)
@@ -174,6 +179,14 @@ def is_ours(table: Table) -> bool:
             raise
         raise UserError(f"{error}; where white is a larger number, say it, such as -S pixel_max=65535") from None
     return False
+
+
+def _has_bare_labels(path: Path) -> bool:
+    """Whether no label stands in quotes or between spaces, which a table of ours has nowhere."""
+    with path.open("rb") as file:
+        file.readline(MAX_LINE_BYTES)
+        cells = (line.partition(b",")[0] for line in _lines(path, file))
+        return not any(cell[:1] in QUOTE_OR_SPACE or cell[-1:] in QUOTE_OR_SPACE for cell in cells)
 
 
 def labels_of(path: Path) -> set[str]:
@@ -198,17 +211,22 @@ def labels_of(path: Path) -> set[str]:
     return {cell.decode() for cell in found}
 
 
+def checked_classes(where: str, labels: set[str]) -> list[str]:
+    """`classes_of`. Raises UserError for fewer than two, and among numbers for a word that means a missing one."""
+    numbers = {label for label in labels if PLAIN_NUMBER.fullmatch(label)}
+    rest = labels - numbers
+    if numbers and rest and all(label.lower() in MISSING for label in rest):
+        raise UserError(f"{where}: needs a label in each row, found {short_repr(min(rest))} among numbers; remove those rows")
+    if len(labels) < 2:
+        raise UserError(f"{where}: needs two classes or more, found {len(labels)}")
+    return classes_of(labels)
+
+
 def classes_of(labels: set[str]) -> list[str]:
     """The classes' names in order: by number where all are numbers, else by their characters. Label k becomes classes[k]."""
     if all(PLAIN_NUMBER.fullmatch(label) for label in labels):
         return sorted(labels, key=int)
     return sorted(labels)
-
-
-def check_too_few(where: str, classes: list[str]) -> None:
-    """Raise UserError for fewer than two classes."""
-    if len(classes) < 2:
-        raise UserError(f"{where}: needs two classes or more, found {len(classes)}")
 
 
 def _lines(path: Path, file: BufferedReader) -> Iterator[bytes]:
@@ -226,8 +244,10 @@ def _check_too_many(where: str, num_labels: int) -> None:
 def _check_bad_label(where: str, label: str) -> None:
     if LOOKS_LIKE_A_NUMBER.fullmatch(label) and not PLAIN_NUMBER.fullmatch(label):
         raise UserError(f"{where}: needs a plain whole number or a name, found {short_repr(label)}")
-    if not label.strip() or label != label.strip() or '"' in label or not is_printable(label) or len(label) > LONGEST_NAME:
+    if not label.strip() or label != label.strip() or not is_printable(label) or len(label) > LONGEST_NAME:
         raise UserError(f"{where}: needs a number or a name of at most {LONGEST_NAME} characters, found {short_repr(label)}")
+    if '"' in label or "," in label:
+        raise UserError(f"{where}: needs a number or a name without commas and quotes, found {short_repr(label)}")
 
 
 @dataclass
@@ -266,7 +286,9 @@ def survey(tables: list[Table], pixel_max: int | None) -> Survey:
     """Read all rows once. Raises UserError for labels, splits or pixels that cannot be taken."""
     found, labels, rows, interleaved, num_pixels = PixelRange(), set[str](), Counter[DatasetSplit](), False, 0
     for table in tables:
+        num_rows = 0
         for number, block in enumerate(table.blocks()):
+            num_rows += len(block.pixels_NP)
             num_pixels = num_pixels or block.pixels_NP.shape[1]
             if block.pixels_NP.shape[1] != num_pixels:
                 raise UserError(
@@ -277,11 +299,17 @@ def survey(tables: list[Table], pixel_max: int | None) -> Survey:
                 interleaved = table.may_be_interleaved and seem_interleaved(block.pixels_NP)
             found.take(block.pixels_NP)
             assert block.labels_N is not None
-            for label in set(map(_plain, block.labels_N)) - labels:
+            for label in sorted(set(map(_plain, block.labels_N)) - labels):
                 _check_bad_label(f"{table.where}: column of the labels", label)
                 labels.add(label)
             _check_too_many(table.where, len(labels))
             rows.update(_splits(table, block))
+        if not num_rows:
+            raise UserError(
+                f"{table.where}: needs a row below the header, found none"
+                if isinstance(table.content, Layout)
+                else (f"{table.where}: needs images, found none")
+            )
     if not rows["train"]:
         raise UserError(f"{tables[0].where}: needs rows to train on, found none")
     white, notes = find_white(tables[0].where, found, pixel_max)
@@ -290,7 +318,7 @@ def survey(tables: list[Table], pixel_max: int | None) -> Survey:
     if rows["val"]:
         to = "joined to those to train on" if rows["test"] else "taken to test on"
         notes.append(f"the {rows['val']} images to validate on are {to}; `val_fraction` cuts others to validate on")
-    return Survey(tables, white, classes_of(labels), interleaved, num_pixels, rows, notes)
+    return Survey(tables, white, checked_classes(tables[0].where, labels), interleaved, num_pixels, rows, notes)
 
 
 def _plain(label: str) -> str:

@@ -234,6 +234,14 @@ FAULTS = {
     "an empty label": (faulty(["target", *NAMES], ["", *P]), "column of the labels: needs a number or a name"),
     "an unknown split": (faulty(["y", "split", *NAMES], ["x", "tset", *P]), "column split: needs a split .* found 'tset'"),
     "one class": (faulty(["y", *NAMES], ["x", *P]), "needs two classes or more, found 1"),
+    "a comma in a label": (
+        faulty(["y", *NAMES], ["a, b", *P]),
+        "needs a number or a name without commas and quotes, found 'a, b'",
+    ),
+    "a pointer of Git LFS": (
+        faulty(["version https://git-lfs.github.com/spec/v1"], ["oid sha256:0"]),
+        "is a pointer of Git LFS, not the file",
+    ),
     "too few in a cell": (
         faulty(["y", "pixels"], ["x", "1 2 3"]),
         "needs columns of pixels that are named alike",
@@ -400,3 +408,33 @@ def test_who_reads_arrays_may_warn(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="odd"):
         for _ in read_arrays(tmp_path / "a.npz", arrays):
             warnings.warn("odd", stacklevel=1)
+
+
+@pytest.mark.parametrize("label", ['"{}"', " {} ", '" {}"'])
+@pytest.mark.parametrize("end", ["", ","])
+def test_labels_in_quotes_or_between_spaces_and_a_comma_at_the_end(tmp_path: Path, label: str, end: str) -> None:
+    lines = [
+        f"{label.format(number)},{','.join(map(str, image.ravel()))}{end}\n"
+        for number, image in zip(LABELS, IMAGES, strict=True)
+    ]
+    (tmp_path / "t.csv").write_text(f"label,{','.join(NAMES)}\n" + "".join(lines))
+    assert pairs(*take(tmp_path, tmp_path / "t.csv")[:2]) == EXPECTED
+
+
+@pytest.mark.parametrize("place", [0, 64])
+def test_a_missing_label_among_numbers_is_no_class(tmp_path: Path, place: int) -> None:
+    rows = [image.ravel().tolist() for image in IMAGES]
+    for number, row in enumerate(rows):
+        row.insert(place, "NaN" if number == 5 else LABELS[number])
+    header = [*NAMES]
+    header.insert(place, "label")
+    with pytest.raises(UserError, match=r"t\.csv: needs a label in each row, found 'NaN' among numbers; remove those rows"):
+        take(tmp_path, write(tmp_path / "t.csv", header, rows))
+
+
+def test_a_table_of_a_header_alone_beside_another_layout(tmp_path: Path) -> None:
+    rows = [[*image.ravel().tolist(), label] for image, label in zip(IMAGES, LABELS, strict=True)]
+    write(tmp_path / "in/train.csv", [*NAMES, "label"], rows)
+    write(tmp_path / "in/test.csv", [*NAMES, "label"], [])
+    with pytest.raises(UserError, match=r"test\.csv: needs a row below the header, found none"):
+        take(tmp_path, tmp_path / "in")

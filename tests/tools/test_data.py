@@ -1,5 +1,6 @@
 """`python -m tools.data SOURCE` says what a source is taken for, and the command that uses it."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -97,16 +98,26 @@ def test_a_table_of_pixels(tmp_path: Path) -> None:
 
 
 def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:
-    (tmp_path / "tables").mkdir()
-    one_class = tmp_path / "tables/one.csv"
-    one_class.write_text("label,p0,p1,p2,p3\na,0,255,0,7\na,1,255,0,7\n")
+    one_row, empty = tmp_path / "one_row.csv", tmp_path / "empty"
+    empty.mkdir()
+    one_row.write_text("label,p0,p1,p2,p3\n0,0,255,1,2\n")
     for words, message in (
         ([str(tmp_path / "gone")], "gone: no such file or folder"),
         ([str(tmp_path), "-S", "lr=1"], "-S lr=1: needs one of class_depth, label_column"),
         ([str(tmp_path), "-S", "group_pattern=("], "group_pattern must be a regular expression, got '('"),
-        ([str(tmp_path)], "needs pictures of two classes or more, found none"),
-        ([str(one_class)], "one.csv: needs two classes or more, found 1"),
+        ([str(empty)], "needs pictures of two classes or more, found none"),
+        (
+            [str(fill(tmp_path / "one", "a.png") / "a.png")],
+            "a.png: needs a folder of pictures, a .zip or .tar of one, or tables",
+        ),
+        ([os.devnull], "or tables of pixels (.csv, .csv.gz, .npz), found neither a file nor a folder"),
+        ([str(one_row)], "one_row.csv: needs two classes or more, found 1"),
     ):
         done = data(*words)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
         assert message in done.stderr
+
+
+def test_a_folder_of_pictures_that_is_called_like_a_table(tmp_path: Path) -> None:
+    done = data(str(fill(tmp_path / "set.csv", "a/1.png", "b/1.png")))
+    assert "2 classes: a (1), b (1)" in done.stdout.splitlines()

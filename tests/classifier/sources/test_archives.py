@@ -130,3 +130,20 @@ def test_damaged_archives_are_refused_on_one_line(tmp_path: Path, name: str) -> 
     if name != "a.tar":  # which has no checksum of its files' content
         with pytest.raises(UserError, match="not a whole archive"):
             [list_pictures(path).files.read(one) for one in FILES if not one.startswith(("__", "data/."))]
+
+
+def test_a_zip_whose_paths_begin_with_a_dot(tmp_path: Path) -> None:
+    listing = list_pictures(write_zip(tmp_path / "a.zip", {f"./{name}": content for name, content in FILES.items()}))
+    assert [listing.files.read(one.path) for one in listing] == [b"zero", b"one", b"two"]
+
+
+def test_a_pointer_of_git_lfs_in_place_of_an_archive(tmp_path: Path) -> None:
+    for name in ("a.zip", "a.tar.gz"):
+        (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        with pytest.raises(UserError, match=r"a\.\S+: is a pointer of Git LFS, not the file; run `git lfs pull`"):
+            open_source(tmp_path / name)
+
+
+def test_an_archive_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'inner\.zip': unpack a\.zip, and name that$"):
+        list_pictures(write_zip(tmp_path / "a.zip", {"inner.zip": b"x"}))

@@ -89,6 +89,9 @@ def test_a_labels_file(tmp_path: Path) -> None:
         ("path,label\n/etc/passwd,x\n", r"line 2: no such file below this folder: '/etc/passwd'"),
         ("path,label\na.jpg,x\na.jpg,y\n", r"needs each picture once, found 'a\.jpg' again"),
         ('path,label\n"a.jpg,x\n', r"not readable as CSV"),
+        ("path,label\n", r"needs pictures to train on, found no line below the header; complete the table, or remove it"),
+        ("path,label,split\na.jpg,x,test\nb.jpg,y,test\n", r"needs pictures to train on, found some only to test on"),
+        ("path,label,Label\na.jpg,x,y\nb.jpg,y,x\n", r"line 1: needs names of columns that differ, found 'label' twice"),
     ],
 )
 def test_a_bad_labels_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -193,3 +196,54 @@ def test_names_with_line_ends_pass_and_names_that_are_no_text_do_not(tmp_path: P
     (Path(os.fsdecode(os.fsencode(folder) + b"/b/\xff.jpg"))).touch()
     with pytest.raises(UserError, match=r"the name is not UTF-8; rename it"):
         list_pictures(folder)
+
+
+def test_a_table_of_test_pictures_alone_does_not_make_them_some_to_train_on(tmp_path: Path) -> None:
+    text = "path,label,split\ncat/1.jpg,x,test\ndog/1.jpg,y,test\n"
+    with pytest.raises(UserError, match=r"labels\.csv: needs pictures to train on, found some only to test on"):
+        list_pictures(fill(tmp_path, "cat/1.jpg", "dog/1.jpg", labels=text))
+
+
+def test_empty_lines_of_a_labels_file_say_nothing(tmp_path: Path) -> None:
+    listing = list_pictures(fill(tmp_path, "a.jpg", "b.jpg", labels="path,label\na.jpg,x\n\nb.jpg,y\n\n\n"))
+    assert table(listing) == [("a.jpg", "train", "x"), ("b.jpg", "train", "y")]
+
+
+@pytest.mark.parametrize(("labels", "classes"), [("0.0 1.0", ["0.0", "1.0"]), ("false true", ["false", "true"])])
+def test_labels_of_json_that_are_floats_or_truths(tmp_path: Path, labels: str, classes: list[str]) -> None:
+    lines = (f'{{"file_name": "{name}.jpg", "label": {label}}}\n' for name, label in zip("ab", labels.split(), strict=True))
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "metadata.jsonl").write_text("".join(lines))
+    assert list_pictures(tmp_path).classes == classes
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found"), [("utf-16", "needs UTF-8, found UTF-16"), ("latin-1", "needs UTF-8, found the byte 0xe9")]
+)
+def test_a_labels_file_of_another_encoding_is_named(tmp_path: Path, encoding: str, found: str) -> None:
+    fill(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "labels.csv").write_bytes("path,label\na.jpg,\u00e9t\u00e9\nb.jpg,x\n".encode(encoding))
+    with pytest.raises(UserError, match=rf"labels\.csv: not readable as CSV: {found}; save it as UTF-8"):
+        list_pictures(tmp_path)
+
+
+def test_what_network_storages_and_windows_leave_is_passed_over(tmp_path: Path) -> None:
+    left = ["cat/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/3.jpg", "$RECYCLE.BIN/4.jpg", "System Volume Information/5.jpg"]
+    assert len(list_pictures(fill(tmp_path, "cat/1.jpg", "dog/1.jpg", *left))) == 2
+
+
+def test_tables_of_unknown_columns_are_told(tmp_path: Path) -> None:
+    """As HAM10000's, whose pictures lie in two folders that are no classes."""
+    fill(tmp_path, "part_1/a.jpg", "part_2/b.jpg", metadata="image_id,dx\na,nv\nb,mel\n")
+    told = "no columns of paths and labels were found in 'metadata.csv'"
+    assert any(told in note and "-S label_column=" in note for note in list_pictures(tmp_path).notes)
+    fill(tmp_path / "one", "part_1/a.jpg", "part_1/b.jpg", metadata="image_id,dx\na,nv\nb,mel\n")
+    with pytest.raises(UserError, match=rf"found only 'part_1'; {told}; `-S path_column="):
+        list_pictures(tmp_path / "one")
+
+
+def test_a_table_of_a_kind_that_is_not_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"found only 'img'; not read: 'labels\.xlsx'; save it as labels\.csv with `path,label`"
+    ):
+        list_pictures(fill(tmp_path, "img/a.jpg", "img/b.jpg", "labels.xlsx"))

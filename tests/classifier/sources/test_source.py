@@ -1,5 +1,6 @@
 """What `source` must be for a data set."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,9 @@ def test_a_folder_that_the_copy_of_an_experiment_lacks(tmp_path: Path, monkeypat
         check_source(Path("pictures"), "folder")
     with pytest.raises(UserError, match=r"other: found nothing there; dataset 'folder' needs"):
         check_source(Path("other"), "folder")
+
+
+def test_a_pipe_or_a_device_is_neither_a_file_nor_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(UserError, match=r"a\.zip: found neither a file nor a folder; dataset 'folder' needs"):
+        check_source(tmp_path / "a.zip", "folder")
