@@ -123,6 +123,8 @@ class _Reader:
         self.class_of = array("i", [-1]) * num_pictures
         self.split_of = bytearray(num_pictures)
         """1 more than the place in SPLITS; 0 for what is left out."""
+        self.is_named = bytearray(num_pictures)
+        """Whether a table of one split names it."""
         self.class_numbers: dict[str, int] = {}
         self.group_of = array("i", [-1]) * num_pictures if self.columns.group else None
         self.group_numbers: dict[str, int] = {}
@@ -224,6 +226,12 @@ class _Reader:
         by_column = 0
         cut = len(root.prefix)
         for number, place in enumerate(labels.places):
+            if split is not None and self.is_named[place]:
+                raise UserError(
+                    f"{self.source / table.path}: needs pictures that no table of another split names, found "
+                    f"{short_repr(self.files.pictures[place])}; take it out of one"
+                )
+            self.is_named[place] = split is not None
             self.class_of[place] = numbers[labels.label_of[number]]
             top = self.files.pictures[place][cut:].partition("/")[0]
             given = labels.splits[number] if labels.splits else None

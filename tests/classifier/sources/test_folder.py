@@ -247,3 +247,11 @@ def test_a_table_of_a_kind_that_is_not_read_is_told(tmp_path: Path) -> None:
         UserError, match=r"found only 'img'; not read: 'labels\.xlsx'; save it as labels\.csv with `path,label`"
     ):
         list_pictures(fill(tmp_path, "img/a.jpg", "img/b.jpg", "labels.xlsx"))
+
+
+def test_a_picture_in_the_tables_of_two_splits_is_refused(tmp_path: Path) -> None:
+    """And not silently taken for that of the later one."""
+    fill(tmp_path, "im/a.jpg", "im/b.jpg", "im/c.jpg")
+    fill(tmp_path, test="path,label\nim/b.jpg,x\n", train="path,label\nim/a.jpg,x\nim/b.jpg,y\nim/c.jpg,y\n")
+    with pytest.raises(UserError, match=r"train\.csv: needs pictures that no table of another split names, found 'im/b\.jpg'"):
+        list_pictures(tmp_path)
