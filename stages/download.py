@@ -12,8 +12,8 @@ from classifier.images.schema import CSV, FOLDER, HFLIP_INVARIANT, RawDescriptio
 from classifier.sources.catalogue import CataloguedDataset, load_dataset
 from classifier.sources.fetch import MIRROR_VARIABLE, fetch_all
 from classifier.sources.folder import list_pictures
+from classifier.sources.listing import MIRROR_NOTE, listing_lines
 from classifier.sources.params import DownloadParams, check_source, columns_of
-from classifier.sources.report import MIRROR_NOTE, listing_lines
 from stages.runner import run_stage
 
 TABLE_SPLITS: tuple[TableSplit, ...] = ("train", "test")

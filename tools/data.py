@@ -13,9 +13,8 @@ from classifier.images.schema import CSV, FOLDER
 from classifier.sources.csv_layouts import Asked
 from classifier.sources.files import is_archive, is_picture
 from classifier.sources.folder import list_pictures
-from classifier.sources.listing import shown
+from classifier.sources.listing import MOST_CLASSES, command, folder_lines, shown
 from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
-from classifier.sources.report import MOST_CLASSES, command, folder_lines
 from classifier.sources.tables import find_tables, open_tables, survey
 from tools.command import run_command, visible
 

@@ -27,8 +27,7 @@ from classifier.images.picture_pack import SUFFIXES
 from classifier.images.schema import FOLDER, LONGEST_NAME, DatasetSplit, is_printable
 from classifier.sources.files import ARCHIVE_SUFFIXES, LFS_POINTER, SourceFiles, open_source, read_lines
 from classifier.sources.labels import TABLE_SUFFIXES, Columns, Labels, Table, open_table, read_labels, split_of_word
-from classifier.sources.listing import Listing, Picture, shown
-from classifier.sources.report import command
+from classifier.sources.listing import Listing, Picture, command, shown
 
 __all__ = ["Listing", "Picture", "list_pictures"]
 

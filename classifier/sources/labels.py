@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from classifier.common.errors import UserError, short_message, short_repr
 from classifier.images.schema import FOLDER, DatasetSplit
 from classifier.sources.files import SourceFiles, read_lines
-from classifier.sources.report import command
+from classifier.sources.listing import command
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")
 PATH_NAMES = (

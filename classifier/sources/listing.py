@@ -1,13 +1,16 @@
-"""The pictures of a person's source, whatever its layout: path, split, class and group of each, and notes on them."""
+"""The pictures that were found in a source, held in few bytes each, and what is said of them before anything runs."""
 
+import re
+import shlex
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
 from classifier.common.errors import short_repr
-from classifier.images.schema import TableSplit
+from classifier.images.schema import FOLDER, TableSplit
 from classifier.sources.files import SourceFiles
 
 
@@ -69,3 +72,62 @@ def shown(names: list[str], most: int = 3) -> str:
     """The first few, and how many there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(map(short_repr, islice(names, most)))}{more}"
+
+
+MOST_CLASSES = 8
+"""Named one by one; of more the first and the last few."""
+MAX_NAME = 30
+NO_TEXT = re.compile(r"[+-]?[0-9][0-9_.eE+-]*|[+-]?(inf|nan)|true|false|null", re.IGNORECASE)
+"""What Hydra does not take for a text, and a little more."""
+
+
+def listing_lines(listing: Listing, source: str) -> Iterator[str]:
+    """Layout, splits and classes with their counts, and all notes."""
+    counts = listing.counts()
+    num_train, num_test = (sum(count[split] for count in counts.values()) for split in ("train", "test"))
+    yield f"{source}: {listing.layout}"
+    test = f"{num_test} to test on" if num_test else "none to test on (test_fraction cuts them)"
+    yield f"{len(listing)} pictures: {num_train} to train on, {test}"
+    names = list(counts)
+    named = names if len(names) <= MOST_CLASSES else [*names[: MOST_CLASSES // 2], "…", *names[-MOST_CLASSES // 2 :]]
+    yield f"{len(names)} classes: {', '.join(_counted(name, counts) for name in named)}"
+    yield from listing.notes
+
+
+def _counted(name: str, counts: Mapping[str, Mapping[TableSplit, int]]) -> str:
+    if name not in counts:
+        return name
+    test = f" + {counts[name]['test']}" if counts[name]["test"] else ""
+    shown = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    return f"{shown if shown.isprintable() else short_repr(shown)} ({counts[name]['train']}{test})"
+
+
+MIRROR_NOTE = (
+    "mirror images are not used; where one shows the same class: `-S 'augment=[flip]' -S flip_tta=true` (see params.yaml)"
+)
+
+
+def command(dataset: str, source: str | Path, settings: Mapping[str, object]) -> str:
+    """The `dvc exp run` that uses `source`, with the `settings` that are not null, fit for a shell."""
+    words = ["dvc", "exp", "run"]
+    for key, value in {"dataset": dataset, "source": str(source), **settings}.items():
+        if value is not None:
+            words += ["-S", f"{key}={_quoted(value)}"]
+    return " ".join(map(shlex.quote, words))
+
+
+def _quoted(value: object) -> str:
+    """As the grammar of Hydra's overrides has it, which DVC reads: in quotes a text of other than plain characters, or that
+    would be a number, a truth value or null."""
+    text = str(value)
+    is_plain = not isinstance(value, str) or not NO_TEXT.fullmatch(text)
+    if is_plain and all(letter.isalnum() or letter in "_-./" for letter in text) and text.isascii():
+        return text
+    return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
+
+
+def folder_lines(listing: Listing, source: str, settings: Mapping[str, object]) -> Iterator[str]:
+    """All that is to be said of pictures, the command last."""
+    yield from listing_lines(listing, source)
+    yield MIRROR_NOTE
+    yield command(FOLDER, source, settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from dvc.utils.hydra import apply_overrides
 
 from classifier.common.params import read_yaml
-from classifier.sources.report import command
+from classifier.sources.listing import command
 
 REPOSITORY = Path(__file__).parents[2]
 
