@@ -190,7 +190,7 @@ train_set, val_set = random_set(36, side=16), random_set(12, side=16, seed=1)
 with init_distributed(CPU) as context:
     losses = []
     for compile_it in (False, True):
-        settings = params(network="pyramid", batch_size=12, epochs=2, compile=compile_it)
+        settings = params(network="pyramid", lr=0.01, batch_size=12, epochs=2, compile=compile_it)
         model = model_for("pyramid", side=16)
         convert_batch_norms(model.network, context)
         fit_first_layer(model.network, lambda: model.normalise(train_set.batch(torch.arange(36))[0]))
