@@ -103,11 +103,11 @@ def thumbnails(images_NCHW: Images, rows: Iterable[int]) -> dict[int, bytes]:
 
 
 def thumbnail(image_CHW: NDArray[np.uint8]) -> bytes:
-    """Three channels are red, green and blue; of others the first is shown, dark on light as in print."""
+    """Three channels are red, green and blue; of others the first is shown, as it is."""
     if len(image_CHW) == 3:
         picture = Image.fromarray(np.ascontiguousarray(image_CHW.transpose(1, 2, 0)))
     else:
-        picture = Image.fromarray(255 - np.asarray(image_CHW[0]))
+        picture = Image.fromarray(np.ascontiguousarray(image_CHW[0]))
     buffer = io.BytesIO()
     if max(picture.size) > LONGEST_SIDE:
         picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
