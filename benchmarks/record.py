@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from record.provenance import processor_name
+from record.revisions import processor_name
 
 ROOT = Path(__file__).parent.parent
 

@@ -27,9 +27,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from classifier.common.errors import UserError
 from classifier.model.file import load_model
-from record.provenance import Provenance
 from record.results import read_results
-from record.revisions import WORKSPACE, find_revision
+from record.revisions import WORKSPACE, Provenance, find_revision
 from record.verdicts import metric_intervals
 from tests.support.pipeline import Repository
 from tools.export import __main__ as export

@@ -27,12 +27,11 @@ from record.lock_file import read_lock
 from tests.support.report_case import ACTUAL, CONFIDENCE, DATA_REPORT, MODEL, NUM_IMAGES, PREDICTED, ReportCase
 from tools.report import confusions as thumbnails
 from tools.report.__main__ import main
-from tools.report.calibration import NUM_BINS, calibration
 from tools.report.charts import MAX_TICKS, learning_curve, ticks
 from tools.report.confusions import MAX_CONFUSIONS, MAX_PER_CELL, fair_order, find_cells, surest_mistakes
 from tools.report.page import as_page
 from tools.report.pipeline import pipeline_picture
-from tools.report.run import read_run
+from tools.report.run import NUM_BINS, calibration, read_run
 
 SOURCE = Path(__file__).parents[2]
 

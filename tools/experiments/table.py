@@ -15,8 +15,7 @@ from classifier.common.files import read_json, write_json, write_text
 from classifier.common.params import PARAMS_FILE, read_yaml
 from classifier.figures.style import BLUE, save_png, styled
 from record.experiments import read_model, read_run_record
-from record.provenance import processor_name
-from record.revisions import Experiment
+from record.revisions import Experiment, processor_name
 from tools.experiments.named import EXPERIMENTS_FILE, SEED, NamedExperiment, ReportedMetrics, read_experiments, with_overrides
 
 RESULTS_FILE = Path("benchmarks/results.json")

@@ -11,8 +11,8 @@ from classifier.common.errors import UserError
 from classifier.common.files import one_process, replacing_folder
 from classifier.common.versions import differing_versions
 from classifier.compute.device import set_up_compute
-from record.provenance import Provenance, read_provenance
 from record.results import EVALUATE
+from record.revisions import Provenance, read_provenance
 from tools.command import run_command
 from tools.export.card import Export, model_card
 from tools.export.onnx_file import Probabilities, compare, write_onnx

@@ -16,9 +16,8 @@ from classifier.sources.catalogue import load_dataset
 from classifier.splits.data_check import remarks
 from classifier.training.recipe import resolve_augment
 from record.lock_file import LOCK_FILE
-from record.provenance import Provenance
 from record.results import EVALUATE, TEST_SPLIT
-from record.revisions import WORKSPACE, Revision
+from record.revisions import WORKSPACE, Provenance, Revision
 from record.staleness import stale_inputs
 from record.statistics import Interval, share_interval
 from record.verdicts import ACCURACY, SEEDS_FILE, commonest_mistakes, metric_intervals, read_spread

@@ -7,7 +7,7 @@ from html import escape
 
 import pandas as pd
 
-from tools.report.calibration import Bin, Calibration
+from tools.report.run import Bin, Calibration
 
 WIDTH, HEIGHT = 400, 290
 """Of a chart, in its own units: about a pixel on a small screen, less than two on a large one."""

@@ -11,7 +11,6 @@ from record.lock_file import Lock
 from record.metrics import DataMetrics
 from record.statistics import Interval, share_interval
 from tools.page import render
-from tools.report.calibration import METHODS, NUM_BINS, Calibration, Figures, work_out
 from tools.report.charts import learning_curve, reliability_diagram
 from tools.report.confusions import (
     LONGEST_SIDE,
@@ -27,7 +26,7 @@ from tools.report.confusions import (
     thumbnails,
 )
 from tools.report.pipeline import pipeline_picture
-from tools.report.run import Run
+from tools.report.run import METHODS, NUM_BINS, Calibration, Figures, Run, work_out
 from tools.review.changes import as_yaml
 from tools.review.wording import figure, metric_words, percent, stale_stages
 
