@@ -287,7 +287,7 @@ class TestPage:
     @pytest.mark.parametrize(
         ("dataset", "source", "title"),
         [
-            ("folder", "/home/me/flowers/", "flowers"),
+            ("folder", "/data/flowers/", "flowers"),
             ("csv", "tables <b>", "tables <b>"),
             ("folder", "/", "folder"),
             ("mnist", "catalogue.yaml", "mnist"),
