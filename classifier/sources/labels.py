@@ -24,8 +24,6 @@ LABEL_NAMES = ("label", "labels", "class", "category", "target", "breed", "class
 SPLIT_COLUMNS = ("split", "subset", "set", "data_set", "dataset", "partition", "usage")
 ONE_HOT = "_classes.csv"
 """Of Roboflow: a column for each class, with 1 in that of the picture."""
-BOXES = "_annotations.csv"
-"""Of Roboflow: a line for each object, with its box."""
 SAMPLE = 200
 """Rows by which it is found out what the paths are relative to."""
 SPLIT_WORDS: dict[DatasetSplit, tuple[str, ...]] = {
