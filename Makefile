@@ -22,7 +22,7 @@ repro: setup ## check params.yaml and dvc.yaml, then `dvc repro`: rerun what has
 	$(VENV_PYTHON) -m tools.check
 	$(VENV_PYTHON) -m dvc repro $(ARGS)
 
-push: ## bring the results that dvc.lock names to the shared storage, checked (ARGS="--remote NAME"); docs/sharing.md
+push: ## bring the results that dvc.lock names to the shared storage, checked (ARGS="--remote NAME"); docs/guide/sharing.md
 	@sh tools/setup.sh share
 	@$(VENV_PYTHON) -m tools.share push $(ARGS)
 

@@ -95,7 +95,7 @@ def read_lock(path: Path) -> Lock:
         raise UserError(f"{path}: {where}: {first['msg']}, got {short_repr(first['input'])}; run `dvc repro`") from None
 
 
-CONFLICTS = "has merge conflicts; docs/merging.md says how to end them"
+CONFLICTS = "has merge conflicts; docs/guide/pull_requests.md says how to end them"
 _MARK_OF_A_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 
 

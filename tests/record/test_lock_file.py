@@ -69,7 +69,10 @@ def test_merge_conflicts_have_a_way_out_of_their_own(tmp_path: Path) -> None:
     """`git restore` refuses a file with conflicts."""
     lines = WHOLE.replace("      size: 3113\n", "<<<<<<< HEAD\n      size: 3113\n=======\n      size: 3114\n>>>>>>> other\n")
     (tmp_path / "dvc.lock").write_text(lines, encoding="utf-8")
-    assert lock_file_problem(tmp_path) == f"{tmp_path}/dvc.lock: has merge conflicts; docs/merging.md says how to end them"
+    assert (
+        lock_file_problem(tmp_path)
+        == f"{tmp_path}/dvc.lock: has merge conflicts; docs/guide/pull_requests.md says how to end them"
+    )
 
 
 def test_none_is_no_problem(tmp_path: Path) -> None:

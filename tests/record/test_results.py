@@ -152,9 +152,9 @@ DAMAGES = [
     (write(LOCK, "stages: {"), "dvc.lock: not readable as YAML"),
     (
         write(LOCK, "<<<<<<< HEAD\nstages: {}\n=======\n"),
-        r"dvc\.lock: has merge conflicts; docs/merging\.md says how to end them$",
+        r"dvc\.lock: has merge conflicts; docs/guide/pull_requests\.md says how to end them$",
     ),
-    (write(TEST, "<<<<<<< HEAD\n{}\n=======\n"), r"metrics/test\.json: has merge conflicts; docs/merging\.md"),
+    (write(TEST, "<<<<<<< HEAD\n{}\n=======\n"), r"metrics/test\.json: has merge conflicts; docs/guide/pull_requests\.md"),
     (write(LOCK, "stages: []"), "dvc.lock: stages: Input should be .* dictionary, got .*; run `dvc repro`"),
     (write(LOCK, "schema: '2.0'"), "dvc.lock: stages: Field required"),
     (write(LOCK, "stages: {}"), "dvc.lock: needs a stage evaluate that reads data/dataset/test"),

@@ -363,7 +363,7 @@ def test_a_machine_with_other_params_is_refused(repository: Repository, no_state
 
 @pytest.mark.slow
 def test_an_experiment_with_two_processes_is_recorded_and_verified(repository: Repository, straight: dict[str, bytes]) -> None:
-    """The lines of docs/distributed.md."""
+    """The lines of docs/guide/distributed.md."""
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--message", "built")
     printed = repository.dvc("exp", "run", "-S", "launcher=torchrun --standalone --nproc-per-node 2", "train")
@@ -393,7 +393,9 @@ for job in $jobs; do wait "$job" || exit 1; done
 def test_the_slurm_script_of_the_documentation_trains_on_two_nodes(
     repository: Repository, straight: dict[str, bytes], no_state: None, tmp_path: Path, port: int
 ) -> None:
-    (script,) = re.findall(r"```bash\n(#!/bin/sh\n#SBATCH.*?)```", (SOURCE / "docs/distributed.md").read_text(), re.DOTALL)
+    (script,) = re.findall(
+        r"```bash\n(#!/bin/sh\n#SBATCH.*?)```", (SOURCE / "docs/guide/distributed.md").read_text(), re.DOTALL
+    )
     (tmp_path / "srun").write_text(SRUN)
     (tmp_path / "scontrol").write_text('#!/bin/sh\n[ "$*" = "show hostnames node[1-2]" ] && echo 127.0.0.1 && echo node2\n')
     for name in ("srun", "scontrol"):

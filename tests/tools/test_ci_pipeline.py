@@ -1,4 +1,4 @@
-"""tools/ci/pipeline.sh on real DVC, with and without a remote; the way out of a conflict in dvc.lock (docs/merging.md)."""
+"""tools/ci/pipeline.sh on real DVC, with and without a remote; the way out of a conflict in dvc.lock."""
 
 import re
 import subprocess
@@ -35,8 +35,8 @@ def commit(repository: Repository, message: str) -> None:
 
 
 def documented() -> list[str]:
-    """The commands of docs/merging.md, without comments."""
-    text = (SOURCE / "docs/merging.md").read_text(encoding="utf-8")
+    """The commands of docs/guide/pull_requests.md, without comments."""
+    text = (SOURCE / "docs/guide/pull_requests.md").read_text(encoding="utf-8")
     [block] = re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [line.partition("#")[0].strip() for line in block.splitlines()]
 
@@ -141,7 +141,7 @@ def walk(repository: Repository, side: str = "HEAD", repro: str = "dvc repro") -
     status, said = sh(repository, merge)
     assert status == 1
     assert "CONFLICT (content): Merge conflict in dvc.lock" in said and "Merge conflict in params.yaml" not in said
-    told = "error: workspace:dvc.lock: has merge conflicts; docs/merging.md says how to end them\n"
+    told = "error: workspace:dvc.lock: has merge conflicts; docs/guide/pull_requests.md says how to end them\n"
     assert sh(repository, fresh) == (1, told)
     assert sh(repository, restore.replace("HEAD", side))[0] == 0
     status, stale = sh(repository, fresh)

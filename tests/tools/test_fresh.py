@@ -190,9 +190,11 @@ def test_ones_own_images_are_not_looked_for_in_git(case: Case) -> None:
 @pytest.mark.parametrize("name", ["dvc.lock", "params.yaml", "dvc.yaml"])
 def test_merge_conflicts_point_to_the_way_out(case: Case, name: str) -> None:
     edit(case, name, ":", ":\n<<<<<<< HEAD\n=======\n>>>>>>> other\n")
-    with pytest.raises(UserError, match=rf"^workspace:{name}: has merge conflicts; docs/merging\.md says how to end them$"):
+    with pytest.raises(
+        UserError, match=rf"^workspace:{name}: has merge conflicts; docs/guide/pull_requests\.md says how to end them$"
+    ):
         found()
-    assert (SOURCE / "docs/merging.md").is_file()
+    assert (SOURCE / "docs/guide/pull_requests.md").is_file()
 
 
 def test_two_branches_that_changed_other_stages_conflict_in_dvc_lock(case: Case) -> None:
@@ -214,14 +216,16 @@ def test_two_branches_that_changed_other_stages_conflict_in_dvc_lock(case: Case)
     shutil.copy(SOURCE / ".gitattributes", case.root)
     with pytest.raises(subprocess.CalledProcessError):
         case.git("merge", "--quiet", "--no-edit", "main")
-    with pytest.raises(UserError, match=r"^workspace:dvc\.lock: has merge conflicts; docs/merging\.md says how to end them$"):
+    with pytest.raises(
+        UserError, match=r"^workspace:dvc\.lock: has merge conflicts; docs/guide/pull_requests\.md says how to end them$"
+    ):
         found()
     case.git("checkout", "--quiet", "HEAD", "--", "dvc.lock")
     assert found() == ["dvc.lock is stale: stage evaluate, evaluate.py"]
 
 
 def test_params_that_are_settled_by_hand_need_not_be_added_first(case: Case) -> None:
-    """As docs/merging.md has it: `git add` is the last command."""
+    """As docs/guide/pull_requests.md has it: `git add` is the last command."""
     case.git("branch", "other")
     for branch, lr in (("main", "0.01"), ("other", "0.02")):
         case.git("switch", "--quiet", branch)

@@ -24,7 +24,7 @@ from tools.share import __main__ as share_tool
 READ_BY_TRAINING = {"data/dataset", "models/pretrained.safetensors"}
 ALL_OUTS = "data/csv, data/dataset, data/raw, models/model.json, models/model.safetensors, models/pretrained.safetensors"
 AT_HOME = "`make push` where the results were made brings them, or `make repro` makes them here\n"
-LOOK = "check address, network, credentials and rights (docs/sharing.md)\n"
+LOOK = "check address, network, credentials and rights (docs/guide/sharing.md)\n"
 PASSWORD = "pLaNtEdPassw0rd"
 
 
@@ -44,7 +44,7 @@ def project(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Repositor
 
 
 def use(repository: Repository, **settings: str) -> None:
-    """Change the remote's settings on this machine alone, as docs/sharing.md says."""
+    """Change the remote's settings on this machine alone, as docs/guide/sharing.md says."""
     for name, value in settings.items():
         repository.dvc("remote", "modify", "--local", "storage", name, value)
 

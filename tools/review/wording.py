@@ -10,7 +10,7 @@ METHODS_TITLE = "How the differences are tested"
 METHODS = (
     "The unit is the test image, and the verdict is about these two models, not about their settings. Accuracy: mid-p McNemar "
     "test, Bonett-Price interval. Loss and macro-F1: symmetric bootstrap-t over images, 10,000 resamples. Each is tested "
-    "at the 5 % level; the classes are corrected after Holm for their number. More in docs/review.md."
+    "at the 5 % level; the classes are corrected after Holm for their number. More in docs/guide/review.md."
 )
 OTHER_METRICS = "Other metrics, without a test"
 _WORDS = {

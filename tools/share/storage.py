@@ -21,10 +21,10 @@ from dvc_data.hashfile.transfer import find_tree_by_obj_id
 from classifier.common.errors import UserError, short_message
 from record.content import cached_path
 
-NO_REMOTE = "DVC has no default remote; `dvc remote add --default storage /path/to/folder` sets one (docs/sharing.md)"
-NO_FOLDER = "no such folder; mount the disk, correct the address, or make the folder (docs/sharing.md)"
+NO_REMOTE = "DVC has no default remote; `dvc remote add --default storage /path/to/folder` sets one (docs/guide/sharing.md)"
+NO_FOLDER = "no such folder; mount the disk, correct the address, or make the folder (docs/guide/sharing.md)"
 ADVICE = {"local": "check that the folder is there, may be written and has space"}
-OTHER_ADVICE = "check address, network, credentials and rights (docs/sharing.md)"
+OTHER_ADVICE = "check address, network, credentials and rights (docs/guide/sharing.md)"
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 
 

@@ -1,7 +1,7 @@
 """Check that dvc.lock tells the truth: `make verify`, or `python -m tools.verify`. Exit status 1 when it does not.
 
 Each stage runs in a temporary folder that holds only what dvc.yaml declares for it, as dvc.lock records it. What it opens and
-writes is compared with what is declared and recorded. docs/reproducibility.md says what can and cannot be seen so.
+writes is compared with what is declared and recorded. docs/explain/reproducibility.md says what can and cannot be seen so.
 """
 
 import argparse
