@@ -2,11 +2,18 @@
 
 import re
 import shutil
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import Any
 
 import requests
 from tqdm import tqdm
@@ -15,6 +22,8 @@ from urllib3.exceptions import HTTPError
 from classifier.common.files import naming
 
 BLOCK_BYTES = 64 * 1024
+FIRST_BYTES = 16
+"""That are looked at before anything is kept."""
 
 
 class SourceError(Exception):
@@ -33,13 +42,18 @@ class SourceError(Exception):
 class Patience:
     """How long one source is given: seconds to connect, seconds of silence, tries in a row that bring nothing new.
 
-    The pause after the first such try is `pause_s` seconds, after the next ones twice as long each.
+    The pause after the first such try is `pause_s` seconds, after the next ones twice as long each. A source that brings fewer
+    than `least_bytes` in `window_s` seconds is too slow. Where no progress bar is shown, a line says every `report_s` seconds
+    how far it is.
     """
 
     connect_s: float = 10
     silence_s: float = 30
     tries: int = 3
     pause_s: float = 1
+    window_s: float = 60
+    least_bytes: int = 60_000
+    report_s: float = 15
 
 
 def length(path: Path) -> int:
@@ -93,27 +107,95 @@ def _request_rest(url: str, partial: Path, size: int | None, patience: Patience)
     offset = length(partial)
     # Without `identity`, a server may say that a .gz file is the gzip encoding of something else, to be unpacked on arrival.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+    answer = _Answer(url, headers, patience)
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(patience.connect_s, patience.silence_s)) as response:
-            start = _start(response, offset, size)
-            if start is None:
-                partial.unlink()  # the next request is for the whole file
-                return size
-            whole = _announced(response, start) if size is None else size
-            _append(response, partial, start, whole)
-            return whole
+        start = _start(answer.head(), offset, size)
+        if start is None:
+            partial.unlink()  # the next request is for the whole file
+            return size
+        whole = _announced(answer, start) if size is None else size
+        _append(answer, partial, start, whole, patience.report_s)
+        return whole
     except (requests.RequestException, HTTPError) as error:
         # A host that is silent for the whole connect_s, or has a bad certificate, is not asked again.
         final = isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError)
         came = f" with {length(partial)} of {size or 'all'} bytes here" if length(partial) else ""
         raise SourceError(f"{_cause(error)}{came}", passing=not final) from None
+    finally:
+        answer.leave()
 
 
-def _announced(response: requests.Response, start: int) -> int:
-    """Size of the whole file by the response whose body begins at `start`. Raises SourceError when it does not say."""
-    if response.raw.length_remaining is None:
+class _Answer:
+    """What a host sends, read by a thread: where a byte comes now and then, only that one waits for a whole block of them."""
+
+    def __init__(self, url: str, headers: dict[str, str], patience: Patience) -> None:
+        self._patience = patience
+        self._came: Queue[Any] = Queue(maxsize=16)
+        self._is_left = Event()
+        self._waited_s, self._num_bytes = 0.0, 0
+        self.length: int | None = None
+        """Of the body in bytes, where the host tells it with its headers."""
+        Thread(target=self._read, args=(url, headers), daemon=True).start()
+
+    def head(self) -> requests.Response:
+        """Status and headers, after redirects. Raises what requests does, or SourceError."""
+        response, self.length = self._next()
+        assert isinstance(response, requests.Response)
+        return response
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body, as it comes. Raises as `head` does."""
+        while block := self._next():
+            self._num_bytes += len(block)
+            yield block
+
+    def leave(self) -> None:
+        """Let the thread end."""
+        self._is_left.set()
+
+    def _next(self) -> Any:
+        """Only time that is spent here counts: not that of a slow disk, nor one in which this process was stopped."""
+        slice_s = self._patience.window_s / 60
+        came = None
+        while came is None:
+            before = time.monotonic()
+            with suppress(Empty):
+                came = self._came.get(timeout=slice_s)
+            self._waited_s += min(time.monotonic() - before, slice_s)
+            if self._waited_s >= self._patience.window_s:
+                if self._num_bytes < self._patience.least_bytes:
+                    raise SourceError(f"too slow: {self._num_bytes:,} bytes in {self._patience.window_s:g} seconds")
+                self._waited_s, self._num_bytes = 0.0, 0
+        if isinstance(came, Exception):
+            raise came
+        return came
+
+    def _read(self, url: str, headers: dict[str, str]) -> None:
+        timeout = (self._patience.connect_s, self._patience.silence_s)
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+                self._hand_over((response, response.raw.length_remaining))
+                block = b"-"
+                while block and not self._is_left.is_set():
+                    block = response.raw.read1(BLOCK_BYTES, decode_content=False)
+                    self._hand_over(block)
+        except Exception as error:
+            self._hand_over(error)
+
+    def _hand_over(self, came: Any) -> None:
+        while not self._is_left.is_set():
+            try:
+                self._came.put(came, timeout=1)
+            except Full:
+                continue
+            return
+
+
+def _announced(answer: _Answer, start: int) -> int:
+    """Size of the whole file by the answer whose body begins at `start`. Raises SourceError when it does not say."""
+    if answer.length is None:
         raise SourceError("does not say how many bytes the file has")
-    return start + int(response.raw.length_remaining)
+    return start + answer.length
 
 
 def _start(response: requests.Response, offset: int, size: int | None) -> int | None:
@@ -130,23 +212,28 @@ def _start(response: requests.Response, offset: int, size: int | None) -> int | 
     return 0  # also when the server ignores our Range
 
 
-def _append(response: requests.Response, partial: Path, start: int, size: int) -> None:
+def _append(answer: _Answer, partial: Path, start: int, size: int, report_s: float) -> None:
     """Write the body at `start` of `partial`, up to `size` bytes in all. Raises SourceError, or an OSError of the disk."""
-    length_of_body = response.raw.length_remaining
-    block = response.raw.read(min(BLOCK_BYTES, size + 1 - start), decode_content=False)
-    if start == 0 and _looks_like_html(block):
+    blocks = answer.blocks()
+    first = next(blocks, b"")
+    while len(first) < FIRST_BYTES and (block := next(blocks, b"")):
+        first += block
+    if start == 0 and _looks_like_html(first):
         raise SourceError("an HTML page came in place of the file; a login page of the network?")
-    if length_of_body is not None and start + length_of_body != size:
-        raise SourceError(f"has {start + length_of_body} bytes, {size} needed", wrong_bytes=True)
+    if answer.length is not None and start + answer.length != size:
+        raise SourceError(f"has {start + answer.length} bytes, {size} needed", wrong_bytes=True)
     bar = tqdm(desc=partial.stem, total=size, initial=start, unit="B", unit_scale=True, disable=None, leave=False)
+    reported = time.monotonic()
     with naming(partial), partial.open("ab" if start else "wb") as file, bar:
-        while block:
+        for block in chain([first], blocks):
             file.write(block)
             bar.update(len(block))
             if file.tell() > size:
                 file.truncate(0)
                 raise SourceError(f"sends more than {size} bytes", wrong_bytes=True)
-            block = response.raw.read(min(BLOCK_BYTES, size + 1 - file.tell()), decode_content=False)
+            if bar.disable and time.monotonic() - reported >= report_s:
+                print(f"{partial.stem}: {file.tell():,} of {size:,} bytes are here", file=sys.stderr)
+                reported = time.monotonic()
     if length(partial) < size:
         raise SourceError(f"ends after {length(partial)} of {size} bytes", wrong_bytes=True, passing=True)
 

@@ -29,6 +29,7 @@ class FileServer:
     """`files` by path. `script[path]` names the behaviour of one request after the other; the last one stays.
 
     `truncate`, `stall` and `reset` send half of what is left and then close, wait for `stop`, or reset the connection.
+    `drip` sends a byte every 20 ms, `drip headers` before the body.
     `drop` closes and `hold` waits before the first byte. `short` and `long` are whole answers of another length.
     """
 
@@ -85,6 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour.endswith("ignore range"):
             start, behaviour = 0, behaviour.removesuffix("ignore range").strip()
         first = start + 1 if behaviour == "wrong range" else start
+        if behaviour == "drip headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            self._drip(request, b"x" * 1000)
+            return
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
@@ -99,6 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
             half = max(3 * BLOCK_BYTES, len(body) // 2)
             self._send(request, body[:half])
             body = body[half:]
+        if behaviour == "drip":
+            self._drip(request, body)
+            return
         if behaviour in ("stall", "hold"):
             self.files.stop.wait(20)
         if behaviour == "reset":
@@ -112,6 +120,12 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(0.02)
         elif behaviour not in ("truncate", "drop"):
             self._send(request, body)
+
+    def _drip(self, request: Request, body: bytes) -> None:
+        for offset in range(len(body)):
+            self._send(request, body[offset : offset + 1])
+            if self.files.stop.wait(0.02):
+                return
 
     def end_headers(self) -> None:
         """One request a connection, and say so."""

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -143,6 +144,26 @@ def test_the_pauses_double(server: FileServer, store: Path) -> None:
 def test_an_error_that_passes(server: FileServer, store: Path) -> None:
     server.script["/a/file.gz"] = ["500", "ok"]
     assert fetch(entry(f"{server.address}/a/file.gz"), store).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("behaviour", ["drip", "drip headers"])
+def test_a_byte_now_and_then_is_too_slow(
+    server: FileServer, store: Path, behaviour: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each byte ends a silence, so that no limit of silence is met; what came stays, and the next source goes on there."""
+    server.script["/a/file.gz"] = [behaviour]
+    file = entry(f"{server.address}/a/file.gz", f"{server.address}/b/file.gz")
+    patience = Patience(connect_s=5, silence_s=5, tries=2, pause_s=0.01, window_s=0.8, least_bytes=1000, report_s=0.1)
+    assert fetch(file, store, patience=patience).read_bytes() == CONTENT
+    told = capsys.readouterr().err
+    came = re.search(r"a/file\.gz \(too slow: (\d+) bytes in 0\.8 seconds\); trying .*/b/file\.gz", told)
+    assert came, told
+    ranges = [(request.path, request.range) for request in server.log]
+    if behaviour == "drip":
+        assert re.search(r"^file\.gz: \d+ of 1,000,000 bytes are here$", told, re.MULTILINE)
+        assert ranges == [("/a/file.gz", None), ("/b/file.gz", f"bytes={came[1]}-")]
+    else:
+        assert ranges == [("/a/file.gz", None), ("/b/file.gz", None)]
 
 
 @pytest.mark.parametrize("behaviour", ["truncate", "stall", "reset"])
