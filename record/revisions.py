@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from classifier.common.errors import UserError
-from classifier.common.graph import counts, with_modules
+from classifier.common.graph import GRAPH_FILE, counts, with_modules
 from record.git import run_git
 from record.lock_file import CONFLICTS, LOCK_FILE, has_conflicts
 
@@ -57,6 +57,15 @@ class Revision:
         names = _committed_names(self.commit, asked) if self.commit else _names_of_workspace(asked)
         found = {folder: [name for name in names if name.startswith(f"{folder}/")] for folder in asked}
         return {folder: inside for folder, inside in found.items() if inside}
+
+    def graph_files(self) -> list[str]:
+        """Every dvc.yaml from the project's folder on."""
+        pattern = f":(glob)**/{GRAPH_FILE}"
+        options = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", pattern]
+        if self.commit:  # ls-tree knows no patterns
+            options = ["ls-tree", "-r", "-z", "--name-only", self.commit]
+        listed = run_git(*options).output.decode(errors="surrogateescape").split("\0")
+        return sorted(path for path in listed if PurePosixPath(path).name == str(GRAPH_FILE))
 
     @contextmanager
     def unpacked(self, paths: list[str]) -> Iterator[Path]:

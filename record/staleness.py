@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from classifier.common.graph import is_code
-from classifier.common.params import PARAMS_FILE, read_yaml
+from classifier.common.graph import GRAPH_FILE, is_code, load_graph
+from classifier.common.params import PARAMS_FILE
 from record.lock_file import Lock, md5_of_bytes, md5_of_folder
+from record.pipeline import find_value, read_values, rebased
 from record.revisions import Revision
 
 
@@ -25,8 +26,17 @@ def module_hashes(revision: Revision, folders: Iterable[str]) -> dict[str, dict[
 def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
     """By stage, the params and files that are others than those it last ran with; what earlier stages make is left out.
 
-    Raises UserError for a params.yaml that cannot be read. A revision without that file has no params to compare.
+    `lock` is the dvc.lock of the project's folder. Raises UserError for params that cannot be read. A revision without
+    params.yaml has none to compare.
     """
+    with revision.unpacked([str(GRAPH_FILE)]) as folder:
+        graph = load_graph(folder / GRAPH_FILE) if (folder / GRAPH_FILE).is_file() else {}
+    wdirs = {name: (stage.get("do") or stage).get("wdir", "") for name, stage in graph.items()}
+    return stale_by_paths(revision, rebased(lock, wdirs))
+
+
+def stale_by_paths(revision: Revision, lock: Lock) -> dict[str, list[str]]:
+    """The same, where `lock` has paths from the project's folder, as record.pipeline reads it."""
     deps = {
         (path, recorded)
         for stage in lock.stages.values()
@@ -35,13 +45,15 @@ def stale_inputs(revision: Revision, lock: Lock) -> dict[str, list[str]]:
     }
     folders = {path for path, recorded in deps if _is_folder(recorded) and is_code(PurePosixPath(path))}
     paths = folders | {path for path, recorded in deps if not _is_folder(recorded)}
-    files = revision.files(sorted({*paths - folders, str(PARAMS_FILE)}))
+    files = revision.files(sorted(paths - folders))
     hashes = {path: md5_of_bytes(content) for path, content in files.items()} | code_hashes(revision, folders)
-    with revision.unpacked([str(PARAMS_FILE)]) as folder:
-        params = read_yaml(folder / PARAMS_FILE) if str(PARAMS_FILE) in files else None
+    params_files = sorted({file for stage in lock.stages.values() for file in stage.params} | {str(PARAMS_FILE)})
+    with revision.unpacked(params_files) as folder:
+        params = {file: read_values(folder / file) for file in params_files if (folder / file).is_file()}
+    has_params = str(PARAMS_FILE) in params
     found = {}
     for name, stage in lock.stages.items():
-        differing = [key for key, value in stage.param_values.items() if params is not None and _differs(params, key, value)]
+        differing = [key for key, value in stage.param_values.items() if has_params and _differs(params, key, value)]
         differing += [path for path, recorded in stage.dep_hashes.items() if path in paths and hashes.get(path) != recorded]
         if differing:
             found[name] = differing
@@ -59,6 +71,10 @@ def _is_folder(recorded: str) -> bool:
     return recorded.endswith(".dir")
 
 
-def _differs(params: dict[str, Any], key: str, value: Any) -> bool:
-    """Params of another file, which have its name before theirs, are not looked at."""
-    return ":" not in key and (key not in params or params[key] != value)
+def _differs(params: dict[str, Any], name: str, value: Any) -> bool:
+    """`params` by file; `name` as LockedStage.param_values has it."""
+    file, _, key = name.rpartition(":")
+    try:
+        return bool(find_value(params.get(file or str(PARAMS_FILE), {}), key) != value)
+    except KeyError:
+        return True

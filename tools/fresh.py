@@ -7,16 +7,17 @@ must be as dvc.lock records it. Only what lies inside a stage's output folder ca
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from classifier.common.dvcignore import IGNORE_FILE, check_not_ignored, inside
 from classifier.common.errors import UserError
-from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, filled, load_graph, names
-from classifier.common.params import PARAMS_FILE, read_yaml
-from record.lock_file import LOCK_FILE, Lock, LockedStage, md5_of_bytes, read_lock
+from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, names
+from classifier.common.params import PARAMS_FILE
+from record.lock_file import LOCK_FILE, Lock, LockedStage, md5_of_bytes
+from record.pipeline import Pipeline, read_pipeline
 from record.revisions import WORKSPACE, Revision, find_revision
-from record.staleness import stale_inputs
+from record.staleness import stale_by_paths
 from tools.command import run_command, visible
 
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
@@ -24,28 +25,27 @@ MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
 
 def stale_lines(revision: Revision) -> list[str]:
     """What is stale, one line each, with what to do. Raises UserError for files that cannot be read."""
-    graph, lock = _read(revision)
-    inputs = stale_inputs(revision, lock)
+    pipeline = _read(revision)
+    lock = pipeline.lock
+    inputs = stale_by_paths(revision, lock)
     lines = []
-    for name, declared in graph.items():
+    for name, declared in pipeline.graph.items():
         if name not in lock.stages:
             lines.append(f"{LOCK_FILE} is stale: stage {name} is not in it; {MEND}")
         elif reasons := [*_reasons(declared, lock.stages[name], inputs.get(name, [])), *_others_outputs(declared, lock, name)]:
             lines.append(f"{LOCK_FILE} is stale: stage {name}, {', '.join(reasons)}; {MEND}")
-    return [*lines, *_other_results(revision, graph, lock)]
+    return [*lines, *_other_results(revision, pipeline.graph, lock)]
 
 
-def _read(revision: Revision) -> tuple[Graph, Lock]:
-    edited = [str(PARAMS_FILE), str(GRAPH_FILE)]
-    revision.check_conflicts([LOCK_FILE], edited)
-    with revision.unpacked([LOCK_FILE, *edited]) as folder:
+def _read(revision: Revision) -> Pipeline:
+    graphs = [str(GRAPH_FILE), *revision.graph_files()]
+    revision.check_conflicts([str(PurePosixPath(file).with_name(LOCK_FILE)) for file in graphs], [str(PARAMS_FILE), *graphs])
+    with revision.unpacked([LOCK_FILE, str(GRAPH_FILE)]) as folder:
         if not (folder / LOCK_FILE).is_file():
             raise UserError(f"{folder / LOCK_FILE}: no such file; {MEND}")
-        params = read_yaml(folder / PARAMS_FILE)
-        graph = filled(load_graph(folder / GRAPH_FILE), params)
-        lock = read_lock(folder / LOCK_FILE)
-    _check_hidden(revision, graph)
-    return graph, lock
+    pipeline = read_pipeline(revision)
+    _check_hidden(revision, pipeline.graph)
+    return pipeline
 
 
 def _check_hidden(revision: Revision, graph: Graph) -> None:
@@ -58,8 +58,8 @@ def _check_hidden(revision: Revision, graph: Graph) -> None:
 
 def _reasons(declared: dict[str, Any], recorded: LockedStage, differing: list[str]) -> Iterator[str]:
     """In what a stage as it is declared differs from how it ran. What is recorded and no longer declared counts for nothing."""
-    params = [name for name in declared.get("params", []) if isinstance(name, str)]
-    deps = names(declared.get("deps", []))
+    # Of a frozen stage DVC looks at its command and outputs alone.
+    params, deps = ([], []) if declared.get("frozen") else (declared["params"], names(declared.get("deps", [])))
     if declared.get("cmd") != recorded.cmd:
         yield "its command"
     yield from (f"param {name}" for name in params if name in differing or name not in recorded.param_values)
@@ -70,7 +70,7 @@ def _reasons(declared: dict[str, Any], recorded: LockedStage, differing: list[st
 
 def _others_outputs(declared: dict[str, Any], lock: Lock, name: str) -> Iterator[str]:
     """Where a stage read other bytes than their maker wrote, as after a merge that took the two from different sides."""
-    for path in names(declared.get("deps", [])):
+    for path in [] if declared.get("frozen") else names(declared.get("deps", [])):
         md5 = lock.stages[name].dep_hashes.get(path)
         if md5 and lock.out_hashes.get(path, md5) != md5:
             yield f"{path} of another run"

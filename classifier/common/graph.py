@@ -1,7 +1,7 @@
 """dvc.yaml: the stages, what they declare to read and write, and what counts of a folder of code among that."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -82,5 +82,6 @@ def declared_paths(
 
 def used_keys(file: Path) -> set[str]:
     """Names of params.yaml that some stage of dvc.yaml declares or that the file interpolates as `${name}`."""
-    declared: Iterator[str] = (name for stage in load_graph(file).values() for name in names(stage.get("params", [])))
+    stages = [stage.get("do") or stage for stage in load_graph(file).values()]
+    declared = (name.partition(".")[0] for stage in stages for name in names(stage.get("params", [])))
     return {*declared, *re.findall(r"\$\{\s*(\w+)", file.read_text(encoding="utf-8"))}

@@ -17,8 +17,8 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from classifier.common.errors import UserError, one_line
-from classifier.common.graph import GRAPH_FILE
 from tools.command import run_command
+from tools.verify.room import group_of
 from tools.verify.verdict import COLUMNS, Verdict, verify_stage
 
 TRAIN = "train"
@@ -26,18 +26,17 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def choose_stages(repo: Any, names: list[str], train: bool) -> list[Any]:
-    """The stages of dvc.yaml in its order: those in `names`, or all, without the training one unless `train`.
+    """The stages of every dvc.yaml in its order: those in `names`, or all, without the training one unless `train`.
 
-    Raises UserError for a name that dvc.yaml does not have.
+    A name of `foreach` or `matrix` stands for all its stages. Raises UserError for a name that no dvc.yaml has.
     """
-    stages = [
-        stage for stage in repo.index.stages if isinstance(stage, PipelineStage) and stage.path_in_repo == str(GRAPH_FILE)
-    ]
-    known = [stage.name for stage in stages]
+    stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
+    known = {stage.addressing: {stage.addressing, stage.addressing.partition("@")[0]} for stage in stages}
     for name in names:
-        if name not in known:
+        if not any(name in all_names for all_names in known.values()):
             raise UserError(f"dvc.yaml has no stage {name!r}; it has {', '.join(known)}")
-    return [stage for stage in stages if stage.name in (names or known) and (train or stage.name != TRAIN)]
+    chosen = [stage for stage in stages if not names or known[stage.addressing].intersection(names)]
+    return [stage for stage in chosen if train or group_of(stage) != TRAIN]
 
 
 def as_json(verdicts: list[Verdict]) -> str:
@@ -58,7 +57,7 @@ class Table:
     """Prints a row for each verdict as it comes, and below it what there is to say."""
 
     def __init__(self, stages: list[Any]) -> None:
-        self._width = max(len(stage.name) for stage in stages)
+        self._width = max(len(stage.addressing) for stage in stages)
         print(f"{'stage':<{self._width}} | reads  | writes | bytes  | seconds")
         print(f"{'-' * self._width}-|--------|--------|--------|--------", flush=True)
 
@@ -84,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         verdicts = []
         for stage in stages:
             if sys.stderr.isatty():
-                print(f"{stage.name} ...", end="\r", file=sys.stderr, flush=True)
+                print(f"{stage.addressing} ...", end="\r", file=sys.stderr, flush=True)
             verdicts.append(verify_stage(repo, stage))
             if table:
                 table.row(verdicts[-1])

@@ -16,7 +16,7 @@ from typing import Any
 from dvc.dependency import ParamsDependency
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable
 from dvc.utils.flatten import unflatten
-from dvc.utils.serialize import dump_yaml
+from dvc.utils.serialize import DUMPERS
 
 from classifier.common.errors import UserError
 from classifier.common.graph import GRAPH_FILE
@@ -61,12 +61,19 @@ def furnish(repo: Any, stage: Any, room: Room) -> list[str]:
     Raises UserError when the recorded content of a dependency is not to be had.
     """
     home = Path(repo.root_dir)
-    shutil.copyfile(home / GRAPH_FILE, room.root / GRAPH_FILE)
+    for graph in {str(GRAPH_FILE), stage.path_in_repo}:
+        (room.root / graph).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(home / graph, room.root / graph)
     (room.root / PARAMS_FILE).write_text("{}\n", encoding="utf-8")
+    for out in stage.outs:
+        if Path(out.fs_path).parent.is_dir():  # as git or an earlier stage has made it
+            (room.root / name_of(repo, out)).parent.mkdir(parents=True, exist_ok=True)
     notes: list[str] = []
+    files = {dep.fs_path for dep in stage.deps if not isinstance(dep, ParamsDependency)}
     for dep in stage.deps:
         if isinstance(dep, ParamsDependency):
-            notes += _write_params(dep, room.root / name_of(repo, dep))
+            if dep.fs_path not in files:  # else it is there whole
+                notes += _write_params(dep, room.root / name_of(repo, dep))
         elif not in_repository(repo, dep):
             _require_as_recorded(dep)
         else:
@@ -74,11 +81,11 @@ def furnish(repo: Any, stage: Any, room: Room) -> list[str]:
             if where is None:
                 raise UserError(
                     f"{dep.def_path}: the content in dvc.lock, {dep.hash_info.value}, is neither in the workspace nor in DVC's "
-                    f"cache nor in the last commit; run `dvc pull`, or `dvc repro {stage.name}` for a new dvc.lock"
+                    f"cache nor in the last commit; run `dvc pull`, or `dvc repro {stage.addressing}` for a new dvc.lock"
                 )
             if where != WORKSPACE:
                 notes.append(f"{dep.def_path} is not here as dvc.lock records it; checked with what is recorded, from {where}")
-    if stage.name in STORE_USERS and (home / STORE).is_dir():
+    if group_of(stage) in STORE_USERS and (home / STORE).is_dir():
         shutil.copytree(home / STORE, room.root / STORE, ignore=shutil.ignore_patterns("*.lock", "*.partial"))
     return notes
 
@@ -93,22 +100,33 @@ def name_of(repo: Any, item: Any) -> str:
     return Path(item.fs_path).relative_to(repo.root_dir).as_posix()
 
 
+def group_of(stage: Any) -> str:
+    """The name in dvc.yaml that several stages have of `foreach` or `matrix`."""
+    return str(stage.name).partition("@")[0]
+
+
 def state_of(stage: Any) -> set[str]:
     """What `stage` may keep outside of its declared outputs: its lock, and the state that STATES names."""
-    places = [STATE / f"{stage.name}.lock"]
-    if stage.name in STATES:
-        places.append(STATES[stage.name])
+    name = group_of(stage)
+    places = [STATE / f"{name}.lock"]
+    if name in STATES:
+        places.append(STATES[name])
     return {place.as_posix() for place in places}
 
 
 def _write_params(dep: Any, target: Path) -> Iterator[str]:
     recorded = dep.hash_info.value or {}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    dump_yaml(str(target), unflatten(recorded))
     now = dep.read_params()
-    for name, value in recorded.items():
-        if now.get(name) != value:
-            yield f"{dep.def_path}: {name} is {now.get(name)!r} here; checked with {value!r}, as in dvc.lock"
+    differing = [name for name, value in recorded.items() if now.get(name) != value]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".py":  # which nobody can write anew
+        if differing:
+            raise UserError(f"{dep.def_path}: {differing[0]} is not as in dvc.lock; run `dvc repro {dep.stage.addressing}`")
+        shutil.copyfile(dep.fs_path, target)
+        return
+    DUMPERS[target.suffix.lower()](str(target), unflatten(recorded))
+    for name in differing:
+        yield f"{dep.def_path}: {name} is {now.get(name)!r} here; checked with {recorded[name]!r}, as in dvc.lock"
 
 
 def _require_as_recorded(dep: Any) -> None:
@@ -127,7 +145,7 @@ def outside_places(repo: Any, stage: Any) -> list[Path]:
     """What the stage may open outside of its room: its dependencies there, and where it downloads the mirror."""
     places = [Path(dep.fs_path) for dep in stage.deps if dep.protocol == "local" and not in_repository(repo, dep)]
     mirror = os.environ.get(MIRROR_VARIABLE)
-    return [*places, Path(repo.root_dir, mirror)] if mirror and stage.name in STORE_USERS else places
+    return [*places, Path(repo.root_dir, mirror)] if mirror and group_of(stage) in STORE_USERS else places
 
 
 def run(repo: Any, stage: Any, room: Room) -> int:

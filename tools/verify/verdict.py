@@ -33,12 +33,12 @@ def wrong_outputs(repo: Any, stage: Any) -> Iterator[tuple[bool, str]]:
     An output that is not there at all is none: a fresh clone has no cached ones.
     """
     for out in stage.outs:
-        name = out.def_path
+        name = name_of(repo, out)
         bring = f"`{'dvc checkout' if out.use_cache else 'git restore'} {name}`"
         if not Path(out.fs_path).exists():
             yield False, f"{name} is not in the workspace; {bring} may bring it"
         elif not is_as_recorded(repo, out):
-            yield True, f"{name} in the workspace is not what dvc.lock records; {bring} or `dvc repro {stage.name}`"
+            yield True, f"{name} in the workspace is not what dvc.lock records; {bring} or `dvc repro {stage.addressing}`"
 
 
 def broken_chains(repo: Any, stage: Any) -> Iterator[str]:
@@ -50,8 +50,8 @@ def broken_chains(repo: Any, stage: Any) -> Iterator[str]:
                 if made is not None and made != dep.hash_info.value:
                     maker = out.stage.addressing
                     yield (
-                        f"{dep.def_path} has MD5 {dep.hash_info.value} as dvc.lock records it for {stage.name}, and "
-                        f"{made or 'none'} for {maker}, which makes it; run `dvc repro {stage.name}`"
+                        f"{name_of(repo, dep)} has MD5 {dep.hash_info.value} as dvc.lock records it for {stage.addressing}, "
+                        f"and {made or 'none'} for {maker}, which makes it; run `dvc repro {stage.addressing}`"
                     )
 
 
@@ -158,7 +158,7 @@ class Verdict:
 
 def verify_stage(repo: Any, stage: Any) -> Verdict:
     """Run `stage` in a clean room and compare. `repo` is an open dvc.repo.Repo, `stage` one of its stages."""
-    verdict = Verdict(stage.name)
+    verdict = Verdict(stage.addressing)
     started = time.monotonic()
     try:
         _require_recorded(repo, stage)
@@ -180,20 +180,25 @@ def _require_recorded(repo: Any, stage: Any) -> None:
     absent += [name for dep in stage.params for name in dep.params if name not in (dep.hash_info.value or {})]
     absent += ["cmd"] if stage.cmd_changed else []
     if not any(out.hash_info for out in stage.outs):
-        raise UserError(f"dvc.lock has no stage {stage.name}; run `dvc repro` first")
+        raise UserError(f"dvc.lock has no stage {stage.addressing}; run `dvc repro` first")
     if absent:
         raise UserError(
-            f"dvc.lock does not have what dvc.yaml now says of {stage.name}: {', '.join(absent)}; run `dvc repro {stage.name}`"
+            f"dvc.lock does not have what dvc.yaml now says of {stage.addressing}: {', '.join(absent)}; "
+            f"run `dvc repro {stage.addressing}`"
         )
     outside = [out.def_path for out in stage.outs if not in_repository(repo, out)]
     if outside:
         raise UserError(
-            f"{outside[0]}: an output outside of the repository, which a run would overwrite; {stage.name} is not run"
+            f"{outside[0]}: an output outside of the repository, which a run would overwrite; {stage.addressing} is not run"
         )
 
 
 def _compare_record(repo: Any, stage: Any, verdict: Verdict) -> None:
-    verdict.breaches += [("reads", line) for line in broken_chains(repo, stage)]
+    chains = [*broken_chains(repo, stage)]
+    if stage.frozen:
+        verdict.notes += [f"frozen, so DVC lets it be: {line}" for line in chains]
+    else:
+        verdict.breaches += [("reads", line) for line in chains]
     for is_breach, line in wrong_outputs(repo, stage):
         if is_breach:
             verdict.breaches.append(("bytes", line))

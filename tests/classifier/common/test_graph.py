@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 import pytest
 import yaml
 
-from classifier.common.graph import is_code
+from classifier.common.graph import is_code, used_keys
 from tools.check import COMMAND_PARAMS, STAGE_PARAMS, declared_code, import_closure
 
 REPOSITORY = Path(__file__).parents[3]
@@ -184,3 +184,12 @@ def test_every_param_of_the_file_has_a_comment_above_it() -> None:
     models = (*STAGE_PARAMS.values(), *COMMAND_PARAMS)
     assert len(keys) == len({name for model in models for name in model.model_fields})
     assert all(lines[number - 1].startswith("# ") for number in keys)
+
+
+def test_keys_that_only_a_stage_of_a_loop_or_a_part_of_them_uses(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  each: {foreach: '${names}', do: {cmd: 'echo ${item}', params: [lr]}}\n"
+        "  plain: {cmd: 'echo', params: [optim.lr, other.json: [width]]}\n"
+    )
+    assert used_keys(tmp_path / "dvc.yaml") >= {"names", "lr", "optim"}
