@@ -12,7 +12,7 @@ from classifier.images.schema import CSV, FOLDER, HFLIP_INVARIANT, RawDescriptio
 from classifier.sources.catalogue import CataloguedDataset, load_dataset
 from classifier.sources.fetch import MIRROR_VARIABLE, fetch_all
 from classifier.sources.folder import list_pictures
-from classifier.sources.listing import MIRROR_NOTE, listing_lines
+from classifier.sources.listing import MIRROR_NOTE, listing_lines, shown
 from classifier.sources.params import DownloadParams, check_source, columns_of
 from stages.runner import run_stage
 
@@ -67,9 +67,12 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     from classifier.images.table import write_table  # NumPy and pandas, which nothing else here needs
     from classifier.sources.csv_layouts import Asked
     from classifier.sources.rows import WHITE
-    from classifier.sources.tables import checked_classes, find_tables, is_ours, labels_of, open_tables, survey
+    from classifier.sources.tables import checked_classes, find_tables, is_ours, labels_of, open_tables, other_tables, survey
 
-    tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
+    paths = find_tables(source)
+    tables = open_tables(paths, Asked(params.label_column, params.split_column))
+    if others := other_tables(source, paths):
+        _tell(f"{source}: left out, as their names are those of no split: {shown(others)}")
     for table in tables:
         if not table.has_labels:
             _tell(

@@ -85,7 +85,7 @@ class Project:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     twice = [(name, version) for name in ("tiny", "tinyboard") for version in ("1.0", "2.0")]
-    once = [(name, "1.0") for name in ("tinydev", "tinyexport", "tinys3", "tinyssh", "tinysearch")]
+    once = [(name, "1.0") for name in ("tinydev", "tinyexport", "tinys3", "tinyssh", "tinysearch", "tinyparquet")]
     for name, version in (*twice, *once):
         make_wheel(folder, name, version)
     return folder
@@ -100,7 +100,7 @@ def archive(tmp_path: Path, wheels: Path) -> Project:
         shutil.copy(SOURCE / name, root / name)
     (root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
     (root / "requirements-tensorboard.txt").write_text("-c constraints.txt\ntinyboard==1.0\n", encoding="utf-8")
-    for kind in ("export", "s3", "ssh", "search"):
+    for kind in ("export", "s3", "ssh", "search", "parquet"):
         (root / f"requirements-{kind}.txt").write_text(f"-c constraints.txt\ntiny{kind}==1.0\n", encoding="utf-8")
     (root / "requirements-dev.txt").write_text("-c constraints.txt\n-r requirements-tensorboard.txt\ntinydev\n")
     (root / "constraints.txt").write_text("tinydev==1.0\n", encoding="utf-8")

@@ -26,9 +26,9 @@ def pins(name: str) -> dict[str, str]:
 RUNTIME, TOOLS, OTHERS = pins("requirements.txt"), pins("requirements-dev.txt"), pins("constraints.txt")
 TENSORBOARD, EXPORT = pins("requirements-tensorboard.txt"), pins("requirements-export.txt")
 S3, SSH = pins("requirements-s3.txt"), pins("requirements-ssh.txt")
-SEARCH = pins("requirements-search.txt")
-FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT, S3, SSH, SEARCH
-ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT | S3 | SSH | SEARCH
+SEARCH, PARQUET = pins("requirements-search.txt"), pins("requirements-parquet.txt")
+FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT, S3, SSH, SEARCH, PARQUET
+ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT | S3 | SSH | SEARCH | PARQUET
 SHARED = {"protobuf"}
 """Needed by TensorBoard and by an export, which are installed without each other: pinned in both files, to one version."""
 
@@ -40,7 +40,7 @@ def test_each_package_is_pinned_to_one_version_in_one_place() -> None:
     assert len(ALL) + len(SHARED) == sum(map(len, FILES))
 
 
-OPTIONAL = [f"requirements-{kind}.txt" for kind in ("tensorboard", "export", "s3", "ssh", "search")]
+OPTIONAL = [f"requirements-{kind}.txt" for kind in ("tensorboard", "export", "s3", "ssh", "search", "parquet")]
 NAMES = ["requirements.txt", "requirements-dev.txt", *OPTIONAL]
 
 
@@ -78,6 +78,7 @@ def test_all_that_an_optional_part_needs_in_turn_is_pinned_beside_it(name: str) 
         ("tensorboard", TENSORBOARD),
         ("dvc-s3", S3),
         ("optuna", SEARCH),
+        ("pyarrow", PARQUET),
         ("dvc-ssh", {name: pin for name, pin in SSH.items() if name != "bcrypt"}),
     ],
 )
@@ -121,11 +122,13 @@ def test_what_the_code_imports_is_a_requirement_of_its_own() -> None:
     paths = {path for folder in CODE for path in (SOURCE / folder).rglob("*.py")}
     of_export = {path for path in paths if path.is_relative_to(SOURCE / "tools/export")}
     of_search = {SOURCE / "tools/experiments/search.py"}
-    foreign = _imported(paths - of_export - of_search)
+    of_parquet = {SOURCE / "classifier/sources/parquet_file.py"}
+    foreign = _imported(paths - of_export - of_search - of_parquet)
     assert {"torch", "pydantic", "tqdm"} < foreign
     assert foreign - RUNTIME.keys() - PARTS == set()
     assert _imported(of_export) - RUNTIME.keys() == {"onnx", "onnxruntime"} < EXPORT.keys()
     assert _imported(of_search) - RUNTIME.keys() == {"optuna", "sqlalchemy"} < SEARCH.keys()
+    assert _imported(of_parquet) - RUNTIME.keys() == {"pyarrow"} == PARQUET.keys()
 
 
 def _imported(paths: set[Path]) -> set[str]:

@@ -4,21 +4,28 @@ Where it has two readings, it names the params that choose one, with exit status
 """
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import PARAMS_FILE, validate
 from classifier.images.schema import CSV, FOLDER
+from classifier.images.table import image_shape
 from classifier.sources.csv_layouts import Asked
-from classifier.sources.files import is_archive, is_picture
+from classifier.sources.files import holds_pictures, is_picture
 from classifier.sources.folder import list_pictures
 from classifier.sources.listing import MOST_CLASSES, command, folder_lines, shown
+from classifier.sources.npz_file import Arrays
+from classifier.sources.npz_file import image_shape as npz_shape
 from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
-from classifier.sources.tables import find_tables, open_tables, survey
+from classifier.sources.tables import Table, find_tables, open_tables, other_tables, survey
 from tools.command import run_command, visible
 
-SETTINGS = [name for name in DownloadParams.model_fields if name not in ("dataset", "source")]
+SHAPE = "image_shape"
+LEGEND = ("channels", "height", "width")
+SETTINGS = [*(name for name in DownloadParams.model_fields if name not in ("dataset", "source")), SHAPE]
+NUMBER = re.compile(r"[0-9]+")
 
 
 def main() -> int:
@@ -30,19 +37,21 @@ def main() -> int:
         raise UserError(f"{source}: no such file or folder")
     absolute = str(Path(source).resolve()) if ".." in Path(source).parts else source
     is_table = (Path(source).is_file() and source.lower().endswith(TABLE_SUFFIXES)) or _holds_only_tables(Path(source))
-    if not (is_table or Path(source).is_dir() or (Path(source).is_file() and is_archive(Path(source)))):
+    if not (is_table or Path(source).is_dir() or (Path(source).is_file() and holds_pictures(Path(source)))):
         found = "another file" if Path(source).is_file() else "neither a file nor a folder"
         raise UserError(
-            f"{source}: needs a folder of pictures, a .zip or .tar of one, or tables of pixels ({', '.join(TABLE_SUFFIXES)}), "
-            f"found {found}"
+            f"{source}: needs a folder of pictures, a .zip or .tar of one, .parquet files, or tables of pixels "
+            f"({', '.join(TABLE_SUFFIXES)}), found {found}"
         )
     dataset = CSV if is_table else FOLDER
-    params = validate(PARAMS_FILE, {"dataset": dataset, "source": absolute, **settings}, DownloadParams)
+    if settings[SHAPE] is not None and not is_table:
+        raise UserError(f"-S {SHAPE}: is about tables of pixels, and {source} is none")
+    known = {name: value for name, value in settings.items() if name != SHAPE}
+    params = validate(PARAMS_FILE, {"dataset": dataset, "source": absolute, **known}, DownloadParams)
     check_source(Path(source), dataset)
     if is_table:
-        for line in _table_lines(Path(source), params):
+        for line in _table_lines(Path(source), params, settings):
             print(visible(line))
-        print(command(CSV, absolute, settings))
         return 0
     listing = list_pictures(Path(source), columns_of(params), params.class_depth, params.group_pattern)
     for line in folder_lines(listing, absolute, settings):
@@ -50,9 +59,10 @@ def main() -> int:
     return 0
 
 
-def _table_lines(source: Path, params: DownloadParams) -> Iterator[str]:
-    """Of tables of pixels: the rows of each split, the classes, and what was taken for what."""
-    tables = open_tables(find_tables(source), Asked(params.label_column, params.split_column))
+def _table_lines(source: Path, params: DownloadParams, settings: dict[str, str | int | None]) -> Iterator[str]:
+    """Of tables of pixels: the rows of each split, the classes, what was taken for what, and the command."""
+    paths = find_tables(source)
+    tables = open_tables(paths, Asked(params.label_column, params.split_column))
     found = survey([table for table in tables if table.has_labels], params.pixel_max)
     yield f"{source}: tables of pixels, {found.num_pixels} an image"
     yield f"{found.rows.total()} images: " + ", ".join(f"{count} {split}" for split, count in found.rows.items())
@@ -61,7 +71,25 @@ def _table_lines(source: Path, params: DownloadParams) -> Iterator[str]:
         yield from (f"{table.where}: {note}" for note in table.notes)
         if not table.has_labels:
             yield f"{table.where}: left out, as it has no column of labels"
+    if others := other_tables(source, paths):
+        yield f"{source}: left out, as their names are those of no split: {shown(others)}"
     yield from found.notes
+    yield command(CSV, params.source, settings | {SHAPE: _shape(source, tables[0], found.num_pixels, settings.get(SHAPE))})
+
+
+def _shape(source: Path, table: Table, num_pixels: int, asked: object) -> list[int] | None:
+    """What `image_shape` must be: None for a square in grey or colour. Raises UserError where only the person can know."""
+    if asked is not None:
+        numbers = [int(number) for number in NUMBER.findall(str(asked))]
+        if len(numbers) != len(LEGEND):
+            raise UserError(f"-S {SHAPE}={asked}: needs {', '.join(LEGEND)}, such as `-S '{SHAPE}=[1,20,28]'`")
+        image_shape(source, num_pixels, numbers)
+        return numbers
+    if isinstance(table.content, Arrays):
+        shape_CHW = npz_shape(table.path, table.content)
+        return None if shape_CHW[1] == shape_CHW[2] else [*shape_CHW]
+    image_shape(source, num_pixels, None)
+    return None
 
 
 def _settings(texts: list[str]) -> dict[str, str | int | None]:
@@ -87,7 +115,7 @@ def _holds_only_tables(source: Path) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.data", description="what a source of one's own is taken for")
-    parser.add_argument("source", help="a folder of pictures, a .zip or .tar of one, or tables of pixels")
+    parser.add_argument("source", help="a folder of pictures, a .zip or .tar of one, .parquet files, or tables of pixels")
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="PARAM=VALUE", help="a param to try")
     return parser
 

@@ -5,6 +5,7 @@
 #   sh tools/setup.sh s3 | ssh      what the pipeline needs, and what a remote of DVC of that kind needs
 #   sh tools/setup.sh share         the same, for the kinds of remote that .dvc/config and .dvc/config.local name
 #   sh tools/setup.sh search        what the pipeline needs, and Optuna
+#   sh tools/setup.sh parquet       what the pipeline needs, and what reads .parquet files
 #   sh tools/setup.sh dev           all of that, and the tools of `make test` and `make lint`
 #   sh tools/setup.sh python        print the path of a Python that .venv can be made with
 set -eu
@@ -110,7 +111,7 @@ see_to_repository() {
 
 case ${1:-} in
     python) find_python ;;
-    run | tensorboard | export | s3 | ssh | share | search | dev)
+    run | tensorboard | export | s3 | ssh | share | search | parquet | dev)
         see_to_repository
         python_works || rm -f .venv/.installed-*
         install run requirements.txt
@@ -125,7 +126,8 @@ case ${1:-} in
             install $kind requirements-$kind.txt
         done
         case $1 in search | dev) install search requirements-search.txt ;; esac
+        case $1 in parquet | dev) install parquet requirements-parquet.txt ;; esac
         [ "$1" != dev ] || install dev requirements-dev.txt
         ;;
-    *) fail "needs one of: run, tensorboard, export, s3, ssh, share, search, dev, python; got '${1:-}'" ;;
+    *) fail "needs one of: run, tensorboard, export, s3, ssh, share, search, parquet, dev, python; got '${1:-}'" ;;
 esac

@@ -211,12 +211,14 @@ class DecodedPictures:
 
 
 def decode_pack(
-    pack: Path, num_classes: int, size: int, fit: Fit, colour: Colour, most_unreadable: float, pixels_path: Path
+    pack: Path, classes: Sequence[str], size: int, fit: Fit, colour: Colour, most_unreadable: float, pixels_path: Path
 ) -> DecodedPictures:
     """Decode the pictures of the folder `pack` to `size`×`size` pixels, into the new file `pixels_path`.
 
-    Raises UserError, naming the first few, when a larger share than `most_unreadable` cannot be read, or all of a split.
+    Raises UserError, naming the first few, when a larger share than `most_unreadable` cannot be read, or all of a split or of
+    a class.
     """
+    num_classes = len(classes)
     num_pictures = count_pictures(pack, num_classes)
     stored_channels = CHANNELS.get(colour, 3)
     has_colour = False
@@ -224,6 +226,7 @@ def decode_pack(
     group_numbers: dict[str, int] = {}
     unreadable: list[Unreadable] = []
     splits_of_unreadable: set[TableSplit] = set()
+    labels_of_unreadable: set[int] = set()
 
     def decode(item: tuple[PackedPicture, bytes]) -> tuple[PackedPicture, Images | UnreadableError]:
         picture, content = item
@@ -242,6 +245,7 @@ def decode_pack(
             if isinstance(result, UnreadableError):
                 unreadable.append(Unreadable(picture.path, str(result)))
                 splits_of_unreadable.add(picture.split)
+                labels_of_unreadable.add(picture.label)
             else:
                 labels.append(picture.label)
                 is_test.append(picture.split == "test")
@@ -250,7 +254,8 @@ def decode_pack(
                 file.write(result.data)
                 has_colour = has_colour or (colour == "auto" and bool((result != result[:1]).any()))
     labels_N, is_test_N = np.frombuffer(labels, dtype=np.int64), np.frombuffer(is_test, dtype=np.bool_)
-    lost = {split for split in splits_of_unreadable if not np.any(is_test_N == (split == "test"))}
+    lost: list[str] = sorted(split for split in splits_of_unreadable if not np.any(is_test_N == (split == "test")))
+    lost += [f"the class {short_repr(classes[label])}" for label in sorted(labels_of_unreadable - set(labels))]
     _check_too_many(pack, num_pictures, unreadable, lost, most_unreadable)
     channels = 1 if colour == "auto" and not has_colour else stored_channels
     groups_N = np.frombuffer(groups, dtype=np.int64)
@@ -292,14 +297,12 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_too_many(
-    pack: Path, num_pictures: int, unreadable: Sequence[Unreadable], lost: set[TableSplit], most: float
-) -> None:
-    """Also when the splits `lost` are left without any, or they would pass for ones that never were."""
+def _check_too_many(pack: Path, num_pictures: int, unreadable: Sequence[Unreadable], lost: Sequence[str], most: float) -> None:
+    """Also when the splits and classes `lost` are left without any, or they would pass for ones that never were."""
     if lost or len(unreadable) > most * num_pictures:
         named = "; ".join(f"{short_repr(one.path)}: {one.reason[:MAX_SHOWN]}" for one in unreadable[:MAX_NAMED])
         more = f"; and {len(unreadable) - MAX_NAMED} more" if len(unreadable) > MAX_NAMED else ""
         raise UserError(
             f"{pack}: {len(unreadable)} of {num_pictures} pictures cannot be read ({named}{more}); mend or remove them"
-            + (f", as they are all of {' and '.join(sorted(lost))}" if lost else f", or raise max_unreadable, now {most}")
+            + (f", as they are all of {', '.join(lost[:MAX_NAMED])}" if lost else f", or raise max_unreadable, now {most}")
         )

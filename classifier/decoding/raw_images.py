@@ -58,7 +58,7 @@ def read_raw(raw: Path, description: RawDescription, params: ConvertParams, scra
             return _tables(raw, description, params.image_shape)
         case "pictures":
             most = MAX_UNREADABLE if params.max_unreadable is None else params.max_unreadable
-            pictures = decode_pack(raw, len(classes), params.image_size, params.resize, params.color, most, scratch)
+            pictures = decode_pack(raw, classes, params.image_size, params.resize, params.color, most, scratch)
             splits = {split: pictures.blocks(split) for split in _SPLITS}
             train_groups = pictures.groups_N[~pictures.is_test_N].tolist() if pictures.group_names else []
             return RawImages(pictures.channels, {**splits}, pictures.unreadable, pictures.group_names, train_groups)

@@ -28,6 +28,7 @@ PASSED_OVER = LEFT_BY_SYSTEMS | LEFT_BY_DISKS
 HIDING = {".dvc", ".dvcignore"}
 """For DVC, a folder with one of them is another project, or has rules of its own."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+PARQUET = ".parquet"
 LARGEST_RATIO = 200
 """Bytes that may come out of an archive for each byte of it: those of pictures hardly shrink."""
 SMALL_BYTES = 2**28
@@ -39,6 +40,11 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 def is_archive(path: Path) -> bool:
     """Whether the name is that of an archive that can be read."""
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def holds_pictures(path: Path) -> bool:
+    """Whether the name is that of a file that pictures can be read out of: an archive or a .parquet."""
+    return is_archive(path) or path.name.lower().endswith(PARQUET)
 
 
 def is_picture(path: str) -> bool:

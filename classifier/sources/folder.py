@@ -2,6 +2,7 @@
 
 The layouts, of which the first that fits is taken:
 
+    *.parquet                        pictures in tables: see classifier/sources/parquet_file.py
     labels.csv, metadata.csv, …      a table of paths and labels beside the pictures: see classifier/sources/labels.py
     train/CLASS/*.jpg, test/CLASS/…  a folder a split; `val` stands in for a missing `test`, and otherwise joins `train`
     CLASS/train/*.jpg, CLASS/test/…  the same the other way round
@@ -20,14 +21,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from classifier.common.errors import UserError, short_repr
 from classifier.images.picture_pack import SUFFIXES
 from classifier.images.schema import FOLDER, LONGEST_NAME, DatasetSplit, is_printable
-from classifier.sources.files import ARCHIVE_SUFFIXES, LFS_POINTER, SourceFiles, open_source, read_lines
-from classifier.sources.labels import TABLE_SUFFIXES, Columns, Labels, Table, open_table, read_labels, split_of_word
+from classifier.sources.files import ARCHIVE_SUFFIXES, LFS_POINTER, PARQUET, SourceFiles, is_picture, open_source, read_lines
+from classifier.sources.labels import (
+    TABLE_SUFFIXES,
+    Columns,
+    Labels,
+    Table,
+    find_label_columns,
+    open_table,
+    read_labels,
+    split_in_words,
+    split_of_word,
+)
 from classifier.sources.listing import Listing, Picture, command, shown
+from classifier.sources.parquet_file import ParquetFiles, parquet_names
 
 __all__ = ["Listing", "Picture", "list_pictures"]
 
@@ -35,8 +48,6 @@ LABELS_FILE = "labels.csv"
 NAMES_FILES = ("classes.txt", "words.txt")
 """Lines `folder name`, or of classes.txt a name a line, in the order of the classes' numbers."""
 SPLITS: tuple[DatasetSplit, ...] = ("train", "val", "test")
-GENERIC = {"set", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures", "photos", "jpg", "png", "split"}
-"""Words beside that of a split that tell nothing."""
 WITH_COLUMNS = (".csv", ".tsv", ".jsonl")
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".parquet", ".xml")
 NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
@@ -44,6 +55,10 @@ TRACK = re.compile(r"(?:.*/)?[^/]*?[0-9]+[_-][0-9]+\.[^./]+")
 TRACK_PATTERN = "(.*)[_-][0-9]+[.]"
 COPY_PATTERN = re.compile(r"(?:.*/)?([^/]+)[._](?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9A-Za-z]{16,}\.[^./]+", re.IGNORECASE)
 """A copy that Roboflow made, turned or darker, of a picture."""
+MAX_STRAYS = 0.01
+"""Share of pictures beside the folders of the classes that are left out, as those of a page that lies there."""
+TWINS = 0.1
+"""Share of the pictures at which two of a name are no chance."""
 MAX_TABLES = 20
 """In one folder: more are no tables of the whole, but notes of single pictures."""
 
@@ -117,7 +132,7 @@ class _Reader:
     layouts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.files = open_source(self.source)
+        self.files = self._opened()
         num_pictures = len(self.files.pictures)
         self.class_of = array("i", [-1]) * num_pictures
         self.split_of = bytearray(num_pictures)
@@ -134,7 +149,37 @@ class _Reader:
         self.unlabelled: list[str] = []
         self.in_splits = False
 
+    def _opened(self) -> SourceFiles:
+        if self.source.is_file() and self.source.name.lower().endswith(PARQUET):
+            names = [""]
+        else:
+            files = open_source(self.source)
+            names = parquet_names(files)
+            if not names:
+                return files
+            if not self.source.is_dir():
+                raise UserError(f"{self.source}: .parquet files are not read out of an archive; unpack it, and name the folder")
+        if self.class_depth is not None:
+            raise UserError(
+                f"{self.source}: class_depth is about folders, and these are .parquet files; write `class_depth: null`"
+            )
+        return ParquetFiles(self.source, names, self.columns)
+
+    def _take_parquet(self, files: ParquetFiles) -> Listing:
+        self.notes += files.notes
+        self.class_of, self.class_numbers = files.found.class_of, {}
+        for name in files.class_numbers:
+            self._number(name)
+        self.split_of = bytearray(SPLITS.index(split) + 1 for split in files.found.splits)
+        self.group_of, self.group_numbers = (files.found.group_of, files.group_numbers) if self.columns.group else (None, {})
+        self.layouts.append(files.layout)
+        self._check_other_classes({})
+        self._join_val({})
+        return self._finish(_Tree(files), {}, by_table=True)
+
     def listing(self) -> Listing:
+        if isinstance(self.files, ParquetFiles):
+            return self._take_parquet(self.files)
         if self.files.hidden:
             self.notes.append(f"passed over, as the names begin with a dot: {shown(self.files.hidden)}")
         whole = _Tree(self.files)
@@ -378,11 +423,13 @@ class _Reader:
             for place in tree.places:
                 self._add(place, split, self._class_in_name(self.files.pictures[place]))
             return
-        if tree.strays:
+        if len(tree.strays) > MAX_STRAYS * len(tree.places):
             raise UserError(
                 f"{self.source}: {short_repr(tree.strays[0])} lies beside the folders of the classes, so it has none "
-                f"({len(tree.strays)} such); move it into one"
+                f"({len(tree.strays)} such); move it into one{self._archives(tree)}{self._inner(tree)}{self._beside()}"
             )
+        if tree.strays:
+            self.notes.append(f"left out, as they lie beside the folders of the classes: {shown(tree.strays)}")
         if depth is None:
             self._check_depth(tree, outer.prefix if self.in_splits else "")
             depth = 1
@@ -393,6 +440,8 @@ class _Reader:
             self.expected |= {_normal(name) for name in tree.folders}
         for place in tree.places:
             parts = tree.parts(place)
+            if len(parts) == 1:
+                continue
             if len(parts) <= depth:
                 raise UserError(
                     f"{self.source}: {short_repr(self.files.pictures[place])} lies above the folders of the classes; "
@@ -404,16 +453,36 @@ class _Reader:
         """Raise UserError where folders of folders may be the classes; say where each class has a folder more."""
         inner = {name: _unwrapped_folder(tree.below(name)) for name in tree.folders}
         filled = {name: one for name, one in inner.items() if one.places}
-        if not filled or any(tree.below(name).strays for name in filled):
+        if not filled:
             return
-        deeper = {name: one for name, one in filled.items() if not one.strays and len(one.folders) > 1}
+        upper = tree.prefix.count("/") - base.count("/") + 1
+        deeper = {
+            name: one
+            for name, one in filled.items()
+            if not one.strays and sum(len(one.below(inner).places) > 0 for inner in one.folders) > 1
+        }
+        flat = [name for name in filled if tree.below(name).strays]
+        if deeper and flat:
+            name, one = next(iter(deeper.items()))
+            raise UserError(
+                f"{self.source}: the classes may be {shown([*filled])}, or the folders in {short_repr(name)}, "
+                f"{shown(one.folders, 4)}; say which: `{command(FOLDER, self.source, {'class_depth': upper})}` or "
+                f"`{command(FOLDER, self.source / tree.below(name).prefix, {})}`"
+            )
+        if deeper and len(filled) == 1:
+            name = next(iter(deeper))
+            raise UserError(
+                f"{self.source}: needs folders of classes, found pictures only in {short_repr(name)}; is it "
+                f"`{command(FOLDER, self.source / tree.below(name).prefix, {})}`?"
+            )
+        if flat:
+            return
         if not deeper:
             first = next(iter(filled.values()))
             self.notes.append(
                 f"the classes are the upper folders, as {short_repr(first.prefix.rstrip('/'))} is the only one there"
             )
             return
-        upper = tree.prefix.count("/") - base.count("/") + 1
         lower = next(iter(deeper.values())).prefix.count("/") - base.count("/") + 1
         below = sorted({folder for one in deeper.values() for folder in one.folders})
         raise UserError(
@@ -436,10 +505,46 @@ class _Reader:
             [other for other in self.files.others if other.lower().endswith(ends)] for ends in (WITH_COLUMNS, OTHER_TABLES)
         )
         if tables:
+            found = next(((one, names) for one in tables[:MAX_TABLES] if (names := find_label_columns(self.files, one))), None)
+            likely = ""
+            if found:
+                commands = " or ".join(f"`{command(FOLDER, self.source, {'label_column': name})}`" for name in found[1][:3])
+                likely = f": {found[0]} names pictures, whose class may be {commands}"
             return (
                 f"; no columns of paths and labels were found in {shown(tables)}; `-S path_column=… -S label_column=…` say them"
+                + likely
             )
         return f"; not read: {shown(foreign)}; save it as {LABELS_FILE} with `path,label`" if foreign else ""
+
+    def _inner(self, tree: _Tree) -> str:
+        """The folder below that looks like the data: of a project, whose other folders hold code and pages."""
+        filled = {self.files.pictures[place].rpartition("/")[0] for place in tree.places}
+        counts = Counter(folder.rpartition("/")[0] for folder in filled if "/" in folder[len(tree.prefix) :])
+        found = {
+            folder: count for folder, count in counts.items() if count > 1 and split_of_word(PurePosixPath(folder).name) is None
+        }
+        found |= {
+            folder.rpartition("/")[0]: count
+            for folder, count in counts.items()
+            if count > 1 and split_of_word(PurePosixPath(folder).name) == "train"
+        }
+        best = max(found, key=lambda folder: found[folder], default=None)
+        return f"; or is it `{command(FOLDER, self.source / best, {})}`?" if best and f"{best}/" != tree.prefix else ""
+
+    def _say_twins(self, listing: Listing) -> None:
+        """a.jpg beside a.png: one may be the mask of the other, which is no picture of the class."""
+        paths = (self.files.pictures[place] for place in listing.places)
+        twins = [
+            (one, other)
+            for one, other in pairwise(paths)
+            if one.rpartition(".")[0] == other.rpartition(".")[0] and is_picture(one) and is_picture(other)
+        ]
+        if len(twins) >= TWINS * len(listing):
+            one, other = twins[0]
+            self.notes.append(
+                f"{len(twins)} names occur with two suffixes, as {short_repr(one)} and {short_repr(other)}; if one is a mask "
+                "or another form of the other, take those out"
+            )
 
     # --- both ---
 
@@ -482,8 +587,9 @@ class _Reader:
             self.notes.append(f"the pictures of {val} join those of {train}; val_fraction cuts validation")
             self.split_of = self.split_of.replace(b"\2", b"\1")
         else:
-            why = f"{splits['test']} has no labels" if self.unlabelled and "test" in splits else "there is no folder test"
-            self.notes.append(f"the folder {val} is the test split, as {why}")
+            what = "folder " if "val" in splits else ""
+            why = f"{splits['test']} has no labels" if self.unlabelled and "test" in splits else f"there is no {what}test"
+            self.notes.append(f"the {what or 'split '}{val} is the test split, as {why}")
             self.split_of = self.split_of.replace(b"\2", b"\3")
 
     def _rename(self, root: _Tree) -> None:
@@ -525,7 +631,7 @@ class _Reader:
             where = next((one for one in map(root.below, [*splits.values(), *root.folders]) if empty[0] in one.folders), root)
             raise UserError(
                 f"{self.source}: no picture of the class {short_repr(empty[0])}: add some or remove its folder"
-                f"{self._formats(where.below(empty[0]))}"
+                f"{self._formats(where.below(empty[0]))}{self._inner(root)}{self._beside()}"
             )
         if len(classes) < 2:
             suffixes = ", ".join(sorted(SUFFIXES))
@@ -533,17 +639,21 @@ class _Reader:
             inner = f"; is it {self.source / root.folders[0]}?" if len(root.folders) == 1 else ""
             beside = self._beside() if classes and not by_table else ""
             raise UserError(f"{self.source}: needs pictures of two classes or more, found {found}{beside or inner}")
+        self._say_twins(listing)
         if not any(not is_test for is_test in listing.is_test):
             raise UserError(f"{self.source}: needs pictures to train on, found some only to test on")
 
     def _formats(self, tree: _Tree) -> str:
         """What lies there instead of pictures, by suffix, and what to do with an archive."""
+        if archives := self._archives(tree):
+            return archives
+        return f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""
+
+    def _archives(self, tree: _Tree) -> str:
         archives = [path for path in tree.others if path.lower().endswith(ARCHIVE_SUFFIXES)]
         if archives and not self.source.is_dir():
             return f"; {shown(archives)}: unpack {self.source.name}, and name that"
-        if archives:
-            return f"; {shown(archives)}: unpack it, or name it, as `-S source={self.source / archives[0]}`"
-        return f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""
+        return f"; {shown(archives)}: unpack it, or name it, as `-S source={self.source / archives[0]}`" if archives else ""
 
     def _check_pointers(self, listing: Listing) -> None:
         """Raise UserError where the first pictures of the classes are pointers of Git LFS."""
@@ -649,7 +759,7 @@ def _split_folders(source: Path, root: _Tree) -> dict[DatasetSplit, str]:
             raise UserError(f"{source}: two folders for {split}: {short_repr(found[split])} and {short_repr(name)}; keep one")
         if split is not None:
             found[split] = name
-        elif (parsed := _split_in_words(name)) is not None:
+        elif (parsed := split_in_words(name)) is not None:
             stems[name] = parsed
     stem: tuple[str, ...] = ()
     if "train" not in found:
@@ -669,20 +779,11 @@ def _split_folders(source: Path, root: _Tree) -> dict[DatasetSplit, str]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def _split_in_words(name: str) -> tuple[DatasetSplit, tuple[str, ...]] | None:
-    """Of a name such as seg_train or TrainingSet: the split, and the words that say something beside it."""
-    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
-    splits = [split for word in words if (split := split_of_word(word)) is not None]
-    if len(splits) != 1:
-        return None
-    return splits[0], tuple(word for word in words if split_of_word(word) is None and word not in GENERIC)
-
-
 def _split_of_table(path: str, root: _Tree, splits: dict[DatasetSplit, str]) -> DatasetSplit | None:
     for split, name in splits.items():
         if path.startswith(f"{root.prefix}{name}/"):
             return split
-    parsed = _split_in_words(PurePosixPath(path).stem)
+    parsed = split_in_words(PurePosixPath(path).stem)
     return parsed[0] if parsed else None
 
 
@@ -700,12 +801,13 @@ def _is_split_inside(root: _Tree) -> bool:
 
 
 def _names_at(tree: _Tree, depth: int) -> Callable[[list[str]], str]:
-    """The name of the class by the parts of a path: of the folder `depth` deep; of all to it where two are called so."""
+    """The name of the class by the parts of a path: of the folder `depth` deep, with those above it where two are called so."""
     cut = len(tree.prefix)
     folders = [path[cut:].split("/") for path in _inside(tree.files.folders, tree.prefix) if path[cut:].count("/") == depth - 1]
     if len({parts[-1] for parts in folders}) == len(folders):
         return lambda parts: parts[depth - 1]
-    return lambda parts: "/".join(parts[:depth])
+    start = next(level for level in range(depth) if len({parts[level] for parts in folders}) > 1)
+    return lambda parts: "/".join(parts[start:depth])
 
 
 def _names_in(lines: Iterable[str], classes: Iterable[str]) -> dict[str, str]:

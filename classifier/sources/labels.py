@@ -33,9 +33,22 @@ SPLIT_WORDS: dict[DatasetSplit, tuple[str, ...]] = {
 }
 
 
+GENERIC = {"set", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures", "photos", "jpg", "png", "split"}
+"""Words beside that of a split that tell nothing."""
+
+
 def split_of_word(word: str) -> DatasetSplit | None:
     """The split that people call so, in small or capital letters."""
     return next((split for split, words in SPLIT_WORDS.items() if word.strip().lower() in words), None)
+
+
+def split_in_words(name: str) -> tuple[DatasetSplit, tuple[str, ...]] | None:
+    """Of a name such as seg_train or TrainingSet: the split, and the words that say something beside it."""
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    splits = [split for word in words if (split := split_of_word(word)) is not None]
+    if len(splits) != 1:
+        return None
+    return splits[0], tuple(word for word in words if split_of_word(word) is None and word not in GENERIC)
 
 
 Rows = Callable[[], Iterator[tuple[int, list[str]]]]
@@ -119,7 +132,7 @@ def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> 
     """The table, and the columns that may be the label: none where each class has one."""
     found = _header(files, path, columns)
     header, has_header, rows = found or ([], True, lambda: iter(()))
-    plain = [_plain(one) for one in header]
+    plain = [plain_name(one) for one in header]
     one_hot = path.lower().endswith(ONE_HOT) and columns.label is None
     paths = _wanted(header, plain, columns.path, PATH_NAMES)
     labels = [] if one_hot else _wanted(header, plain, columns.label, LABEL_NAMES)
@@ -127,9 +140,12 @@ def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> 
     if found is None or not paths or not (labels or one_hot):
         if must:
             first = next(read_lines(files, path), "").strip()
+            known = " or ".join(
+                f"`{command(FOLDER, files.source, {'label_column': one})}`" for one in find_label_columns(files, path)[:3]
+            )
             raise UserError(
                 f"{files.source / path}: line 1: needs path,label, found {short_repr(first)}; or say which columns they are: "
-                "`-S path_column=… -S label_column=…`"
+                + (known or "`-S path_column=… -S label_column=…`")
             )
         return None, []
     ways = list(islice(_ways(files, path.rpartition("/")[0]), 1))
@@ -145,6 +161,22 @@ def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> 
     if not best[0] and not must:
         return None, []
     return Table(path, header, has_header, rows, best[1], labels[0] if labels else None, best[2]), labels
+
+
+def find_label_columns(files: SourceFiles, path: str) -> list[str]:
+    """Columns that may be the class in a table that names pictures, but has no column with a known name for it."""
+    try:
+        found = _header(files, path, Columns())
+        rows = [row for _, row in islice(found[2](), SAMPLE)] if found else []
+    except (csv.Error, UserError):
+        return []
+    if not found or not rows or any(len(row) != len(found[0]) for row in rows):
+        return []
+    paths = _wanted(found[0], [plain_name(name) for name in found[0]], None, PATH_NAMES)
+    if not any(place(row[at]) >= 0 for at in paths for place in _ways(files, path.rpartition("/")[0]) for row in rows):
+        return []
+    others = [at for at in range(len(found[0])) if at not in paths and found[0][at]]
+    return [found[0][at] for at in others if 1 < len({row[at] for row in rows}) <= max(2, len(rows) // 4)]
 
 
 def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:
@@ -217,17 +249,31 @@ def _header(files: SourceFiles, path: str, columns: Columns) -> tuple[list[str],
             continue
         rows = _reader(files, path, delimiter, stripped)
         header = next(rows(0), (0, []))[1]
-        plain = [_plain(cell) for cell in header]
+        plain = [plain_name(cell) for cell in header]
         if _wanted(header, plain, columns.path, PATH_NAMES):
             return header, True, partial(rows, 1)
-        if not columns.given and _is_headerless(files, path, header):
-            names = ["path", "label", *(f"column {number}" for number in range(3, len(header) + 1))]
+        names = _numbered(path, len(header))
+        if _fits(columns, names) and _is_headerless(files, path, header):
             return names, False, partial(rows, 0)
-    if suffix == ".txt" and not columns.given:
-        cells = first.rstrip("\r\n").rsplit(None, 1)
-        if len(cells) == 2 and _is_headerless(files, path, cells):
-            return ["path", "label"], False, partial(_listed, files, path)
+    if suffix in (".txt", ".csv") and not any(mark in first for mark in ",;\t"):
+        for most in (1, -1):  # a path may have spaces in it
+            cells = first.rstrip("\r\n").rsplit(None, most)
+            names = _numbered(path, len(cells))
+            if _fits(columns, names) and _is_headerless(files, path, cells):
+                return names, False, partial(_listed, files, path, most)
     return None
+
+
+def _numbered(path: str, number: int) -> list[str]:
+    """Names for the columns of a table without a header: the second of several may be anything, but not in a known layout."""
+    if number == 2 or path.lower().endswith("annotations.txt"):
+        return ["path", "label", *(f"column {one}" for one in range(3, number + 1))]
+    return ["path", *(f"column {one}" for one in range(2, number + 1))]
+
+
+def _fits(columns: Columns, names: Sequence[str]) -> bool:
+    """Whether the columns that a person gave are among `names`."""
+    return all(one is None or one in names for one in (columns.path, columns.label, columns.split, columns.group))
 
 
 def _reader(files: SourceFiles, path: str, delimiter: str, stripped: bool) -> Callable[[int], Iterator[tuple[int, list[str]]]]:
@@ -240,10 +286,10 @@ def _reader(files: SourceFiles, path: str, delimiter: str, stripped: bool) -> Ca
     return rows
 
 
-def _listed(files: SourceFiles, path: str) -> Iterator[tuple[int, list[str]]]:
+def _listed(files: SourceFiles, path: str, most: int) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(read_lines(files, path), start=1):
         if line.strip():
-            yield number, line.rstrip("\r\n").rsplit(None, 1)
+            yield number, line.rstrip("\r\n").rsplit(None, most)
 
 
 def _json_lines(files: SourceFiles, path: str) -> tuple[list[str], Rows]:
@@ -278,25 +324,24 @@ def _text(value: object) -> str:
 
 def _is_headerless(files: SourceFiles, path: str, cells: Sequence[str]) -> bool:
     """Whether the first line is a path and a label already, or begins so, as in Tiny ImageNet's val_annotations.txt."""
-    if not (len(cells) == 2 or (len(cells) > 2 and path.lower().endswith("annotations.txt"))):
-        return False
-    return any(place(cells[0]) >= 0 for place in _ways(files, path.rpartition("/")[0]))
+    return len(cells) > 1 and any(place(cells[0]) >= 0 for place in _ways(files, path.rpartition("/")[0]))
 
 
 def _wanted(header: Sequence[str], plain: Sequence[str], given: str | None, known: Iterable[str]) -> list[int]:
     """Places of the column that was given, or of all with a known name, in the order of `known`."""
     if given is not None:
         return [at for at, name in enumerate(header) if name == given] or [
-            at for at, name in enumerate(plain) if name == _plain(given)
+            at for at, name in enumerate(plain) if name == plain_name(given)
         ]
     return [plain.index(name) for name in known if name in plain]
 
 
 def _one(table: Table, given: str | None, known: Iterable[str]) -> int | None:
-    return next(iter(_wanted(table.header, [_plain(name) for name in table.header], given, known)), None)
+    return next(iter(_wanted(table.header, [plain_name(name) for name in table.header], given, known)), None)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Of a column, in small letters with underscores."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
@@ -304,7 +349,7 @@ def _check_no_column_twice(where: object, table: Table, columns: Columns) -> Non
     """Raise UserError where a column that is used has a name that another one has too."""
     if not table.has_header:
         return
-    plain = [_plain(name) for name in table.header]
+    plain = [plain_name(name) for name in table.header]
     used = [table.path_at, table.label_at, _one(table, columns.split, SPLIT_COLUMNS), _one(table, columns.group, ())]
     twice = next((table.header[at] for at in used if at is not None and plain.count(plain[at]) > 1), None)
     if twice is not None:
@@ -312,7 +357,7 @@ def _check_no_column_twice(where: object, table: Table, columns: Columns) -> Non
 
 
 def _has_boxes(table: Table) -> bool:
-    return any(_plain(name) in ("xmin", "x_min", "bbox", "x1", "objects") for name in table.header)
+    return any(plain_name(name) in ("xmin", "x_min", "bbox", "x1", "objects") for name in table.header)
 
 
 def _one_hot(where: object, number: int, table: Table, row: list[str]) -> str:

@@ -77,6 +77,8 @@ def shown(names: list[str], most: int = 3) -> str:
 MOST_CLASSES = 8
 """Named one by one; of more the first and the last few."""
 MAX_NAME = 30
+FEW = 8
+"""Pictures of a class with which the usual fractions can be cut for sure."""
 NO_TEXT = re.compile(r"[+-]?[0-9][0-9_.eE+-]*|[+-]?(inf|nan)|true|false|null", re.IGNORECASE)
 """What Hydra does not take for a text, and a little more."""
 
@@ -91,6 +93,12 @@ def listing_lines(listing: Listing, source: str) -> Iterator[str]:
     names = list(counts)
     named = names if len(names) <= MOST_CLASSES else [*names[: MOST_CLASSES // 2], "…", *names[-MOST_CLASSES // 2 :]]
     yield f"{len(names)} classes: {', '.join(_counted(name, counts) for name in named)}"
+    few = [f"{name} ({counts[name]['train']})" for name in names if counts[name]["train"] < FEW]
+    if few:
+        yield (
+            f"fewer than {FEW} pictures to train on, maybe too few to cut validation from: {shown(few, 5)}; add some, or raise "
+            "val_fraction"
+        )
     yield from listing.notes
 
 
@@ -98,7 +106,7 @@ def _counted(name: str, counts: Mapping[str, Mapping[TableSplit, int]]) -> str:
     if name not in counts:
         return name
     test = f" + {counts[name]['test']}" if counts[name]["test"] else ""
-    shown = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    shown = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME // 2 - 1]}…{name[-MAX_NAME // 2 :]}"
     return f"{shown if shown.isprintable() else short_repr(shown)} ({counts[name]['train']}{test})"
 
 
@@ -119,9 +127,11 @@ def command(dataset: str, source: str | Path, settings: Mapping[str, object]) ->
 def _quoted(value: object) -> str:
     """As the grammar of Hydra's overrides has it, which DVC reads: in quotes a text of other than plain characters, or that
     would be a number, a truth value or null."""
+    if isinstance(value, list):
+        return str(value).replace(" ", "")
     text = str(value)
     is_plain = not isinstance(value, str) or not NO_TEXT.fullmatch(text)
-    if is_plain and all(letter.isalnum() or letter in "_-./" for letter in text) and text.isascii():
+    if is_plain and all(letter.isalnum() or letter in "_-./+@%" for letter in text) and text.isascii():
         return text
     return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
 

@@ -97,6 +97,13 @@ def read_arrays(path: Path, arrays: Arrays) -> Iterator[Rows]:
                 yield Rows(labels_N[start:stop] if labels_N is not None else None, None, pixels_NP.astype(kind))
 
 
+def image_shape(path: Path, arrays: Arrays) -> tuple[int, int, int]:
+    """Channels, height and width of the images."""
+    with _opened(path) as archive, _member(path, archive, arrays.images) as (_, shape, _):
+        height, width = shape[1:3]
+        return shape[3] if len(shape) == 4 else 1, height, width
+
+
 def _opened(path: Path) -> zipfile.ZipFile:
     check_no_pointer(path)
     try:

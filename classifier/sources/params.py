@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import Params, check_has_effect
 from classifier.images.schema import CSV, FOLDER, OWN
-from classifier.sources.files import is_archive
+from classifier.sources.files import holds_pictures
 from classifier.sources.labels import Columns
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".npz")
@@ -20,8 +20,8 @@ TABLE_SUFFIXES = (".csv", ".csv.gz", ".npz")
 def check_source(source: Path, dataset: str) -> None:
     """Raise UserError unless `source` is what `dataset` needs: a folder, a table or a folder of tables, or a catalogue."""
     is_folder, is_table = source.is_dir(), source.name.lower().endswith(TABLE_SUFFIXES)
-    if dataset == FOLDER and not is_folder and not (is_archive(source) and source.is_file()):
-        needed = "a folder of pictures, or a .zip or .tar of one, such as -S source=/path/to/pictures"
+    if dataset == FOLDER and not is_folder and not (holds_pictures(source) and source.is_file()):
+        needed = "a folder of pictures, a .zip or .tar of one, or .parquet files, such as -S source=/path/to/pictures"
     elif dataset == CSV and not is_folder and not (is_table and source.is_file()):
         needed = "a CSV file, or a folder that has train.csv, such as -S source=/path/to/tables (.csv.gz and .npz also)"
     elif dataset not in OWN and is_folder:

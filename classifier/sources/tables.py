@@ -76,6 +76,14 @@ def find_tables(source: Path) -> dict[DatasetSplit, Path]:
     return found
 
 
+def other_tables(source: Path, found: dict[DatasetSplit, Path]) -> list[str]:
+    """Names of the tables in the folder `source` that are none of those `found`."""
+    if source.is_file():
+        return []
+    tables = {path.name for path in source.iterdir() if path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file()}
+    return sorted(tables - {path.name for path in found.values()})
+
+
 def _begin(path: Path, words: tuple[str, ...]) -> str:
     """What stands before the word of a split: `latest` ends in `test`, but beside `train` it is no name of a test split."""
     stem = _stem(path)

@@ -125,7 +125,7 @@ def decode_damaged(raw: Path) -> None:
     (raw / CONTENTS_FILE).write_bytes(b"".join(contents))
     (raw / LIST_FILE).write_text("path,split,label,size\n" + "".join(lines))
     limited_to(ROOM)
-    found = decode_pack(raw, NUM_CLASSES, SIDES["idx"], "crop", "rgb", 1.0, raw / "pixels")
+    found = decode_pack(raw, list(map(str, range(NUM_CLASSES))), SIDES["idx"], "crop", "rgb", 1.0, raw / "pixels")
     assert len(found.unreadable) == len(contents) - 1
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from dvc.utils.hydra import apply_overrides
 
 from classifier.common.params import read_yaml
@@ -97,6 +98,29 @@ def test_a_table_of_pixels(tmp_path: Path) -> None:
         assert lines[-1] == f"dvc exp run -S dataset=csv -S source={source}"
 
 
+def test_the_shape_of_images_that_are_no_squares_stands_in_the_command(tmp_path: Path) -> None:
+    """A .npz file has it; of a CSV only the person knows it. The image of a table is 4 pixels high and 5 wide."""
+    arrays, table = tmp_path / "set.npz", tmp_path / "train.csv"
+    np.savez(arrays, train_images=np.zeros((4, 4, 5, 3), np.uint8), train_labels=np.arange(4) % 2)
+    header = ",".join(["label", *(f"p{number}" for number in range(20))])
+    table.write_text(header + "\n" + "".join(f"{number % 2}{',255' * 20}\n" for number in range(6)))
+    done = data(str(arrays))
+    assert shlex.split(done.stdout.splitlines()[-1])[-1] == "image_shape=[3,4,5]"
+    assert "20 pixels are neither a square nor three; say their shape" in data(str(table)).stderr
+    assert "needs channels, height, width, such as" in data(str(table), "-S", "image_shape=[4,5]").stderr
+    words = shlex.split(data(str(table), "-S", "image_shape=[1,4,5]").stdout.splitlines()[-1])
+    params = tmp_path / "params.yaml"
+    params.write_text("dataset: x\nsource: x\nimage_shape: null\n")
+    apply_overrides(params, words[4::2])
+    assert read_yaml(params) == {"dataset": "csv", "source": str(table), "image_shape": [1, 4, 5]}
+
+
+def test_a_table_that_is_of_no_split_is_said_to_be_left_out(tmp_path: Path) -> None:
+    for name in ("train", "notes"):
+        (tmp_path / f"{name}.csv").write_text("label,p0,p1,p2,p3\n" + "0,0,255,1,2\n1,0,255,1,2\n" * 3)
+    assert f"{tmp_path}: left out, as their names are those of no split: 'notes.csv'" in data(str(tmp_path)).stdout
+
+
 def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:
     one_row, empty = tmp_path / "one_row.csv", tmp_path / "empty"
     empty.mkdir()
@@ -108,7 +132,7 @@ def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:
         ([str(empty)], "needs pictures of two classes or more, found none"),
         (
             [str(fill(tmp_path / "one", "a.png") / "a.png")],
-            "a.png: needs a folder of pictures, a .zip or .tar of one, or tables",
+            "a.png: needs a folder of pictures, a .zip or .tar of one, .parquet files, or tables",
         ),
         ([os.devnull], "or tables of pixels (.csv, .csv.gz, .npz), found neither a file nor a folder"),
         ([str(one_row)], "one_row.csv: needs two classes or more, found 1"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tools.experiments.named import untracked_images
+from tools.experiments.named import missing_images, untracked_images
 
 FOLDER: dict[str, Any] = {"dataset": "folder", "source": "pictures"}
 
@@ -40,3 +40,17 @@ def test_what_is_in_reach_passes(project: Path) -> None:
     assert untracked_images(FOLDER, project) is not None
     (project / "pictures.dvc").touch()
     assert untracked_images(FOLDER, project) is None
+
+
+def test_images_that_are_only_in_the_workspace_are_named_with_the_way_out(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` and `search` make a copy of the last commit; what git ignores is not in it."""
+    monkeypatch.chdir(project)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    problem = missing_images(FOLDER, copy)
+    assert problem is not None
+    assert problem.startswith("pictures: is not in the last commit, in a copy of which experiments run; `dvc add pictures` ")
+    assert problem.endswith(f"`-S source={project.resolve() / 'pictures'}`")
+    assert missing_images(FOLDER, project) is None

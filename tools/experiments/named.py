@@ -97,6 +97,8 @@ def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
     problem = next(source_problems(folder, source, dataset), None)
     if problem is None:
         return None
+    if Path(source).exists() and not (folder / source).exists():
+        return f"{source}: is not in the last commit, in a copy of which experiments run; {_way_out(source, Path())}"
     here = problem.replace(f"{folder}/", "")
     return f"{here}; put yours there with `dvc add` and commit it, or name another `source` in {EXPERIMENTS_FILE}"
 
@@ -115,8 +117,12 @@ def untracked_images(params: Mapping[str, Any], folder: Path) -> str | None:
         return None
     return (
         f"{source}: git does not track {short_repr(untracked[0])}, so an experiment in the queue would not see it; "
-        f"`dvc add {source}` and commit {source}.dvc, or name the whole path: `-S source={(folder / source).resolve()}`"
+        f"{_way_out(source, folder)}"
     )
+
+
+def _way_out(source: str, folder: Path) -> str:
+    return f"`dvc add {source}` and commit {source}.dvc, or name the whole path: `-S source={(folder / source).resolve()}`"
 
 
 def set_param_options(overrides: Mapping[str, Any], seed: int) -> list[str]:

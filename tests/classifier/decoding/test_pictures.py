@@ -48,7 +48,7 @@ def pack(folder: Path, contents: list[bytes], splits: list[TableSplit] | None = 
 
 
 def decode(folder: Path, colour: Colour = "auto", most: float = 0.0) -> DecodedPictures:
-    return decode_pack(folder, 2, SIZE, "crop", colour, most, folder / "pixels")
+    return decode_pack(folder, ["cat", "dog"], SIZE, "crop", colour, most, folder / "pixels")
 
 
 GREY = [np.full((SIZE, SIZE), 10 * number, dtype=np.uint8) for number in range(20)]
@@ -198,3 +198,10 @@ def test_the_list_of_unreadable_pictures(tmp_path: Path) -> None:
         (tmp_path / "unreadable.csv").write_text(text)
         with pytest.raises(UserError, match=r"unreadable\.csv: (not readable as CSV|needs lines of path,reason)"):
             read_unreadable(tmp_path)
+
+
+def test_a_class_without_a_readable_picture_is_refused_by_name(tmp_path: Path) -> None:
+    """Whatever share may be unreadable: the class would be missing, or pass for one that was never there."""
+    folder = pack(tmp_path, [png(GREY[0]), b"junk", png(GREY[1]), b"", png(GREY[2])])
+    with pytest.raises(UserError, match=r"2 of 5 pictures cannot be read .*, as they are all of the class 'dog'$"):
+        decode(folder, most=0.9)

@@ -12,7 +12,7 @@ import pytest
 from classifier.common.errors import UserError
 from classifier.sources.folder import list_pictures
 from classifier.sources.labels import Columns
-from classifier.sources.listing import Listing
+from classifier.sources.listing import Listing, listing_lines
 
 DIGITS = "0123456789abcdef" * 2
 
@@ -377,3 +377,76 @@ def test_a_listing_holds_at_most_300_bytes_a_picture(tmp_path: Path, with_table:
     finally:
         tracemalloc.stop()
     assert peak < 300 * 20_000
+
+
+def test_classes_of_few_pictures_are_named_before_anything_is_cut(tmp_path: Path) -> None:
+    fill(
+        tmp_path, [*names("train/a/{}.png", *range(8)), *names("train/b/{}.png", *range(7)), *names("test/b/{}.png", *range(9))]
+    )
+    lines = [line for line in listing_lines(list_pictures(tmp_path), "x") if "fewer than" in line]
+    assert lines == [
+        "fewer than 8 pictures to train on, maybe too few to cut validation from: 'b (7)'; add some, or raise val_fraction"
+    ]
+
+
+def test_a_page_s_pictures_beside_the_classes_are_left_out_and_said(tmp_path: Path) -> None:
+    """As in a repository with a drawing beside its data; where they are many, each may be a picture that lacks its class."""
+    fill(tmp_path, [*names("a/{}.png", *range(100)), *names("b/{}.png", *range(99)), "plot.jpg"])
+    listing = list_pictures(tmp_path)
+    assert counts(listing) == {("train", "a"): 100, ("train", "b"): 99}
+    assert said(listing, "left out, as they lie beside the folders of the classes: 'plot.jpg'")
+    fill(tmp_path, ["1.png", "2.png"])
+    with pytest.raises(UserError, match=r"'1\.png' lies beside the folders of the classes, so it has none \(3 such\)"):
+        list_pictures(tmp_path)
+
+
+def test_classes_in_one_folder_beside_another_with_pictures_are_refused(tmp_path: Path) -> None:
+    """Data/0 … Data/9 beside Examples/1.png: taken as they lie, there would be two classes, Data and Examples."""
+    fill(tmp_path, [*names("Data/{}/1.png", *range(10)), "Examples/1.png", "Examples/2.png"])
+    with pytest.raises(UserError, match=r"the classes may be 'Data', 'Examples', or the folders in 'Data', '0', '1'") as caught:
+        list_pictures(tmp_path)
+    assert str(caught.value).endswith(f"-S class_depth=1` or `dvc exp run -S dataset=folder -S source={tmp_path}/Data`")
+    assert len(list_pictures(tmp_path, class_depth=1).classes) == 2
+    assert len(list_pictures(tmp_path / "Data").classes) == 10
+
+
+def test_a_folder_of_code_is_no_class_and_the_data_are_pointed_at(tmp_path: Path) -> None:
+    paths = [f"data/{split}/{name}/{number}.png" for split in ("train", "test") for name in "ab" for number in range(2)]
+    fill(tmp_path, [*paths, "code/run.py"])
+    with pytest.raises(UserError, match=rf"found pictures only in 'data'; is it `dvc exp run .*source={tmp_path}/data`\?$"):
+        list_pictures(tmp_path)
+    fill(tmp_path, ["web/1.png", "web/2.png"])
+    with pytest.raises(UserError, match=rf"or the folders in 'data', .* or `dvc exp run .*source={tmp_path}/data`$"):
+        list_pictures(tmp_path)
+    assert len(list_pictures(tmp_path / "data").classes) == 2
+
+
+def test_a_table_that_names_pictures_but_no_known_label_is_shown_with_its_columns(tmp_path: Path) -> None:
+    lines = "".join(f"{number % 3},{number}.png,{['sad', 'glad'][number % 2]},{number}\n" for number in range(12))
+    fill(tmp_path, names("pictures/{}.png", *range(12)), data__legend_csv="user,image,mood,note\n" + lines)
+    fill(tmp_path, ["code/run.py"])
+    with pytest.raises(
+        UserError, match=r" say them: data/legend\.csv names pictures, whose class may be `.*=user` or `.*=mood`$"
+    ):
+        list_pictures(tmp_path)
+    assert list_pictures(tmp_path, Columns(label="mood")).classes == ["glad", "sad"]
+
+
+def test_a_list_of_three_cells_with_spaces_between_them(tmp_path: Path) -> None:
+    """A path, a probability and a kind, as of solar cells: which is the class, only the person knows."""
+    lines = "".join(f"p/{number}.png   {number % 2}.0   {['mono', 'poly'][number // 4]}\n" for number in range(8))
+    fill(tmp_path, names("p/{}.png", *range(8)), labels_csv=lines)
+    with pytest.raises(UserError, match=r"labels\.csv: line 1: needs path,label, .* `.*column 2'.*` or `.*column 3'.*`$"):
+        list_pictures(tmp_path)
+    assert counts(list_pictures(tmp_path, Columns(label="column 3"))) == {("train", "mono"): 4, ("train", "poly"): 4}
+    assert list_pictures(tmp_path, Columns(label="column 2")).classes == ["0.0", "1.0"]
+
+
+def test_masks_beside_the_pictures_are_said(tmp_path: Path) -> None:
+    fill(tmp_path, [f"{name}/{number}.{suffix}" for name in "ab" for number in range(3) for suffix in ("jpg", "png")])
+    assert said(list_pictures(tmp_path), "6 names occur with two suffixes, as 'a/0.jpg' and 'a/0.png'; if one is a mask")
+
+
+def test_deep_classes_of_one_name_are_called_by_their_folders_without_the_wrapper(tmp_path: Path) -> None:
+    fill(tmp_path, ["set/Greek/c1/1.png", "set/Latin/c1/1.png", "set/Latin/c2/1.png"])
+    assert list_pictures(tmp_path, class_depth=3).classes == ["Greek/c1", "Latin/c1", "Latin/c2"]
