@@ -1,4 +1,4 @@
-"""Bad input: params.yaml. What DVC reads of it is the reference; the rules are those that its comments give."""
+"""Bad input: params.yaml. What DVC reads of it is the reference; the rules are those of docs/reference/params.md."""
 
 import json
 import re

@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
@@ -163,25 +165,35 @@ class TestOnDigits:
                 path.unlink()
 
     def test_an_experiment_is_compared_with_what_is_committed_and_applied(self, repository: Repository) -> None:
-        output = repository.dvc("exp", "run", "--name", "slow", "--set-param", "lr=1e-4")
+        """By the commands of README.md."""
+        readme = (SOURCE / "README.md").read_text(encoding="utf-8")
+        lines = readme.partition("\nsource .venv/bin/activate\n")[2].partition("```")[0].splitlines()
+        run, show, metrics_diff, plots_diff, review = (line.partition("#")[0].split() for line in lines)
+        assert review == ["make", "review"], "which is"
+        review = ["-m", "tools.review", "HEAD"]
+        output = repository.dvc(*run[1:], "--name", "other")
         assert stages_run(output) == TRAIN_ON
-        rows = list(csv.DictReader(io.StringIO(repository.dvc("exp", "show", "--csv"))))
+        assert "other" in repository.dvc(*show[1:], "--no-pager")
+        rows = list(csv.DictReader(io.StringIO(repository.dvc(*show[1:], "--csv"))))
         by_name = {row["Experiment"]: row for row in rows}
-        assert float(by_name["slow"]["lr"]) == 1e-4
+        assert float(by_name["other"]["lr"]) == 0.003
         committed = json.loads(repository.git("show", "HEAD:metrics/test.json"))["test_accuracy"]
         found = json.loads(repository.read("metrics/test.json"))["test_accuracy"]
-        difference = json.loads(repository.dvc("metrics", "diff", "--json"))["metrics/test.json"]["test_accuracy"]
+        difference = json.loads(repository.dvc(*metrics_diff[1:], "--json"))["metrics/test.json"]["test_accuracy"]
         assert (difference["old"], difference["new"]) == (committed, found)
         assert json.loads(repository.dvc("params", "diff", "--json"))["params.yaml"]["lr"] == {
             "old": 0.001,
-            "new": 1e-4,
-            "diff": -0.0009,
+            "new": 0.003,
+            "diff": 0.002,
         }
+        assert "index.html" in repository.dvc(*plots_diff[1:], "--out", "page")
+        said = subprocess.run([sys.executable, *review], cwd=repository.root, capture_output=True, text=True, check=True).stdout
+        assert f"| test accuracy | {committed:.4f} | {found:.4f} |" in said
         repository.git("checkout", "--quiet", ".")
         repository.dvc("checkout")
-        repository.dvc("exp", "apply", "slow")
+        repository.dvc("exp", "apply", "other")
         assert json.loads(repository.read("metrics/test.json"))["test_accuracy"] == found
-        repository.dvc("exp", "remove", "slow")
+        repository.dvc("exp", "remove", "other")
         repository.git("checkout", "--quiet", ".")
         repository.dvc("checkout")
 

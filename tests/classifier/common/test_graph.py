@@ -1,6 +1,5 @@
 """dvc.yaml says of each stage all that its code reads, and nothing that would rerun it for nothing."""
 
-import re
 from pathlib import Path, PurePath
 
 import pytest
@@ -32,22 +31,6 @@ def test_the_stages_are_the_seven_in_order() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_params_are_the_fields_that_the_code_reads(stage: str) -> None:
     assert STAGES[stage].get("params", []) == sorted(STAGE_PARAMS[stage].model_fields)
-
-
-def section(title: str) -> str:
-    """Of README.md."""
-    return (REPOSITORY / "README.md").read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-
-
-@pytest.mark.parametrize("stage", ["download", "convert", "build", "weights"])
-def test_the_readme_names_the_params_of_the_stages_that_have_few(stage: str) -> None:
-    (row,) = re.findall(rf"^\| `{stage}` \|.*$", section("Stages"), re.MULTILINE)
-    assert sorted(re.findall("`(.+?)`", row.split("|")[3])) == STAGES[stage]["params"]
-
-
-def test_the_readme_has_a_line_for_each_param() -> None:
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    assert sorted(re.findall(r"^\| `(\w+)` \|", section("Params"), re.MULTILINE)) == sorted(values)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,4 +1,4 @@
-"""The review that README.md shows is what tools.review says of the two commits that it names."""
+"""The review that docs/guide/pull_requests.md shows is what tools.review says of the two commits that it names."""
 
 import re
 import subprocess
@@ -11,18 +11,18 @@ ROOT = Path(__file__).parents[1]
 
 
 def quoted() -> str:
-    """The review in README.md, without its signs of quotation."""
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The review on the page, without its signs of quotation."""
+    page = (ROOT / "docs/guide/pull_requests.md").read_text(encoding="utf-8")
     (review,) = re.findall(r"(?:^> ### Review:.*\n)(?:^>.*\n)+", page, re.MULTILINE)
     return re.sub(r"^> ?", "", review, flags=re.MULTILINE)
 
 
 def words(text: str) -> list[str]:
-    """Line breaks, bars and the marks of folded parts apart: README.md wraps its lines."""
+    """Line breaks, bars and the marks of folded parts apart: the page wraps its lines."""
     return re.sub(r"</?(details|summary)>|▸|\\|`[^`]*`", " ", text).split()
 
 
-def test_the_review_in_readme_is_what_the_tool_says() -> None:
+def test_the_review_on_the_page_is_what_the_tool_says() -> None:
     shown = quoted()
     commits = re.findall(r"\(([0-9a-f]{7,})\)", shown.splitlines()[0])
     assert len(commits) == 2
