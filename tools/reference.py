@@ -164,7 +164,7 @@ def parser_of(verb: str) -> argparse.ArgumentParser | None:
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     """Usage and a table of the options; the same of each command below it."""
     actions = [action for action in parser._actions if action.dest != "help"]
-    below = [action for action in actions if action.nargs == argparse.PARSER]
+    below = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
     needed = [action.required if action.option_strings else action.nargs not in ("?", "*") for action in actions]
     words = [_words(action) if must else f"[{_words(action)}]" for action, must in zip(actions, needed, strict=True)]
     yield from ("", f"`{' '.join([parser.prog, *words])}`")
@@ -173,8 +173,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     if parser.epilog:
         yield from ("", *parser.epilog.strip().splitlines())
     for action in below:
-        lines = {one.dest: one.help for one in action._get_subactions()}
-        for name, command in dict(action.choices or {}).items():
+        lines = {one.dest: one.help for one in action._choices_actions}
+        for name, command in action.choices.items():
             yield from ("", f"### {parser.prog.split('.')[-1]} {name}", "", f"{lines[name]}", *_options(command))
 
 
