@@ -43,7 +43,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
 @pytest.fixture(scope="module")
 def first_run(repository: Repository) -> list[str]:
     """The stages that the first `dvc repro` ran; its results are committed."""
-    ran = stages_run(repository.dvc("repro"))
+    ran = stages_run(repository.cold_dvc("repro"))
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--message", "first run")
     return ran

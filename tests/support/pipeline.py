@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
+
+from tests.support import warm
 
 SOURCE = Path(__file__).parents[2]
 LIGHT: dict[str, Any] = {
@@ -50,6 +53,13 @@ class Repository:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "start")
 
+    @classmethod
+    def at(cls, root: Path) -> "Repository":
+        """The one that is there."""
+        repository = cls.__new__(cls)
+        repository.root = root
+        return repository
+
     def set_params(self, **params: Any) -> None:
         """Change values in params.yaml, comments and order kept."""
         yaml = YAML()
@@ -64,16 +74,21 @@ class Repository:
 
     def dvc(self, *arguments: str, status: int = 0, **environment: str) -> str:
         """Run `dvc`, insist on the exit status, and return all that it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self.root,
-            env=self.environment() | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout
+        return self.python("dvc", *arguments, status=status, **environment)
+
+    def python(self, module: str, *arguments: str, status: int = 0, **environment: str) -> str:
+        """Run `python -m module` here, from `warm` where it can be; insist on the exit status, return all that it printed."""
+        with tempfile.TemporaryFile() as printed:
+            ended = warm.run(["-m", module, *arguments], self.root, self.environment() | environment, printed)
+            printed.seek(0)
+            said = printed.read().decode()
+        assert ended == status, said
+        return said
+
+    def cold_dvc(self, *arguments: str) -> str:
+        """Run `dvc` as a person does, and each stage with it in a Python that imports everything itself."""
+        command = [sys.executable, "-m", "dvc", *arguments]
+        done = subprocess.run(command, cwd=self.root, env=self.environment(), stdout=subprocess.PIPE, text=True, check=True)
         return done.stdout
 
     def environment(self) -> dict[str, str]:

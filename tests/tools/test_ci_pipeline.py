@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from tests.support.pipeline import SOURCE, Clone, Committed, Repository, stages_run
 
 SCRIPT = "sh tools/ci/pipeline.sh"
@@ -20,7 +21,7 @@ def sh(repository: Repository, command: str, **environment: str) -> tuple[int, s
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=repository.root,
-        env=repository.environment() | environment,
+        env=warm.on_path(repository.environment()) | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

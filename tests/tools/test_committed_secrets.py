@@ -2,12 +2,12 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from dvc.config_schema import REMOTE_SCHEMAS
 
+from tests.support.pipeline import Repository
 from tools.check import SECRETS, committed_secrets, problems
 
 VALUE = "pLaNtEd/S3cret+="
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def dvc(root: Path, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=True, capture_output=True)
+    Repository.at(root).dvc(*arguments)
 
 
 @pytest.mark.parametrize("name", URLS)

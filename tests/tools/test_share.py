@@ -72,10 +72,8 @@ def start(repository: Repository, *arguments: str, **environment: str) -> subpro
 
 def share(repository: Repository, *arguments: str, status: int = 0, **environment: str) -> str:
     """What the tool says; one line, whatever happens."""
-    process = start(repository, *arguments, **environment)
-    said, _ = process.communicate(timeout=300)
+    said = repository.python("tools.share", *arguments, status=status, **environment)
     said = re.sub(r"^.*\r", "", said).lstrip("\n")  # the progress bar wipes its line; dvc-ssh ends one before it asks
-    assert process.returncode == status, said
     assert said.count("\n") == 1 and said.endswith("\n"), said
     return said.removeprefix("error: ") if status else said
 
@@ -507,11 +505,7 @@ class TestS3:
             share(clone, "status", **s3.environment),
         ]
         for tool in (["report", "--output", "page.html"], ["review", "HEAD", "--html", "review.html"], ["doctor"]):
-            command = [sys.executable, "-m", f"tools.{tool[0]}", *tool[1:]]
-            environment = clone.environment() | s3.environment
-            done = subprocess.run(command, cwd=clone.root, env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == 0 or tool == ["doctor"], done.stderr
-            said += [done.stdout, done.stderr]
+            said.append(clone.python(f"tools.{tool[0]}", *tool[1:], status=int(tool == ["doctor"]), **s3.environment))
         clone.git("add", "--all")
         clone.git("commit", "--quiet", "--message", "all of it")
         texts = {"what was said": "\n".join(said).encode()} | in_git(clone) | in_files(clone, but=".dvc/config.local")
