@@ -1,4 +1,4 @@
-# What a person types. `make help` lists it. ARGS="..." is handed on: make test ARGS="-k download -x"
+# `make help` lists the targets. ARGS="..." passes options: make test ARGS="-k download -x"
 
 VENV_PYTHON := .venv/bin/python
 # Each file of tests stays in one of two processes: its tests share what takes long to make. ARGS="-n0 --pdb" takes one.
@@ -15,70 +15,70 @@ unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GI
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-quickstart: setup ## set up, get the data, train, measure and plot; without a network, on the digits in scikit-learn
+quickstart: setup ## set up, get the data, train, measure and plot
 	@$(VENV_PYTHON) -m tools.quickstart
 
-repro: setup ## check params.yaml and dvc.yaml, then `dvc repro`: rerun what has changed
+repro: setup ## check the settings, then run what has changed
 	$(VENV_PYTHON) -m tools.check
 	$(VENV_PYTHON) -m dvc repro $(ARGS)
 
-push: ## bring the results that dvc.lock names to the shared storage, checked (ARGS="--remote NAME"); docs/guide/sharing.md
+push: ## upload the results to the shared storage (docs/guide/sharing.md)
 	@sh tools/setup.sh share
 	@$(VENV_PYTHON) -m tools.share push $(ARGS)
 
-pull: ## fetch them from there, checked
+pull: ## download the results from the shared storage
 	@sh tools/setup.sh share
 	@$(VENV_PYTHON) -m tools.share pull $(ARGS)
 
-verify: setup ## run each stage again in a clean room and compare with dvc.lock (ARGS="--no-train" for the quick part)
+verify: setup ## run each stage again in a clean room and compare with dvc.lock (ARGS="--no-train": the quick part)
 	@$(VENV_PYTHON) -m tools.verify $(ARGS)
 
-fresh: setup ## is dvc.lock about the params, code and files that are here? (ARGS="main" for a branch)
+fresh: setup ## is dvc.lock up to date? (ARGS="main": of a branch)
 	@$(VENV_PYTHON) -m tools.fresh $(ARGS)
 
-review: setup ## is it better? compare BASE (HEAD) with HEAD (the workspace): make review BASE=main (ARGS="--html review.html")
+review: setup ## is it better? compare with another commit: make review BASE=main (ARGS="--html review.html")
 	@$(VENV_PYTHON) -m tools.review $(ARGS) '$(or $(BASE),HEAD)' $(if $(HEAD),'$(HEAD)')
 
-report: setup ## one page to look at: figures, confusion matrix with its images, calibration (ARGS="--output FILE")
+report: setup ## write one HTML page about the run (ARGS="--output FILE")
 	@$(VENV_PYTHON) -m tools.report $(ARGS)
 
-tensorboard: ## this run and named ones in TensorBoard, side by side: make tensorboard ARGS="NAME --watch"
+tensorboard: ## show this run in TensorBoard (ARGS="NAME --watch")
 	@sh tools/setup.sh tensorboard
 	@$(VENV_PYTHON) -m tools.tensorboard $(ARGS)
 
-predict: setup ## what is in these pictures? make predict ARGS="cat.jpg folder" (or ARGS="folder --grid answers.png")
+predict: setup ## classify pictures: make predict ARGS="cat.jpg folder"
 	@$(VENV_PYTHON) -m tools.predict $(ARGS)
 
-export: ## models/export: the model as an ONNX file that needs nothing of this project, checked, with a model card
+export: ## export the model to ONNX with a model card, into models/export/
 	@sh tools/setup.sh export
 	@$(VENV_PYTHON) -m tools.export $(ARGS)
 
-search: ## try settings that Optuna draws, the best on validation: make search ARGS="lr=log:1e-4:1e-1 --trials 40"
+search: ## search settings with Optuna: make search ARGS="lr=log:1e-4:1e-1 --trials 40"
 	@sh tools/setup.sh search
 	@$(VENV_PYTHON) -m tools.experiments search $(ARGS)
 
 test: setup-dev ## the tests
 	$(PYTEST) $(ARGS)
 
-test-slow: setup-dev ## the tests that take a minute or more: two machines, breaking off, full disks, queues
+test-slow: setup-dev ## the tests that take a minute or more
 	$(PYTEST) -m 'slow and not nightly' $(ARGS)
 
-test-nightly: setup-dev ## those that take many: a hundred kills, the full default run twice, all generated bad input
+test-nightly: setup-dev ## the tests that take many minutes
 	CASES_TIMES=1 $(PYTEST) -m 'nightly or generated' $(ARGS)
 
-lint: setup-dev ## the linter, the formatter (it changes nothing) and the type checker
+lint: setup-dev ## check style and types; changes nothing
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy
 
-bench: setup ## the benchmarks, on a machine that does nothing else, with DATASET_MIRROR set (ARGS="train" for one)
+bench: setup ## run the benchmarks, on an idle machine (ARGS="train": only one)
 	for name in $(or $(ARGS),table resume scaling train pipeline folder scale); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
 
-doctor: ## what a bug report needs, and what is wrong
+doctor: ## print what a bug report needs, and what is wrong
 	@python=$(VENV_PYTHON); $$python -c '' 2>/dev/null || python=$$(sh tools/setup.sh python) && "$$python" -m tools.doctor
 
-setup: ## make .venv and install the pinned requirements (PYTHON=python3.13 chooses the Python of a new .venv)
+setup: ## make .venv and install the pinned requirements (PYTHON=python3.13)
 	@sh tools/setup.sh run
 
-setup-dev: setup ## the same, and the tools for tests and lint
+setup-dev: setup ## the same, with the tools for tests and lint
 	@sh tools/setup.sh dev

@@ -80,13 +80,15 @@ def _mend_of_work(root: Path) -> str | None:
     steps += [f"git reset --quiet {'' if branch else baseline}".rstrip(), f"git update-ref -d {BASELINE}"]
     gone = _git(root, "diff", "--name-only", "--relative", "--diff-filter=D", baseline, "--", *FOLDERS).splitlines()
     steps += [f"git restore {' '.join(map(shlex.quote, gone))}"] if gone else []
-    after = "the experiment's command goes on where it was (params.yaml has its values until then: `git diff HEAD params.yaml`)"
+    after = "the command of the experiment continues (until then params.yaml has its values: `git diff HEAD params.yaml`)"
     return _line("at work", steps, after)
 
 
 def _line(when: str, steps: list[str], after: str) -> str:
     commands = " && ".join(steps)
-    return f"git: `dvc exp run` was killed here {when}; this mends it and keeps your changes: {commands}; then {after}"
+    return (
+        f"git: `dvc exp run` was killed here {when}; these commands repair it and keep your changes: {commands}; then {after}"
+    )
 
 
 def _baseline_of_work(root: Path) -> str:
@@ -162,8 +164,8 @@ def _temporary(root: Path) -> Iterator[str]:
         if noted.get("status") == RUNNING and folder.is_dir() and not _somebody_works_in(folder):
             shown = folder.relative_to(root.resolve()) if folder.is_relative_to(root.resolve()) else folder
             yield (
-                f"the experiment {noted.get('name')} of `dvc exp run --temp` was killed and stays listed as running; the same "
-                f"command goes on where it was; `rm -rf {shlex.quote(str(shown))}` forgets this one"
+                f"the experiment {noted.get('name')} of `dvc exp run --temp` was killed but is still listed as running; the "
+                f"same command continues it; `rm -rf {shlex.quote(str(shown))}` removes it from the list"
             )
 
 
@@ -175,8 +177,8 @@ def _queued(root: Path) -> Iterator[str]:
         name = read_note(note.with_suffix(".run")).get("name")
         if name and "returncode" in process and process["returncode"] is None and not _runs(process):
             yield (
-                f"the queued experiment {name} was killed and stays listed as running; queue the same again and it goes on "
-                f"where it was; `dvc queue kill {name} && dvc queue remove {name}` forgets this one"
+                f"the queued experiment {name} was killed but is still listed as running; queue the same again to "
+                f"continue; `dvc queue kill {name} && dvc queue remove {name}` removes it from the list"
             )
 
 

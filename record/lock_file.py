@@ -95,7 +95,7 @@ def read_lock(path: Path) -> Lock:
         raise UserError(f"{path}: {where}: {first['msg']}, got {short_repr(first['input'])}; run `dvc repro`") from None
 
 
-CONFLICTS = "has merge conflicts; docs/guide/pull_requests.md says how to end them"
+CONFLICTS = "has merge conflicts; docs/guide/pull_requests.md says how to resolve them"
 _MARK_OF_A_CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 
 
@@ -118,8 +118,10 @@ def lock_file_problem(root: Path) -> str | None:
         found = "empty" if not path.stat().st_size else "half-written"
         # An older dvc.lock is as good as none, but keeps the difference small.
         is_in_git = run_git("cat-file", "-e", f":./{LOCK_FILE}", folder=root).status == 0
-        mend = f"run `{'git restore' if is_in_git else 'rm'} {LOCK_FILE}`, then `dvc repro`: what has run comes from the cache"
-        return f"{path}: {found}, as by a `dvc` that was killed or met a full disk; {mend}"
+        mend = (
+            f"run `{'git restore' if is_in_git else 'rm'} {LOCK_FILE}`, then `dvc repro`: finished stages come from the cache"
+        )
+        return f"{path}: {found}, as when `dvc` is killed or the disk is full; {mend}"
     return None
 
 

@@ -1,6 +1,6 @@
 """Paired comparisons of two models on the same images, and the figures of one.
 
-docs/guide/review.md says why these, and how often they raise a false alarm.
+docs/explain/statistics.md says why these, and how often they raise a false alarm.
 
 Legend: N images, K classes, R resamples, C cells: the distinct triples of actual class, class predicted before and after.
 """

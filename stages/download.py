@@ -72,12 +72,10 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     paths = find_tables(source)
     tables = open_tables(paths, Asked(params.label_column, params.split_column))
     if others := other_tables(source, paths):
-        _tell(f"{source}: left out, as their names are those of no split: {shown(others)}")
+        _tell(f"{source}: left out, because their names are of no split: {shown(others)}")
     for table in tables:
         if not table.has_labels:
-            _tell(
-                f"{table.where}: left out, as it has no column `label` in front or elsewhere, so nothing can be measured on it"
-            )
+            _tell(f"{table.where}: left out, because it has no column `label`")
     tables = [table for table in tables if table.has_labels]
     copied = params.pixel_max in (None, WHITE) and all(table.split != "val" and is_ours(table) for table in tables)
     found = None if copied else survey(tables, params.pixel_max)

@@ -210,7 +210,7 @@ def test_what_pip_cannot_install_is_tried_again(project: Project) -> None:
     before = (project.root / "requirements.txt").read_bytes()
     (project.root / "requirements.txt").write_text("tiny==3.0\n", encoding="utf-8")
     for _ in range(2):
-        assert "setup: pip could not install requirements.txt; its own words are above" in project.make("setup", status=2)
+        assert "setup: pip could not install requirements.txt; see its messages above" in project.make("setup", status=2)
     (project.root / "requirements.txt").write_bytes(before)
     assert "installing requirements.txt" in project.make("setup")  # pip may have changed anything before it failed
 

@@ -1,4 +1,4 @@
-"""Lists what a person runs by hand, or runs one of it: `python -m tools`, `python -m tools review main`."""
+"""List the tools, or run one: `python -m tools`, `python -m tools review main`."""
 
 import ast
 import difflib

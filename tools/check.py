@@ -81,7 +81,7 @@ SECRETS = {
     *("oss_key_id", "oss_key_secret", "gdrive_client_secret"),
 }
 """Settings of remotes that are secrets, or the names that go with them (REMOTE_SCHEMAS in dvc/config_schema.py)."""
-KNOWN_NOW = "where it has been committed, others know it: have a new one made"
+KNOWN_NOW = "if it was committed, others know it: make a new one"
 _SECTION = re.compile(r"""\s*\[\s*'?remote\s+"(.+?)"'?\s*\]""")
 _SETTING = re.compile(r"""\s*(\w+)\s*=\s*["']?(.+?)["']?\s*$""")
 _ADDRESS_WITH_PASSWORD = re.compile(r"\w+://[^/@:\s]*:[^/@\s]+@")
@@ -141,7 +141,7 @@ def _left_by_dvc(root: Path) -> Iterator[str]:
         if found:
             yield found
     for table in damaged_tables(root):
-        yield f"{table}: damaged, as by a kill or a power cut, and DVC stops at it; when no `dvc` runs here, `rm {table}`"
+        yield f"{table}: damaged, for instance by a kill, and every `dvc` command fails; when no `dvc` runs here, `rm {table}`"
 
 
 def params_problems(root: Path, values: dict[str, Any], path: Path, *, own_images: bool = True) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Says what a folder, an archive or a table of one's own is taken for, before anything runs: `python -m tools.data SOURCE`.
+"""Show how your own folder, archive or table is read; nothing runs: `python -m tools.data SOURCE`.
 
 Where it has two readings, it names the params that choose one, with exit status 1. `-S label_column=breed` tries a param.
 """
@@ -70,9 +70,9 @@ def _table_lines(source: Path, params: DownloadParams, settings: dict[str, str |
     for table in tables:
         yield from (f"{table.where}: {note}" for note in table.notes)
         if not table.has_labels:
-            yield f"{table.where}: left out, as it has no column of labels"
+            yield f"{table.where}: left out, because it has no column of labels"
     if others := other_tables(source, paths):
-        yield f"{source}: left out, as their names are those of no split: {shown(others)}"
+        yield f"{source}: left out, because their names are of no split: {shown(others)}"
     yield from found.notes
     yield command(CSV, params.source, settings | {SHAPE: _shape(source, tables[0], found.num_pixels, settings.get(SHAPE))})
 
@@ -114,9 +114,16 @@ def _holds_only_tables(source: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.data", description="what a source of one's own is taken for")
+    parser = argparse.ArgumentParser(prog="python -m tools.data", description="how your own files are read")
     parser.add_argument("source", help="a folder of pictures, a .zip or .tar of one, .parquet files, or tables of pixels")
-    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="PARAM=VALUE", help="a param to try")
+    parser.add_argument(
+        "-S",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="PARAM=VALUE",
+        help="try a param, such as -S label_column=breed",
+    )
     return parser
 
 

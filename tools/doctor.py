@@ -1,4 +1,4 @@
-"""What a bug report needs, and what is wrong here: `make doctor`. Exit status 1 when something is wrong.
+"""Print what a bug report needs, and what is wrong here: `make doctor`. Exit status 1 when something is wrong.
 
 It must work where packages are missing or broken, so that only the standard library is imported before it is needed.
 """
@@ -62,7 +62,7 @@ def _in_venv() -> bool:
 def packages_section() -> Iterator[str]:
     """Installed versions beside the pinned ones."""
     if not _in_venv():
-        yield "not looked at: this Python is not that of .venv"
+        yield "not checked: this Python is not that of .venv"
         return
     yield ", ".join(f"{name} {installed(name) or 'missing'}" for name in ("dvc", "torch", "torchvision", "numpy", "pandas"))
     runtime, tools, others = (differing_versions(Path(name)) for name in REQUIREMENTS)
@@ -158,20 +158,20 @@ def dvc_section() -> Iterator[str]:
     if find_spec("dvc") is None:
         return
     status, words = _output(sys.executable, "-m", "dvc", "remote", "default")
-    yield f"shared storage: {words}; `python -m tools.share status` asks it" if status == 0 else "no shared storage"
+    yield f"shared storage: {words}; `python -m tools.share status` checks it" if status == 0 else "no shared storage"
     yield from (f"process {pid} holds files: {command}" for pid, command in living_processes(Path()).items())
     from record.killed import left_experiments  # needs a package that comes with DVC
 
     yield from (Wrong(line) for line in left_experiments(Path()))
     if _is_locked(LOCK):
-        yield "a DVC command is at work in this folder, so its status is not asked"
+        yield "a DVC command is running in this folder, so `dvc status` was not run"
         return
     status, words = _output(sys.executable, "-m", "dvc", "status", "--json")
     if status:
         yield Wrong(f"`dvc status` fails: {words}")
         return
     stages = [*json.loads(words.splitlines()[-1])]
-    yield f"`dvc repro` would look at: {', '.join(stages)}" if stages else "all stages are up to date"
+    yield f"`dvc repro` would check: {', '.join(stages)}" if stages else "all stages are up to date"
 
 
 def _is_locked(lock: Path) -> bool:
@@ -284,7 +284,7 @@ def _guarded(section: Callable[[], Iterator[str]]) -> Iterator[str]:
     try:
         yield from section()
     except Exception as error:
-        yield Wrong(f"could not be looked at: {type(error).__name__}: {_one_line(error)}")
+        yield Wrong(f"could not be checked: {type(error).__name__}: {_one_line(error)}")
 
 
 def _git(*arguments: str) -> tuple[int, str]:

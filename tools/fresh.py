@@ -1,4 +1,4 @@
-"""Is dvc.lock about what is here? `python -m tools.fresh [REVISION]`: one line a stage that is stale; exit status 1 if any.
+"""Is dvc.lock up to date? `python -m tools.fresh [REVISION]` prints a line for each stale stage; exit status 1 if any.
 
 It reads what git holds, and needs neither data nor cache nor DVC. It judges as `dvc status` does: all that dvc.yaml declares
 must be as dvc.lock records it. Only what lies inside a stage's output folder cannot be compared without the data.
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     lines = stale_lines(find_revision(parser.parse_args(arguments).revision))
     print("\n".join(map(visible, lines)), file=sys.stderr, end="\n" if lines else "")
     if not lines:
-        print(f"{LOCK_FILE} is fresh: it is about the params, code and files that are here")
+        print(f"{LOCK_FILE} is up to date: it matches the params, code and files")
     return 1 if lines else 0
 
 

@@ -59,7 +59,7 @@ make_venv() {
     fi
     python=$(find_python)
     say "making .venv with $python"
-    "$python" -m venv .venv || fail "$python could not make .venv; its own words are above"
+    "$python" -m venv .venv || fail "$python could not make .venv; see its messages above"
 }
 
 python_works() {
@@ -81,7 +81,7 @@ install() {
     "$VENV_PYTHON" -m tools.half_installed --forget
     say "installing $2 into .venv (minutes the first time)"
     "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$2" ||
-        fail "pip could not install $2; its own words are above; run the same command again to go on"
+        fail "pip could not install $2; see its messages above; run the same command again to go on"
     cat "$2" constraints.txt >"$stamp"
 }
 

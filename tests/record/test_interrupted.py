@@ -194,7 +194,7 @@ def test_a_real_kill_and_the_locks_of_git(edited: Path, tmp_path: Path) -> None:
     line = interrupted_experiment(root)
     assert line
     assert line.startswith(
-        "git: `dvc exp run` was killed here in its first moments; this mends it and keeps your changes: rm -f "
+        "git: `dvc exp run` was killed here in its first moments; these commands repair it and keep your changes: rm -f "
     )
     mend(root)
     assert is_as_before(root)

@@ -54,7 +54,7 @@ def test_a_killed_temporary_experiment_is_named_and_can_be_forgotten(waiting: Pa
     assert len(lines) == 1
     shown = sh(f"{PYTHON} -m dvc exp show --csv", waiting)
     assert shown.count("Running") == 1
-    named = re.search(r"^the experiment (\S+) of .*; `(rm -rf \.dvc/tmp/exps/standalone/tmp\S+)` forgets", lines[0])
+    named = re.search(r"^the experiment (\S+) of .*; `(rm -rf \.dvc/tmp/exps/standalone/tmp\S+)` removes", lines[0])
     assert named
     assert f"\n{named[1]}," in shown
     sh(named[2], waiting)
@@ -82,7 +82,7 @@ def test_a_killed_queued_experiment_is_named(tmp_path: Path) -> None:
     lines = list(left_experiments(tmp_path))
     assert len(lines) == 1
     assert lines[0].startswith("the queued experiment crass-dado was killed")
-    assert lines[0].endswith("`dvc queue kill crass-dado && dvc queue remove crass-dado` forgets this one")
+    assert lines[0].endswith("`dvc queue kill crass-dado && dvc queue remove crass-dado` removes it from the list")
     note("celery/dvc-exp-worker-1.json", pid=os.getpid(), returncode=None)
     assert list(left_experiments(tmp_path)) == [], "a worker that lives notes the end itself"
 

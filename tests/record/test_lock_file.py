@@ -71,7 +71,7 @@ def test_merge_conflicts_have_a_way_out_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text(lines, encoding="utf-8")
     assert (
         lock_file_problem(tmp_path)
-        == f"{tmp_path}/dvc.lock: has merge conflicts; docs/guide/pull_requests.md says how to end them"
+        == f"{tmp_path}/dvc.lock: has merge conflicts; docs/guide/pull_requests.md says how to resolve them"
     )
 
 

@@ -152,7 +152,7 @@ DAMAGES = [
     (write(LOCK, "stages: {"), "dvc.lock: not readable as YAML"),
     (
         write(LOCK, "<<<<<<< HEAD\nstages: {}\n=======\n"),
-        r"dvc\.lock: has merge conflicts; docs/guide/pull_requests\.md says how to end them$",
+        r"dvc\.lock: has merge conflicts; docs/guide/pull_requests\.md says how to resolve them$",
     ),
     (write(TEST, "<<<<<<< HEAD\n{}\n=======\n"), r"metrics/test\.json: has merge conflicts; docs/guide/pull_requests\.md"),
     (write(LOCK, "stages: []"), "dvc.lock: stages: Input should be .* dictionary, got .*; run `dvc repro`"),

@@ -332,7 +332,7 @@ class TestFalseAlarms:
             assert 0.5 * level < exact_rate(num_images, level) <= level
 
     def test_no_rate_on_record_lies_above_the_level_by_more_than_chance(self) -> None:
-        """As docs/guide/review.md says of benchmarks/calibration.md."""
+        """As docs/explain/statistics.md says of benchmarks/calibration.md."""
         record = json.loads((Path(__file__).parents[2] / "benchmarks/calibration.json").read_text(encoding="utf-8"))
         rates = [rate for scenario in record["scenarios"] for rate in scenario["false_alarms"].values()]
         assert len(rates) == 4 * 5

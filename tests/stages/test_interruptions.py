@@ -504,7 +504,7 @@ def test_a_killed_queue_goes_on_when_the_same_is_queued_again(
             assert len(states(repository)) == 1
             assert re.search(rf"{name} .* Running\n.*\nWorker status: 0 active", repository.dvc("queue", "status"), re.DOTALL)
             (line,) = queued_of(left_experiments(repository.root))
-            assert f"`dvc queue kill {name} && dvc queue remove {name}` forgets this one" in line
+            assert f"`dvc queue kill {name} && dvc queue remove {name}` removes it from the list" in line
             repository.dvc("queue", "kill", name)
             assert re.search(rf"{name} .* Failed", repository.dvc("queue", "status"))
             repository.dvc("queue", "remove", name)

@@ -246,7 +246,7 @@ def test_a_table_without_labels_is_left_out_and_told(tmp_path: Path, capsys: pyt
     write_table(tmp_path / "in/train.csv", RNG.integers(0, 256, (40, 1, 8, 8)), ["0", "1"] * 20)
     (tmp_path / "in/test.csv").write_text("pixel0,pixel1\n1,2\n")
     run(tmp_path, "csv", tmp_path / "in")
-    assert "test.csv: left out, as it has no column `label` in front" in capsys.readouterr().err
+    assert "test.csv: left out, because it has no column `label`" in capsys.readouterr().err
     assert report(tmp_path)["images"]["test"] == 8
 
 

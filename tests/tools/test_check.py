@@ -172,9 +172,9 @@ def test_what_a_killed_dvc_left_comes_first_and_hides_nothing(copy: Path) -> Non
     (copy / ".dvc/tmp/rwlock").touch()
     (copy / "dvc.lock").touch()
     assert [line.removeprefix(f"{copy}/") for line in problems(copy)] == [
-        "dvc.lock: empty, as by a `dvc` that was killed or met a full disk; run `rm dvc.lock`, then `dvc repro`: "
-        "what has run comes from the cache",
-        f".dvc/tmp/rwlock: damaged, as by a kill or a power cut, and DVC stops at it; when no `dvc` runs here, "
+        "dvc.lock: empty, as when `dvc` is killed or the disk is full; run `rm dvc.lock`, then `dvc repro`: "
+        "finished stages come from the cache",
+        f".dvc/tmp/rwlock: damaged, for instance by a kill, and every `dvc` command fails; when no `dvc` runs here, "
         f"`rm {copy}/.dvc/tmp/rwlock`",
         "params.yaml: seed must be greater than or equal to 0, got -1",
     ]

@@ -11,7 +11,7 @@ from tests.support.pipeline import SOURCE, Clone, Committed, Repository, stages_
 
 SCRIPT = "sh tools/ci/pipeline.sh"
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
-FRESH = "dvc.lock is fresh: it is about the params, code and files that are here\n"
+FRESH = "dvc.lock is up to date: it matches the params, code and files\n"
 TRAIN_ON = ["train", "evaluate", "plot"]
 RESULTS = ["dvc.lock", "metrics", "plots"]
 
@@ -80,7 +80,7 @@ class TestInOrder:
         assert not (clone.root / "data/dataset").exists()
 
     def test_from_a_fork_the_remote_is_not_asked(self, clone: Clone) -> None:
-        assert sh(clone, SCRIPT, FROM_FORK="true") == (0, f"{FRESH}pipeline: from a fork, so DVC's remote is not asked\n")
+        assert sh(clone, SCRIPT, FROM_FORK="true") == (0, f"{FRESH}pipeline: from a fork, so DVC's remote is not used\n")
 
     def test_a_remote_without_what_a_stale_stage_reads_is_named_in_the_last_line(
         self, clone: Clone, folder: Path, tmp_path: Path
@@ -142,7 +142,7 @@ def walk(repository: Repository, side: str = "HEAD", repro: str = "dvc repro") -
     status, said = sh(repository, merge)
     assert status == 1
     assert "CONFLICT (content): Merge conflict in dvc.lock" in said and "Merge conflict in params.yaml" not in said
-    told = "error: workspace:dvc.lock: has merge conflicts; docs/guide/pull_requests.md says how to end them\n"
+    told = "error: workspace:dvc.lock: has merge conflicts; docs/guide/pull_requests.md says how to resolve them\n"
     assert sh(repository, fresh) == (1, told)
     assert sh(repository, restore.replace("HEAD", side))[0] == 0
     status, stale = sh(repository, fresh)

@@ -60,7 +60,7 @@ def test_check_names_it(tmp_path: Path) -> None:
     assert [line for line in problems(tmp_path) if "secret" in line] == [
         f"{tmp_path}/.dvc/config: password of the remote my own is a secret, and git keeps this file; "
         "`dvc remote modify --unset my own password` and `dvc remote modify --local my own password …`; "
-        "where it has been committed, others know it: have a new one made"
+        "if it was committed, others know it: make a new one"
     ]
 
 

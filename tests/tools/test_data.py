@@ -118,7 +118,7 @@ def test_the_shape_of_images_that_are_no_squares_stands_in_the_command(tmp_path:
 def test_a_table_that_is_of_no_split_is_said_to_be_left_out(tmp_path: Path) -> None:
     for name in ("train", "notes"):
         (tmp_path / f"{name}.csv").write_text("label,p0,p1,p2,p3\n" + "0,0,255,1,2\n1,0,255,1,2\n" * 3)
-    assert f"{tmp_path}: left out, as their names are those of no split: 'notes.csv'" in data(str(tmp_path)).stdout
+    assert f"{tmp_path}: left out, because their names are of no split: 'notes.csv'" in data(str(tmp_path)).stdout
 
 
 def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:

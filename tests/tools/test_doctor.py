@@ -167,7 +167,7 @@ def test_a_dvc_at_work_is_not_disturbed(repository: Path) -> None:
         assert "a DVC command is at work" in facts
         assert wrong == []
     facts, _ = told(doctor.dvc_section)
-    assert "`dvc repro` would look at: download, convert, build, weights, train, evaluate, plot" in facts
+    assert "`dvc repro` would check: download, convert, build, weights, train, evaluate, plot" in facts
 
 
 def test_who_holds_files_is_told_and_the_dead_are_not(repository: Path) -> None:
@@ -263,4 +263,4 @@ def test_a_section_that_stumbles_does_not_hide_the_others(
     assert doctor.main() == 1
     said = capsys.readouterr().out
     assert said.startswith("first     one fact\ndisk      ")
-    assert "- first: could not be looked at: PermissionError: [Errno 13] Permission denied: 'somewhere'" in said
+    assert "- first: could not be checked: PermissionError: [Errno 13] Permission denied: 'somewhere'" in said

@@ -170,7 +170,7 @@ def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.Capture
 
     assert main(["run", "failing", "good", "--seeds", "0-1"]) == 1
     told = capfd.readouterr().out
-    assert "not part of it, since not committed: params.yaml" in told
+    assert "not included, because not committed: params.yaml" in told
     assert "applied to your workspace" not in told
     assert told.endswith("experiments: 2 of 4 done; failed: failing-seed0, failing-seed1\n")
     assert project.state() == before, "edits and index are as they were"
@@ -190,7 +190,7 @@ def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.Capture
 
     assert main(["run", "good", "--seeds", "0,1"]) == 0
     told = capfd.readouterr().out
-    assert told.count("has its result already") == 2
+    assert told.count("is finished already") == 2
     assert "Running stage" not in told
     assert project.records == records
     older = json.loads(json.dumps(records))
@@ -215,11 +215,11 @@ def test_runs_skips_replaces_and_goes_on(project: Project, capfd: pytest.Capture
 
     project.git("commit", "--quiet", "--message", "notes only", "notes")
     assert main(["run"]) == 0
-    assert re.search(r"good-seed0: has its result already \(\w{7}, begun from \w{7}\)", capfd.readouterr().out)
+    assert re.search(r"good-seed0: is finished already \(\w{7}, started from \w{7}\)", capfd.readouterr().out)
     project.write("stage.py", STAGE + "# other code\n")
     project.git("commit", "--quiet", "--message", "other code", "stage.py")
     assert main(["run"]) == 0
-    assert re.search(r"the one begun from \w{7} stays, but is another \(stage.py was another\)", capfd.readouterr().out)
+    assert re.search(r"the one started from \w{7} differs and is kept \(stage.py was another\)", capfd.readouterr().out)
     names = project.git("for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps").split()
     assert names.count("good-seed0") == 2
     code_in_a_folder(project, capfd)
@@ -230,20 +230,20 @@ def code_in_a_folder(project: Project, capfd: pytest.CaptureFixture[str]) -> Non
     project.write("classifier/training/notes.txt", "nothing that counts")
     assert main(["run"]) == 0
     told = capfd.readouterr().out
-    assert "has its result already" in told
+    assert "is finished already" in told
     assert "classifier" not in told
     project.git("add", "classifier")
     project.git("commit", "--quiet", "--message", "notes beside the code")
     assert main(["run"]) == 0
-    assert "has its result already" in capfd.readouterr().out
+    assert "is finished already" in capfd.readouterr().out
     project.write("classifier/training/new.py", "")
     assert main(["run"]) == 0
-    assert "not part of it, since not committed: classifier/training/new.py, params.yaml" in capfd.readouterr().out
+    assert "not included, because not committed: classifier/training/new.py, params.yaml" in capfd.readouterr().out
     project.git("add", "classifier")
     project.git("commit", "--quiet", "--message", "a new module")
     assert main(["run"]) == 0
     told = capfd.readouterr().out
-    assert re.search(r"the one begun from \w{7} stays, but is another \(classifier/training was another\)", told)
+    assert re.search(r"the one started from \w{7} differs and is kept \(classifier/training was another\)", told)
 
 
 def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +258,7 @@ def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: 
     assert project.state() == before
     capfd.readouterr()
     assert main(["run", "--queue", "good"]) == 0
-    assert "good-seed0: is queued or at work already" in capfd.readouterr().out
+    assert "good-seed0: is already queued or running" in capfd.readouterr().out
     project.dvc("exp", "run", "--run-all")
     assert main(["run", "--seeds", "0-1"]) == 0
     runs = project.records["good"]["runs"]
@@ -276,10 +276,10 @@ def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: 
     assert table[1][-1] == "1.000"
     assert [row[:2] for row in table[2:]] == [["bad-seed0", "62.50%"], ["bad-seed1", "62.25%"]]
     assert [row[-1] for row in table[2:]] == ["<0.001", "<0.001"]
-    told = "= the best, and what is not significantly different: 1 of the 3 others, by 6 paired tests of these runs"
+    told = "= the best, and those not significantly different from it: 1 of the 3 others, by 6 paired tests of these runs"
     assert lines[8:10] == [
         told,
-        "(McNemar, mid-p, corrected for their number after Holm); what another seed would give is not in them",
+        "(McNemar, mid-p, corrected for their number after Holm); the variation between seeds is not included",
     ]
     assert "left out: bad-seed7: queued" in lines
     assert any(line.startswith("left out: workspace: has no dvc.lock") for line in lines)
@@ -333,10 +333,10 @@ def test_own_images_count_as_the_commit_has_them(project: Project, capfd: pytest
 
     project.write("photographs/a/2.jpg", "second")
     assert main(["run"]) == 0
-    assert "mine-seed0: has its result already" in capfd.readouterr().out, "what is not committed is not part of it"
+    assert "mine-seed0: is finished already" in capfd.readouterr().out, "what is not committed is not part of it"
     project.dvc("add", "photographs")
     assert main(["run"]) == 0
-    assert "not part of it, since not committed: photographs.dvc" in capfd.readouterr().out
+    assert "not included, because not committed: photographs.dvc" in capfd.readouterr().out
     with pytest.raises(UserError, match=r"^not committed: photographs\.dvc; queued experiments begin from the commit"):
         main(["run", "--queue"])
 
@@ -348,7 +348,7 @@ def test_own_images_count_as_the_commit_has_them(project: Project, capfd: pytest
     assert "(source was" in told
     assert "Running stage 'train'" in told
     assert main(["run"]) == 0
-    assert "has its result already" in capfd.readouterr().out
+    assert "is finished already" in capfd.readouterr().out
     project.write("photographs.dvc", "outs: []\n")
     project.git("commit", "--quiet", "--all", "--message", "damaged")
     assert main(["run"]) == 1
@@ -372,7 +372,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_training_does(tmp_path: Path) -> None:
             if line.startswith("epoch 3/60"):
                 os.killpg(process.pid, signal.SIGINT)
     assert process.returncode == 130, said
-    assert said[-1] == "experiments: interrupted; 0 of 1 done; the same command goes on where this one stopped\n"
+    assert said[-1] == "experiments: interrupted; 0 of 1 done; the same command continues\n"
     assert repository.git("status", "--porcelain") == status
     assert repository.git("symbolic-ref", "HEAD") == "refs/heads/main\n"
     assert not (repository.root / ".dvc/tmp/experiments").exists()
@@ -643,11 +643,11 @@ def test_the_words_fit_the_number_of_runs() -> None:
     two = words(0.9, 0.91)
     assert two.startswith("2 runs of 2 settings on the same 1,000 test images\n")
     assert (
-        "\n= the best, and what is not significantly different: not the other, by 1 paired test of these runs\n"
+        "\n= the best, and those not significantly different from it: not the other, by 1 paired test of these runs\n"
         "(McNemar, mid-p); what" in two
     )
-    assert "and what is not significantly different: the other, by 1 paired test" in words(0.9, 0.9)
-    assert "is not significantly different: 2 of the 2 others, by 3 paired tests" in words(0.9, 0.9, 0.9)
+    assert "and those not significantly different from it: the other, by 1 paired test" in words(0.9, 0.9)
+    assert "those not significantly different from it: 2 of the 2 others, by 3 paired tests" in words(0.9, 0.9, 0.9)
 
 
 def test_a_point_stands_at_its_cost_or_beside_it_and_is_filled_when_as_good_as_the_best() -> None:

@@ -71,7 +71,7 @@ def found(revision: str = "workspace") -> list[str]:
 
 def test_fresh_results_say_so_and_a_stale_param_is_named(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == main(["HEAD"]) == 0
-    assert capsys.readouterr().out == "dvc.lock is fresh: it is about the params, code and files that are here\n" * 2
+    assert capsys.readouterr().out == "dvc.lock is up to date: it matches the params, code and files\n" * 2
     edit(case, "params.yaml", "lr: 0.001", "lr: 0.01")
     assert main(["HEAD"]) == 0
     capsys.readouterr()
@@ -191,7 +191,7 @@ def test_ones_own_images_are_not_looked_for_in_git(case: Case) -> None:
 def test_merge_conflicts_point_to_the_way_out(case: Case, name: str) -> None:
     edit(case, name, ":", ":\n<<<<<<< HEAD\n=======\n>>>>>>> other\n")
     with pytest.raises(
-        UserError, match=rf"^workspace:{name}: has merge conflicts; docs/guide/pull_requests\.md says how to end them$"
+        UserError, match=rf"^workspace:{name}: has merge conflicts; docs/guide/pull_requests\.md says how to resolve them$"
     ):
         found()
     assert (SOURCE / "docs/guide/pull_requests.md").is_file()
@@ -217,7 +217,7 @@ def test_two_branches_that_changed_other_stages_conflict_in_dvc_lock(case: Case)
     with pytest.raises(subprocess.CalledProcessError):
         case.git("merge", "--quiet", "--no-edit", "main")
     with pytest.raises(
-        UserError, match=r"^workspace:dvc\.lock: has merge conflicts; docs/guide/pull_requests\.md says how to end them$"
+        UserError, match=r"^workspace:dvc\.lock: has merge conflicts; docs/guide/pull_requests\.md says how to resolve them$"
     ):
         found()
     case.git("checkout", "--quiet", "HEAD", "--", "dvc.lock")
@@ -296,7 +296,7 @@ def test_a_bare_clone_is_judged_without_dvc_and_torch(case: Case, tmp_path: Path
         done = subprocess.run(command, cwd=bare, env=environment, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
-    assert run("HEAD") == (0, "dvc.lock is fresh: it is about the params, code and files that are here\n", "")
+    assert run("HEAD") == (0, "dvc.lock is up to date: it matches the params, code and files\n", "")
     status, out, err = run("nowhere")
     assert (status, out) == (1, "")
     assert re.fullmatch(r"error: nowhere: git knows no such revision .*\n", err)

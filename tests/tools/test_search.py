@@ -105,7 +105,7 @@ def test_a_search_that_is_stopped_goes_on_and_draws_what_an_undisturbed_one_draw
                 break
         first += process.stdout.read()
     assert process.returncode == 130, first
-    assert first.endswith("experiments: interrupted; 1 of 8 trials done; the same command goes on\n")
+    assert first.endswith("experiments: interrupted; 1 of 8 trials done; the same command continues\n")
     wait.unlink()
 
     assert main([*command, "8"]) == 0
@@ -128,7 +128,7 @@ def test_a_search_that_is_stopped_goes_on_and_draws_what_an_undisturbed_one_draw
     assert main([*command, "8"]) == 0
     again = capfd.readouterr().out
     assert told_trials(again) == stopped
-    assert again.count("has its result already") >= len(complete) - 1
+    assert again.count("is finished already") >= len(complete) - 1
     assert main([*command, "3"]) == 0
     assert "8 trials so far of 3" in capfd.readouterr().out
 
@@ -188,7 +188,10 @@ def test_what_is_drawn_stays_in_its_interval_and_has_few_digits() -> None:
         (["lr=log:1e-3:1e5"], r"^search: lr=100000: lr must be less than or equal to 1000"),
         (["momentum=0.5,null", "optimizer=sgd,adam"], r"^search: momentum=0\.5,optimizer=adam: momentum has no effect"),
         (["val_fraction=range:0.1:0.5"], r"^search: val_fraction: each value has validation images of its own"),
-        (["lr=log:1e-3:1", "--metric", "test_accuracy"], r"^--metric test_accuracy: the test images measure what was chosen"),
+        (
+            ["lr=log:1e-3:1", "--metric", "test_accuracy"],
+            r"^--metric test_accuracy: a test split that chooses can no longer measure",
+        ),
     ],
 )
 def test_a_bad_search_is_refused_on_one_line(

@@ -132,7 +132,7 @@ class TestFolder:
             there = f"remote storage ({storage}): lacks 6 of the 6 files that dvc.lock names, of {ALL_OUTS}; {done}"
             assert f"{caught.value}\n" == there + AT_HOME
         with pytest.raises(
-            UserError, match=r"neither it nor DVC's cache here has data/csv, .*; `dvc repro` makes what is lacking"
+            UserError, match=r"neither it nor DVC's cache here has data/csv, .*; `dvc repro` makes what is missing"
         ):
             share_tool.main(["push"])
         assert cached(clone) == set()

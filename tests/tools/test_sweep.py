@@ -99,7 +99,7 @@ def test_a_worker_that_dies_is_noticed_and_its_run_goes_on_with_the_same_command
         said, _ = process.communicate()
     assert process.returncode == 1, said
     assert "experiments: lr=666: failed: training diverged; try a lower lr" in said
-    assert "experiments: lr=0.5: broke off, since the worker that ran it is gone" in said
+    assert "experiments: lr=0.5: failed: its worker was killed" in said
     assert "experiments: 2 of 3 settings without a result; the same command queues them again\n" in said
     assert "chosen: lr=0.1;" in said
     assert stuck.process.is_running(), "the run itself knows nothing of it"
@@ -108,11 +108,11 @@ def test_a_worker_that_dies_is_noticed_and_its_run_goes_on_with_the_same_command
     capfd.readouterr()
     assert main(["sweep", "lr=0.1,0.5", "--jobs", "2"]) == 0
     told = capfd.readouterr().out
-    assert "experiments: lr=0.1: has its result already" in told
-    assert "experiments: lr=0.5: broke off, since the worker that ran it is gone; queued again" in told
+    assert "experiments: lr=0.1: is finished already" in told
+    assert "experiments: lr=0.5: failed: its worker was killed; queued again" in told
     assert not stuck.process.is_running()
     assert re.search(r"^  1  lr=0\.1  89\.00%\n  2  lr=0\.5  85\.00%$", told, re.MULTILINE)
-    assert "its test_accuracy, by which nothing was chosen: 35.00%" in told
+    assert "its test_accuracy(not used for the choice): 35.00%" in told
     assert "75.00%" not in told, "the test figure of one that was not chosen"
     assert [(task.name, task.state) for task in tasks()] == [("lr=666", State.FAILED)]
     (commit,) = project.git("for-each-ref", "--format=%(objectname)", "refs/exps/*/*/lr=0.5").split()
@@ -131,7 +131,9 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(project: Project,
         os.killpg(process.pid, signal.SIGINT)
         said, _ = process.communicate()
     assert process.returncode == 130, said
-    assert said.endswith("interrupted; what was at work stopped after its last whole epoch; the same command goes on\n")
+    assert said.endswith(
+        "interrupted; running experiments stopped after their last complete epoch; the same command continues\n"
+    )
     assert living_workers() == set()
     assert stuck.process
     assert not stuck.process.is_running()
@@ -200,13 +202,13 @@ def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture
         (["momentum=0.5"], r"^sweep: momentum=0\.5: momentum has no effect with optimizer 'adam'"),
         (["augment=[flip,flip]"], r"^sweep: augment=flip\+flip: augment must name each augmentation once"),
         (["dataset=mnist,digits"], r"^sweep: dataset: each value has validation images of its own"),
-        (["flip_tta=true,false"], r"^sweep: flip_tta: changes nothing that validation measures"),
+        (["flip_tta=true,false"], r"^sweep: flip_tta: has no effect on validation"),
         (["lr=1", "lr=2"], r"^lr: given twice"),
         (["lr"], r"^'lr': needs NAME=VALUE,VALUE"),
         (["lr=1,"], r"^lr: needs a value before and after each comma"),
         (["augment=[flip"], r"^augment: '\[flip' is not readable as YAML"),
         (["epochs=1,2,3", "lr=1,2", "--limit", "5"], r"^sweep: 6 settings, more than 5; `--limit 6` runs them all the same$"),
-        (["lr=1", "--metric", "test_accuracy"], r"^--metric test_accuracy: the test images measure what was chosen"),
+        (["lr=1", "--metric", "test_accuracy"], r"^--metric test_accuracy: a test split that chooses can no longer measure"),
         (
             ["lr=1", "--metric", "train_loss"],
             r"^--metric: needs val_accuracy or val_loss of metrics/train\.json, got 'train_loss'$",
@@ -282,7 +284,7 @@ def test_the_report_ranks_by_validation_and_tells_one_test_figure() -> None:
     assert "3 settings and 15 epochs were compared" in text
     assert f"by up to {points:.1f} points in the mean" in text
     assert f"{low:.2%} to {high:.2%}" in text
-    assert text.endswith("its test_accuracy, by which nothing was chosen: 20.00%")
+    assert text.endswith("its test_accuracy(not used for the choice): 20.00%")
     by_loss = report([run(0.1, 0.8), run(0.2, 0.9)], "val_loss")
     assert re.findall(r"^ +\d  lr=(\S+)  (.*)$", by_loss, re.MULTILINE) == [("0.1", "0.8000"), ("0.2", "0.9000")]
     assert "points" not in by_loss

@@ -184,7 +184,7 @@ class TestPort:
     def test_a_server_that_ends_by_itself_is_told(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         grow(1)
         monkeypatch.setattr(server, "OPTIONS", ["--no_such_option"])
-        with pytest.raises(UserError, match=r"^tensorboard: ended with status 2; its own words are above$"):
+        with pytest.raises(UserError, match=r"^tensorboard: ended with status 2; see its messages above$"):
             main(["--port", "0"])
 
 

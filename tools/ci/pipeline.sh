@@ -7,7 +7,7 @@ status=0
 
 python -m tools.fresh HEAD || status=1
 if [ "${FROM_FORK:-false}" = true ]; then
-    echo "pipeline: from a fork, so DVC's remote is not asked"
+    echo "pipeline: from a fork, so DVC's remote is not used"
     exit $status
 fi
 remote=$(python -m dvc remote default)

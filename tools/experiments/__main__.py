@@ -1,4 +1,4 @@
-"""Run the named experiments of experiments.yaml, or many settings; write a table; compare all experiments.
+"""Run many experiments: named ones, a sweep or a search; compare them, or write a table.
 
 Exit status: 0; 1 when an experiment failed or something cannot be read; 2 for a wrong command line; 130 after Ctrl-C.
 """
@@ -71,21 +71,25 @@ def _compare(options: argparse.Namespace) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.experiments", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run them through DVC, in a copy of the last commit; what has a result is skipped")
-    run.add_argument("names", nargs="*", metavar="NAME", help="of experiments.yaml (all)")
-    run.add_argument("--seeds", type=_seeds, default=[0], help="such as 0-4 or 0,3,7 (0); each is a run, NAME-seed0 and so on")
+    run = commands.add_parser("run", help="run experiments in a copy of the last commit; finished experiments are skipped")
+    run.add_argument("names", nargs="*", metavar="NAME", help="a name in experiments.yaml (default: all)")
+    run.add_argument(
+        "--seeds", type=_seeds, default=[0], help="such as 0-4 or 0,3,7 (0); one run for each, called NAME-seed0 and so on"
+    )
     run.add_argument("--queue", action="store_true", help="put them into DVC's queue, which `dvc queue start` runs")
     run.add_argument("--force", action="store_true", help="run every stage again, and replace experiments of the same name")
     run.set_defaults(do=_run)
-    _add_sweep(commands.add_parser("sweep", help="run every combination of some values of params, several at once"))
-    _add_search(commands.add_parser("search", help="draw settings, each from what the ones before have taught (Optuna)"))
+    _add_sweep(commands.add_parser("sweep", help="run every combination of the given values"))
+    _add_search(commands.add_parser("search", help="let Optuna choose settings, each from the earlier results"))
     table = commands.add_parser("table", help="write docs/results.md and docs/results.png from the runs so far")
     table.set_defaults(do=_table)
     compare = commands.add_parser(
-        "compare", help="all experiments by test accuracy, and which are not significantly different from the best"
+        "compare", help="rank all experiments by test accuracy; marks those not significantly different from the best"
     )
-    compare.add_argument("--scatter", type=_picture, metavar="FILE.png", help="draw the accuracies against what the runs take")
-    compare.add_argument("--by", choices=("parameters", "seconds"), help="what --scatter draws them against (parameters)")
+    compare.add_argument(
+        "--scatter", type=_picture, metavar="FILE.png", help="also draw a picture: accuracy against parameters or seconds"
+    )
+    compare.add_argument("--by", choices=("parameters", "seconds"), help="the horizontal axis of --scatter (parameters)")
     compare.set_defaults(do=_compare)
     options = parser.parse_args(arguments)
     if options.do is _compare:
@@ -104,10 +108,14 @@ def _picture(text: str) -> Path:
 
 def _add_sweep(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("settings", nargs="+", metavar="NAME=VALUE,VALUE", help="such as lr=0.001,0.01 augment=[],[flip,shift]")
-    sweep.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at once (1); they share the cores")
-    sweep.add_argument("--metric", default="val_accuracy", help="what ranks them: val_accuracy (the default) or val_loss")
-    sweep.add_argument("--limit", type=_positive, default=MAX_SETTINGS, metavar="N", help=f"most settings ({MAX_SETTINGS})")
-    sweep.add_argument("--dry-run", action="store_true", help="check all, say what would run, and queue nothing")
+    sweep.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="number of runs at once (1); they share the cores"
+    )
+    sweep.add_argument("--metric", default="val_accuracy", help="rank by val_accuracy (the default) or val_loss")
+    sweep.add_argument(
+        "--limit", type=_positive, default=MAX_SETTINGS, metavar="N", help=f"largest number of settings ({MAX_SETTINGS})"
+    )
+    sweep.add_argument("--dry-run", action="store_true", help="only check, and print what would run")
     sweep.set_defaults(do=_sweep)
 
 
@@ -115,10 +123,12 @@ def _add_search(search: argparse.ArgumentParser) -> None:
     search.add_argument(
         "settings", nargs="+", metavar="NAME=VALUES", help="such as lr=log:1e-4:1e-1 epochs=range:2:8 weight_decay=0,1e-4"
     )
-    search.add_argument("--trials", type=_positive, default=40, metavar="N", help="in all, with those of earlier calls (40)")
-    search.add_argument("--metric", default="val_accuracy", help="what ranks them: val_accuracy (the default) or val_loss")
-    search.add_argument("--sampler-seed", type=_seed, default=0, metavar="N", help="draws the settings (0)")
-    search.add_argument("--no-prune", dest="prune", action="store_false", help="train poor settings to their end, too")
+    search.add_argument(
+        "--trials", type=_positive, default=40, metavar="N", help="number of trials, earlier calls included (40)"
+    )
+    search.add_argument("--metric", default="val_accuracy", help="rank by val_accuracy (the default) or val_loss")
+    search.add_argument("--sampler-seed", type=_seed, default=0, metavar="N", help="seed of the choice of settings (0)")
+    search.add_argument("--no-prune", dest="prune", action="store_false", help="do not stop poor settings early")
     search.set_defaults(do=_search)
 
 

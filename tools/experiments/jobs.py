@@ -52,12 +52,12 @@ def find_result(
     differences = [difference(one, params, commit, passing_over) for one in found]
     for one, differs in zip(found, differences, strict=True):
         if differs is None:
-            say(f"{name}: has its result already ({one.commit[:_SHORT_COMMIT]}, begun from {one.baseline[:_SHORT_COMMIT]})")
+            say(f"{name}: is finished already ({one.commit[:_SHORT_COMMIT]}, started from {one.baseline[:_SHORT_COMMIT]})")
             return one
     for one, differs in zip(found, differences, strict=True):
         if one.baseline == commit:
             raise UserError(f"the name is taken by another experiment ({differs}); {if_taken}")
-        say(f"{name}: the one begun from {one.baseline[:_SHORT_COMMIT]} stays, but is another ({differs})")
+        say(f"{name}: the one started from {one.baseline[:_SHORT_COMMIT]} differs and is kept ({differs})")
     return None
 
 
@@ -92,9 +92,9 @@ def run_jobs(names: list[str], seeds: list[int], *, force: bool) -> int:
         check_experiments(params, chosen, Path(f"{commit[:_SHORT]}:{PARAMS_FILE}"))
         say(f"in a copy of the last commit, {commit[:_SHORT]}; the workspace stays as it is")
         if changed := uncommitted(_sources(chosen)):
-            say(f"not part of it, since not committed: {', '.join(changed)}")
+            say(f"not included, because not committed: {', '.join(changed)}")
         jobs = _jobs(chosen, seeds, params)
-        status = _each(jobs, lambda job: _run(job, place, force=force), "the same command goes on where this one stopped")
+        status = _each(jobs, lambda job: _run(job, place, force=force), "the same command continues")
     if (now := head_commit()) != commit:
         say(f"HEAD is now {now[:_SHORT]}; `dvc exp show --rev {commit[:_SHORT]}` lists these experiments")
     return status
@@ -205,7 +205,7 @@ def _run(job: Job, place: Snapshot, *, force: bool) -> str | None:
         return missing
     ran = dvc_exp_run([*job.options, *(["--force"] if force else [])], place.folder)
     if ran.status:
-        return f"`dvc exp run` ended with status {ran.status}; what it says stands above"
+        return f"`dvc exp run` ended with status {ran.status}; see its message above"
     result = Experiment(job.name, place.commit, place.hand_over(job.name))
     note(job.experiment, job.seed, job.params, result, ran.train_seconds)
     return None
@@ -214,14 +214,14 @@ def _run(job: Job, place: Snapshot, *, force: bool) -> str | None:
 def _queue(job: Job, commit: str, waiting: Iterable[str], *, force: bool) -> str | None:
     """Queue it unless it has a result or waits already; return what went wrong."""
     if job.name in waiting:
-        say(f"{job.name}: is queued or at work already")
+        say(f"{job.name}: is already queued or running")
         return None
     if not force and _known(job, commit):
         return None
     if missing := missing_images(job.params, Path()) or untracked_images(job.params, Path()):
         return missing
     ran = dvc_exp_run(["--queue", *job.options, *(["--force"] if force else [])])
-    return f"`dvc exp run --queue` ended with status {ran.status}; what it says stands above" if ran.status else None
+    return f"`dvc exp run --queue` ended with status {ran.status}; see its message above" if ran.status else None
 
 
 def _known(job: Job, commit: str) -> Experiment | None:

@@ -40,7 +40,7 @@ class State(Enum):
     QUEUED = "is queued"
     RUNNING = "is at work"
     FAILED = "failed"
-    DEAD = "broke off, since the worker that ran it is gone"
+    DEAD = "failed: its worker was killed"
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def follow(names: set[str], num_jobs: int) -> dict[str, str]:
         return _Watch(names, num_jobs).until_done()
     except BaseException:
         with _without_interrupts():
-            say("stopping what is at work")
+            say("stopping the running experiments")
             stop_workers()
         raise
 

@@ -144,8 +144,8 @@ def _comparable(candidates: list[Candidate]) -> list[list[Candidate]]:
 
 
 WARNING = (
-    "warning: choosing by test accuracy uses the test images up: the best of many looks better than it is; "
-    "state its accuracy from images that no choice was made by"
+    "warning: this ranks by test accuracy, and the best of many looks better than it is; report its accuracy on images that "
+    "were not used to choose"
 )
 _LEAST_P = 0.001
 
@@ -177,9 +177,10 @@ def _group(ranked: Sequence[RankedRun], *, name_split: bool) -> Iterator[str]:
     told = (
         f"{num_others} of the {len(ranked) - 1} others" if len(ranked) > 2 else ("the other" if num_others else "not the other")
     )
-    yield f"= the best, and what is not significantly different: {told}, by {count(num_pairs, 'paired test')} of these runs"
+    tests = count(num_pairs, "paired test")
+    yield f"= the best, and those not significantly different from it: {told}, by {tests} of these runs"
     corrected = ", corrected for their number after Holm" if num_pairs > 1 else ""
-    yield f"(McNemar, mid-p{corrected}); what another seed would give is not in them"
+    yield f"(McNemar, mid-p{corrected}); the variation between seeds is not included"
 
 
 def _rows(ranked: Sequence[RankedRun]) -> Iterator[str]:

@@ -97,7 +97,7 @@ def accuracy_against(ranked: Sequence[RankedRun], of_runs: Sequence[float], kind
     axes.set_xlabel("parameters of the model" if kind == Cost.PARAMETERS else "seconds of training")
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(
-        f"Test accuracy against {kind}, with 95 % intervals\nfilled: the best, and what is not significantly different"
+        f"Test accuracy against {kind}, with 95 % intervals\nfilled: the best, and those not significantly different from it"
     )
     figure.legend(handles=_legend(ranked, settings), loc="outside right upper", handletextpad=0.3)
     return figure

@@ -103,12 +103,12 @@ def search(texts: Sequence[str], *, num_trials: int, metric: str, seed: int, pru
             raise UserError(problem)
         study = _study(folder, metric, prune)
         if changed := uncommitted():
-            say(f"not part of it, since not committed: {', '.join(changed)}")
+            say(f"not included, because not committed: {', '.join(changed)}")
         say(f"{count(len(study.trials), 'trial')} so far of {num_trials}, in {folder / 'study.db'}")
         try:
             _Search(study, dimensions, params, metric, seed, place, folder).go_on(num_trials)
         except KeyboardInterrupt:
-            say(f"interrupted; {len(_ended(study))} of {num_trials} trials done; the same command goes on")
+            say(f"interrupted; {len(_ended(study))} of {num_trials} trials done; the same command continues")
             return INTERRUPTED
     return _tell(study, metric)
 
@@ -142,7 +142,7 @@ class _Search:
             say(f"trial {trial.number + 1}: {_told(state, self.metric, value, trial)}")
             failures = failures + 1 if state is TrialState.FAIL else 0
             if failures == MAX_FAILURES:
-                raise UserError(f"{WHERE}: {failures} trials failed one after the other; what they say stands above")
+                raise UserError(f"{WHERE}: {failures} trials failed one after the other; see their messages above")
 
     def _next(self) -> Trial:
         """The trial that was broken off, or a new one. Each has draws of its own, so that stopping in between changes none."""
@@ -257,7 +257,7 @@ def _committed_params(commit: str) -> dict[str, Any]:
 
 
 def _digest(dimensions: Space, params: dict[str, Any], metric: str, seed: int, prune: bool) -> str:
-    """Other for all that the trials depend on but the versions: a search of other code or settings is another."""
+    """One for each code and settings; other versions of the packages continue the same search."""
     drawn_from = {name: dimension.description() for name, dimension in dimensions.items()}
     fixed = {name: value for name, value in params.items() if name not in dimensions and name != THREADS}
     code = git("ls-tree", "-r", "HEAD", "--", *files_read())

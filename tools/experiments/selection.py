@@ -51,10 +51,7 @@ class Setting:
 def check_metric(metric: str) -> None:
     """Raise UserError for one that must not or cannot choose."""
     if metric.startswith("test_"):
-        raise UserError(
-            f"--metric {metric}: the test images measure what was chosen; choosing by them would make their figure look better "
-            f"than it is; choose by {' or '.join(METRICS)}"
-        )
+        raise UserError(f"--metric {metric}: a test split that chooses can no longer measure; choose by {' or '.join(METRICS)}")
     if metric not in METRICS:
         raise UserError(f"--metric: needs {' or '.join(METRICS)} of metrics/train.json, got {short_repr(metric)}")
 
@@ -65,9 +62,9 @@ def check_names(names: Sequence[str], where: str) -> None:
         raise UserError(problem)
     for name in names:
         if name in OTHER_IMAGES:
-            raise UserError(f"{where}: {name}: each value has validation images of its own, so their figures do not compare")
+            raise UserError(f"{where}: {name}: each value has other validation images, so the results do not compare")
         if not any(name in model.model_fields for stage, model in STAGE_PARAMS.items() if stage not in AFTER_TRAINING):
-            raise UserError(f"{where}: {name}: changes nothing that validation measures, so it cannot choose")
+            raise UserError(f"{where}: {name}: has no effect on validation, so there is nothing to compare")
 
 
 def check_base(params: dict[str, Any], where: Path = PARAMS_FILE) -> None:
@@ -145,7 +142,7 @@ def report(runs: Sequence[Validation], metric: str, other_looks: int = 0) -> str
             "",
             f"chosen: {_name(best)}; `dvc exp apply {best[0].name}` brings it into the workspace",
             *_warning(best, metric, len(ranked), looks),
-            f"its {TEST_ACCURACY}, by which nothing was chosen: {_percents([run.test_accuracy for run in best])}",
+            f"its {TEST_ACCURACY}(not used for the choice): {_percents([run.test_accuracy for run in best])}",
         ]
     )
 
@@ -185,7 +182,7 @@ def _warning(best: Sequence[Validation], metric: str, num_settings: int, num_loo
     low, high = interval_of_best(accuracy, num_images, num_looks)
     return [
         f"warning: {looks}: the best {metric} of so many looks better than it is, by up to "
-        f"{100 * optimism(accuracy, num_images, num_looks):.1f} points in the mean; 95 % interval that allows for the choice: "
+        f"{100 * optimism(accuracy, num_images, num_looks):.1f} points on average; 95 % interval corrected for the choice: "
         f"{low:.2%} to {high:.2%}"
     ]
 

@@ -50,7 +50,7 @@ def sweep(texts: Sequence[str], *, num_jobs: int, metric: str, limit: int, dry_r
                 _queue(missing, also)
                 problems = follow({one.name for one in missing}, num_jobs)
         except KeyboardInterrupt:
-            say("interrupted; what was at work stopped after its last whole epoch; the same command goes on")
+            say("interrupted; running experiments stopped after their last complete epoch; the same command continues")
             return INTERRUPTED
     return _end(settings, results | _new(missing, commit), problems, metric)
 
@@ -115,7 +115,7 @@ def _queue(missing: Sequence[Setting], also: dict[str, Any]) -> None:
         if task and task not in again:
             say(f"{one.name}: {task.state.value}")
         elif dvc_exp_run(["--queue", *one.options(also)]).status:
-            raise UserError(f"{one.name}: `dvc exp run --queue` failed; what it says stands above")
+            raise UserError(f"{one.name}: `dvc exp run --queue` failed; see its message above")
 
 
 def _end(settings: Sequence[Setting], results: dict[str, Experiment], problems: dict[str, str], metric: str) -> int:

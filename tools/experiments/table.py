@@ -177,7 +177,7 @@ def page(
         "",
         f"Written by `python -m tools.experiments table` from `{RESULTS_FILE}`, where `python -m tools.experiments run`",
         f"notes every run. `{EXPERIMENTS_FILE}` says what each experiment changes in `params.yaml`. Accuracy and loss",
-        "(cross-entropy, nats) are those of the test split. Several runs differ in the seed alone, and stand as mean ±",
+        "(cross-entropy, nats) are those of the test split. Several runs differ only in the seed, and are given as mean ±",
         "standard deviation. Seconds are those of the stage `train`, of runs in which it began at its first epoch.",
         "",
         *_HEAD,

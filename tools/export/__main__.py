@@ -1,4 +1,4 @@
-"""Write models/export/: the model as an ONNX file that needs nothing of this project, and its card. `make export`.
+"""Export the model as an ONNX file with a model card, into models/export/: `make export`.
 
 Exit status: 0; 1 when something is missing or does not fit, and then nothing is written; 2 for a wrong command line.
 """

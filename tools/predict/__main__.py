@@ -1,4 +1,4 @@
-"""What is in these pictures? Asks the trained model in models/, and says how each picture was brought to what it knows.
+"""Classify pictures with the trained model in models/, and say how each picture was prepared.
 
 Pictures are files, folders of them, and the rows of tables of pixels (.csv, .csv.gz, .npz).
 
@@ -97,15 +97,17 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.predict", description=first, epilog=rest)
     of_a_picture = "a picture, a folder of them, or a table of pixels (.csv, .csv.gz, .npz)"
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help=of_a_picture)
-    parser.add_argument("--json", action="store_true", help="print a JSON document in place of lines")
-    parser.add_argument("--csv", type=Path, metavar="OUT.CSV", help="write a row a picture: path, row, class, confidence")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    parser.add_argument(
+        "--csv", type=Path, metavar="OUT.CSV", help="write a row for each picture: path, row, class, confidence"
+    )
     parser.add_argument("--grid", type=Path, metavar="OUT.PNG", help="draw the pictures as the model saw them, and its answers")
     parser.add_argument("--show", action="store_true", help="print each picture as the model saw it, in characters")
     parser.add_argument(
         "--invert",
         choices=["auto", "yes", "no"],
         default="auto",
-        help="exchange light and dark; auto (the default) does where a grey model's training images lie on the other ground",
+        help="exchange light and dark; auto (the default): of a grey model, when the border is not as in training",
     )
     options = parser.parse_args(arguments)
     if options.show and (options.json or options.csv):

@@ -1,4 +1,4 @@
-"""Write the current run as one HTML page that needs nothing else. Runs no stage.
+"""Write one HTML page about the current run. Runs no stage.
 
 Exit status: 0; 1 when results are missing, damaged or not of one run; 2 for a wrong command line.
 """

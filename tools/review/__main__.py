@@ -1,4 +1,4 @@
-"""Compare two revisions, or one with the workspace, and tell signal from noise. Runs no stage; prints Markdown.
+"""Compare two runs: each difference with its interval and a verdict. Runs no stage; prints Markdown.
 
 Exit status: 0; 1 when something cannot be read; 2 for a wrong command line; 3 when --fail-on finds what it looks for.
 """
@@ -50,7 +50,7 @@ def _status(compared: Review, options: argparse.Namespace) -> int:
     """3 when the metric is significantly worse, by more than the tolerance."""
     metric = next(metric for metric in compared.metrics if metric.name == options.metric)
     if metric.interval is None:
-        print(f"--fail-on {options.fail_on}: nothing to judge, {compared.refusal}", file=sys.stderr)
+        print(f"--fail-on {options.fail_on}: nothing to compare, {compared.refusal}", file=sys.stderr)
     elif metric.verdict == WORSE and regression(metric) > options.tolerance:
         by = f"{metric.name} is worse by {regression(metric):.4f}, more than the tolerance of {options.tolerance:g}"
         print(f"--fail-on {options.fail_on}: {by}", file=sys.stderr)
@@ -62,15 +62,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.review", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("base", nargs="?", default="HEAD", metavar="BASE", help="commit, branch, tag or experiment (HEAD)")
     parser.add_argument("head", nargs="?", default=WORKSPACE, metavar="HEAD", help="the same, or `workspace` (the default)")
-    parser.add_argument("--json", action="store_true", help="print a JSON document in place of Markdown")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else, with pictures")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page with everything in it, also pictures")
     parser.add_argument(
         "--pictures", type=Path, metavar="FOLDER", help="write the pictures there, and link them in the Markdown"
     )
-    parser.add_argument("--fail-on", choices=[WORSE], help=f"exit with {FAILED} when the metric is significantly worse")
-    parser.add_argument("--metric", choices=TESTED, help=f"that --fail-on looks at ({ACCURACY})")
+    parser.add_argument("--fail-on", choices=[WORSE], help=f"exit with status {FAILED} when the metric is significantly worse")
+    parser.add_argument("--metric", choices=TESTED, help=f"the metric for --fail-on ({ACCURACY})")
     parser.add_argument(
-        "--tolerance", type=_tolerance, help="largest loss that --fail-on lets pass, in units of the metric (0)"
+        "--tolerance", type=_tolerance, help="largest decline that --fail-on accepts, in units of the metric (0)"
     )
     options = parser.parse_args(arguments)
     if not options.fail_on and (options.metric or options.tolerance is not None):

@@ -62,7 +62,7 @@ def confusion_change(before: Results, after: Results) -> Figure:
     axes.grid(visible=False)
     axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(num_classes), names)
-    axes.set(title="Test images after less before: blue is better", xlabel="predicted", ylabel="actual")
+    axes.set(title="Change in test images (after minus before): blue is better", xlabel="predicted", ylabel="actual")
     if num_classes <= MAX_ANNOTATED_CLASSES:
         for (row, column), change in np.ndenumerate(change_KK):
             if change:
@@ -88,7 +88,9 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
     halves = figure.subfigures(2, 1, height_ratios=num_rows, squeeze=False).ravel()
     for half, height, (words, rows, colour) in zip(halves, num_rows, parts, strict=True):
         shown = rows[:MAX_IMAGES]
-        half.suptitle(f"{words}: {len(shown)} of {len(rows)}, surest first (actual: before → after)", fontsize=11, color=colour)
+        half.suptitle(
+            f"{words}: {len(shown)} of {len(rows)}, most confident first (actual: before → after)", fontsize=11, color=colour
+        )
         all_axes = half.subplots(height, IMAGES_PER_ROW, squeeze=False).ravel()
         for axes in all_axes:
             axes.axis("off")
@@ -102,7 +104,7 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
 CURVES, CONFUSION, FLIPS = "curves.png", "confusion.png", "flips.png"
 CAPTIONS = {
     CURVES: "Learning curves, before (dashed) and after",
-    CONFUSION: "How the confusion matrix changed: test images after less before",
+    CONFUSION: "How the confusion matrix changed: test images, after minus before",
     FLIPS: "Changed images",
 }
 

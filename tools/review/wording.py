@@ -10,7 +10,7 @@ METHODS_TITLE = "How the differences are tested"
 METHODS = (
     "The unit is the test image, and the verdict is about these two models, not about their settings. Accuracy: mid-p McNemar "
     "test, Bonett-Price interval. Loss and macro-F1: symmetric bootstrap-t over images, 10,000 resamples. Each is tested "
-    "at the 5 % level; the classes are corrected after Holm for their number. More in docs/guide/review.md."
+    "at the 5 % level; the classes are corrected after Holm for their number. More in docs/explain/statistics.md."
 )
 OTHER_METRICS = "Other metrics, without a test"
 _WORDS = {
@@ -96,9 +96,9 @@ def _spread_sentences(review: Review) -> list[str]:
     seeds = f"{review.spread.num_seeds} seeds of the default setting"
     within = [metric for metric in review.metrics if review.within_spread(metric) and metric.interval is not None]
     if not within:
-        return [f"Every difference is larger than what another seed alone makes ({seeds})."]
+        return [f"Every difference is larger than those between seeds alone ({seeds})."]
     bounds = ", ".join(f"{metric_words(metric.name)} ±{review.spread.bounds[metric.name]:.4f}" for metric in within)
-    return [f"No larger than what another seed alone makes ({seeds}): {bounds}."]
+    return [f"No larger than those between seeds alone ({seeds}): {bounds}."]
 
 
 def stale_sentences(review: Review) -> list[str]:

@@ -1,4 +1,4 @@
-"""Bring the results that dvc.lock names to a shared storage (a remote of DVC), fetch them from there, or ask what it holds."""
+"""Push the results that dvc.lock names to a shared storage (a remote of DVC), pull them, or show what it has."""
 
 import argparse
 import getpass
@@ -14,7 +14,7 @@ from tools.share.storage import Storage, one_line_for, reason_of
 
 MAKE_THEM = "`make push` where the results were made brings them, or `make repro` makes them here"
 MAX_NAMED = 3
-AGAIN = "what has arrived stays there; push again to go on"
+AGAIN = "what has arrived is kept; push again to continue"
 
 
 def push(storage: Storage) -> str:
@@ -22,7 +22,7 @@ def push(storage: Storage) -> str:
     here, there = storage.sizes_here(), storage.sizes(storage.outs)
     if nowhere := storage.outs.keys() - here.keys() - there.keys():
         raise UserError(
-            f"{storage}: neither it nor DVC's cache here has {storage.names(nowhere)}; `dvc repro` makes what is lacking"
+            f"{storage}: neither it nor DVC's cache here has {storage.names(nowhere)}; `dvc repro` makes what is missing"
         )
     lacking = {md5 for md5, size in here.items() if there.get(md5) != size}
     if not lacking:
@@ -113,8 +113,8 @@ def _ask_nobody(*arguments: object, **options: object) -> NoReturn:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.share", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("command", choices=COMMANDS, help="to the storage, from the storage, or only look")
-    parser.add_argument("-r", "--remote", metavar="NAME", help="a remote of DVC (the default one)")
+    parser.add_argument("command", choices=COMMANDS, help="upload, download, or only compare")
+    parser.add_argument("-r", "--remote", metavar="NAME", help="another remote of DVC than the default one")
     return parser.parse_args(arguments)
 
 

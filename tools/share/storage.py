@@ -123,7 +123,7 @@ def _named_by_lock(storage: Storage) -> dict[str, str]:
     outs = [out for out in storage.repo.index.outs if out.use_cache]
     lacking = [str(out) for out in outs if not out.hash_info]
     if lacking:
-        raise UserError(f"dvc.lock: does not name {', '.join(lacking)}; `dvc repro` makes what is lacking")
+        raise UserError(f"dvc.lock: does not name {', '.join(lacking)}; `dvc repro` makes what is missing")
     named = {out.hash_info.value: str(out) for out in outs}
     with one_line_for(storage):
         for out in outs:

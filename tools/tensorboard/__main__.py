@@ -1,4 +1,4 @@
-"""Look at the workspace's run and named experiments in TensorBoard, side by side. Runs no stage; writes runs/ only.
+"""Show the current run and others side by side in TensorBoard. Runs no stage; writes only runs/.
 
 Exit status: 0; 1 when something cannot be read or the server ends by itself; 2 for a wrong command line; 130 after Ctrl-C.
 """
@@ -46,7 +46,7 @@ def _stay(options: argparse.Namespace, watch: Watch | None) -> int:
             if watch:
                 watch.look()
             if server and server.poll() is not None:
-                raise UserError(f"tensorboard: ended with status {server.returncode}; its own words are above")
+                raise UserError(f"tensorboard: ended with status {server.returncode}; see its messages above")
             time.sleep(SECONDS_BETWEEN_CHECKS)
     return 0
 
@@ -65,9 +65,11 @@ def _write(revision: Revision) -> list[str]:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.tensorboard", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="experiment, commit, branch or tag, beside the workspace")
-    parser.add_argument("--watch", action="store_true", help="follow the run that goes on in the workspace, epoch by epoch")
-    parser.add_argument("--port", type=_port, default=PORT, help=f"of the server ({PORT}); 0 is any free one")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="experiment, commit, branch or tag to show beside the workspace"
+    )
+    parser.add_argument("--watch", action="store_true", help="follow the current run, epoch by epoch")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"port of the server ({PORT}); 0 takes a free one")
     parser.add_argument("--no-server", dest="server", action="store_false", help=f"write {RUNS}/ and start no server")
     return parser.parse_args(arguments)
 

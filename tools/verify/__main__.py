@@ -1,4 +1,4 @@
-"""Check that dvc.lock tells the truth: `make verify`, or `python -m tools.verify`. Exit status 1 when it does not.
+"""Run each stage again in a clean room, and compare with dvc.lock: `make verify`. Exit status 1 when something differs.
 
 Each stage runs in a temporary folder that holds only what dvc.yaml declares for it, as dvc.lock records it. What it opens and
 writes is compared with what is declared and recorded. docs/explain/reproducibility.md says what can and cannot be seen so.
@@ -99,9 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.verify", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="this stage only; may be given again")
-    parser.add_argument("--no-train", dest="train", action="store_false", help="leave the long one out")
-    parser.add_argument("--json", action="store_true", help="print a JSON document in place of the table")
+    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="only this stage; can be repeated")
+    parser.add_argument("--no-train", dest="train", action="store_false", help="skip the stage train")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     return parser
 
 
