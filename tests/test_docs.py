@@ -1,5 +1,6 @@
 """The pages are short, their links lead somewhere, and their commands can be typed."""
 
+import ast
 import json
 import re
 import shlex
@@ -96,6 +97,49 @@ def test_the_tree_in_readme_names_what_is_there() -> None:
             where = ROOT / "classifier" / name if line.startswith(" ") else ROOT / name
             assert where.is_dir() if name.endswith("/") else where.is_file(), name
     assert {f"{folder.name}/" for folder in ROOT.iterdir() if (folder / "__init__.py").is_file()} <= set(tree.split())
+
+
+OF_OTHERS = (
+    *("No space left on device", "python: command not found", "Address already in use"),
+    *(
+        "Unable to acquire lock",
+        "is busy, it is being blocked by",
+        "'./dvc.lock' validation failed",
+        "Unable to read RWLock-file",
+    ),
+    *("dvc exp run --temp", "Worker status: 0 active", ".git/index.lock"),
+)
+"""What the system, the shell and DVC say, or a person sees."""
+
+
+def said_by_the_code() -> str:
+    """Every text in the code, a line each."""
+    texts = []
+    for folder in ("classifier", "record", "stages", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            texts += [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n".join(texts)
+
+
+def test_the_messages_in_troubleshooting_are_those_of_the_code() -> None:
+    table = (ROOT / "docs/guide/troubleshooting.md").read_text(encoding="utf-8")
+    cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| ") and not line.startswith("| you see")]
+    messages = [double or single for cell in cells for double, single in re.findall(r"``(.+?)``(?!`)|`([^`]+)`", cell)]
+    assert len(messages) > 25
+    known = said_by_the_code()
+    unknown = [
+        message
+        for message in messages
+        if not any(words in message for words in OF_OTHERS) and not any(words in known for words in three_words(message))
+    ]
+    assert unknown == []
+
+
+def three_words(message: str) -> list[str]:
+    """Each three words in a row: the code fills in values, so no text of it has a whole message."""
+    rows = [part.split() for part in message.split("…")]
+    return [" ".join(row[start : start + 3]) for row in rows for start in range(max(1, len(row) - 2)) if row]
 
 
 def check_command(words: list[str]) -> None:
