@@ -644,7 +644,7 @@ def test_the_words_fit_the_number_of_runs() -> None:
     assert two.startswith("2 runs of 2 settings on the same 1,000 test images\n")
     assert (
         "\n= the best, and those not significantly different from it: not the other, by 1 paired test of these runs\n"
-        "(McNemar, mid-p); what" in two
+        "(McNemar, mid-p); the" in two
     )
     assert "and those not significantly different from it: the other, by 1 paired test" in words(0.9, 0.9)
     assert "those not significantly different from it: 2 of the 2 others, by 3 paired tests" in words(0.9, 0.9, 0.9)

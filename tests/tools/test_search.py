@@ -187,7 +187,7 @@ def test_what_is_drawn_stays_in_its_interval_and_has_few_digits() -> None:
         (["epochs=range:0:5"], r"^search: epochs=0: epochs must be greater than or equal to 1, got 0$"),
         (["lr=log:1e-3:1e5"], r"^search: lr=100000: lr must be less than or equal to 1000"),
         (["momentum=0.5,null", "optimizer=sgd,adam"], r"^search: momentum=0\.5,optimizer=adam: momentum has no effect"),
-        (["val_fraction=range:0.1:0.5"], r"^search: val_fraction: each value has validation images of its own"),
+        (["val_fraction=range:0.1:0.5"], r"^search: val_fraction: each value has other validation images"),
         (
             ["lr=log:1e-3:1", "--metric", "test_accuracy"],
             r"^--metric test_accuracy: a test split that chooses can no longer measure",

@@ -112,7 +112,7 @@ def test_a_worker_that_dies_is_noticed_and_its_run_goes_on_with_the_same_command
     assert "experiments: lr=0.5: failed: its worker was killed; queued again" in told
     assert not stuck.process.is_running()
     assert re.search(r"^  1  lr=0\.1  89\.00%\n  2  lr=0\.5  85\.00%$", told, re.MULTILINE)
-    assert "its test_accuracy(not used for the choice): 35.00%" in told
+    assert "its test_accuracy (not used for the choice): 35.00%" in told
     assert "75.00%" not in told, "the test figure of one that was not chosen"
     assert [(task.name, task.state) for task in tasks()] == [("lr=666", State.FAILED)]
     (commit,) = project.git("for-each-ref", "--format=%(objectname)", "refs/exps/*/*/lr=0.5").split()
@@ -201,7 +201,7 @@ def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture
         (["lr=x"], r"^sweep: lr=x: lr must be a valid number, got 'x'$"),
         (["momentum=0.5"], r"^sweep: momentum=0\.5: momentum has no effect with optimizer 'adam'"),
         (["augment=[flip,flip]"], r"^sweep: augment=flip\+flip: augment must name each augmentation once"),
-        (["dataset=mnist,digits"], r"^sweep: dataset: each value has validation images of its own"),
+        (["dataset=mnist,digits"], r"^sweep: dataset: each value has other validation images"),
         (["flip_tta=true,false"], r"^sweep: flip_tta: has no effect on validation"),
         (["lr=1", "lr=2"], r"^lr: given twice"),
         (["lr"], r"^'lr': needs NAME=VALUE,VALUE"),
@@ -282,9 +282,9 @@ def test_the_report_ranks_by_validation_and_tells_one_test_figure() -> None:
     low, high = proportion_confint(450, 500, alpha=0.05 / 15, method="wilson")
     points = 100 * math.sqrt(0.9 * 0.1 / 500) * math.sqrt(2 * math.log(15))
     assert "3 settings and 15 epochs were compared" in text
-    assert f"by up to {points:.1f} points in the mean" in text
+    assert f"by up to {points:.1f} points on average" in text
     assert f"{low:.2%} to {high:.2%}" in text
-    assert text.endswith("its test_accuracy(not used for the choice): 20.00%")
+    assert text.endswith("its test_accuracy (not used for the choice): 20.00%")
     by_loss = report([run(0.1, 0.8), run(0.2, 0.9)], "val_loss")
     assert re.findall(r"^ +\d  lr=(\S+)  (.*)$", by_loss, re.MULTILINE) == [("0.1", "0.8000"), ("0.2", "0.9000")]
     assert "points" not in by_loss

@@ -142,7 +142,7 @@ def report(runs: Sequence[Validation], metric: str, other_looks: int = 0) -> str
             "",
             f"chosen: {_name(best)}; `dvc exp apply {best[0].name}` brings it into the workspace",
             *_warning(best, metric, len(ranked), looks),
-            f"its {TEST_ACCURACY}(not used for the choice): {_percents([run.test_accuracy for run in best])}",
+            f"its {TEST_ACCURACY} (not used for the choice): {_percents([run.test_accuracy for run in best])}",
         ]
     )
 
