@@ -1,4 +1,7 @@
-"""No stage imports what it does not use: a second of imports is paid by every run. Read from Python's own -X importtime."""
+"""No stage imports what it does not use, which every run would pay, nor anything that dvc.yaml is not held against.
+
+Read from Python's own -X importtime.
+"""
 
 import gzip
 import hashlib
@@ -11,10 +14,12 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.support.pipeline import Repository
+from tests.support.pipeline import SOURCE, Repository
+from tools.check import import_closure
 
 LARGE = {"matplotlib", "pandas", "PIL", "requests", "scipy", "sklearn", "sympy", "torch", "torch._dynamo", "torchvision"}
 """Packages that take a tenth of a second or more to import; torch._dynamo is its compiler, which its optimizers bring too."""
+OUR_PACKAGES = {"stages", "classifier", "record", "tools", "benchmarks", "tests"}
 USED: dict[str, set[str]] = {
     "download": {"requests"},
     "convert": {"PIL"},
@@ -64,3 +69,12 @@ def _imports(stage: str, root: Path, environment: dict[str, str]) -> set[str]:
 def test_a_stage_imports_the_large_packages_that_it_uses_and_no_others(stage: str, imported: dict[str, set[str]]) -> None:
     assert f"stages.{stage}".partition(".")[0] in imported[stage], "the log is empty"
     assert imported[stage] & LARGE == USED[stage]
+
+
+@pytest.mark.parametrize("stage", USED)
+def test_all_that_a_stage_imports_while_it_works_is_in_its_closure(stage: str, imported: dict[str, set[str]]) -> None:
+    closure = import_closure(f"stages.{stage}", SOURCE)
+    names = {".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in closure}
+    own = {name for name in imported[stage] if name.partition(".")[0] in OUR_PACKAGES}
+    assert len(own) > 5
+    assert own <= names
