@@ -72,7 +72,7 @@ lint: setup-dev ## check style and types; changes nothing
 	$(VENV_PYTHON) -m mypy
 
 bench: setup ## run the benchmarks, on an idle machine (ARGS="train": only one)
-	for name in $(or $(ARGS),table resume scaling train pipeline folder scale); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
+	for name in $(or $(ARGS),table resume scaling train pipeline folder photographs scale); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
 
 doctor: ## print what a bug report needs, and what is wrong
 	@python=$(VENV_PYTHON); $$python -c '' 2>/dev/null || python=$$(sh tools/setup.sh python) && "$$python" -m tools.doctor
