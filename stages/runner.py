@@ -26,8 +26,9 @@ SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, resumable: bool = False) -> None:
     """Call `main` with the params of `model`, and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C.
 
-    A resumable stage gets a second argument `resume`: the start of a path, different for all that its bytes depend on. torchrun
-    may have started it in several processes: the first one speaks for all, and each tells torchrun why it failed.
+    A resumable stage gets two arguments more. `resume` is the start of a path, different for all that its bytes depend on;
+    `inputs` is a digest of all files that it declares. torchrun may have started it in several processes: the first one speaks
+    for all, and each tells torchrun why it failed.
     """
     speaks = True
     try:
@@ -103,7 +104,7 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     if resumable:
         states = state_folder(Path()) / "resume"
         digest = combined_digest(before, params.model_dump())
-        main(params, resume=states / f"{name}-{digest[:32]}")
+        main(params, resume=states / f"{name}-{digest[:32]}", inputs=combined_digest(before))
     else:
         main(params)
     _check_changes(name, params, changed_file(before, with_modules(dependencies)))

@@ -7,7 +7,7 @@ import torch
 
 from classifier.common.csv_file import write_csv
 from classifier.common.errors import UserError
-from classifier.common.files import read_json, write_json
+from classifier.common.files import read_json, state_folder, write_json
 from classifier.compute.device import compute_facts, processes_fact, set_up_compute
 from classifier.images.schema import DatasetInfo
 from classifier.model.dataset import ImageDataset
@@ -19,6 +19,7 @@ from classifier.networks.pretrained import load_pretrained
 from classifier.networks.whitening import fit_first_layer, rows_to_fit
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.distributed import DistributedContext, convert_batch_norms, init_distributed
+from classifier.training.features import FeatureStore, head_model, needs_pixels, with_head
 from classifier.training.history import Result, epoch_line, history_table, steps_table, train_metrics
 from classifier.training.loop import TrainState, evaluate_kept, fit
 from classifier.training.params import TrainParams
@@ -26,18 +27,21 @@ from classifier.training.recipe import Recipe, resolve
 from stages.runner import run_stage
 
 
-def main(params: TrainParams, root: Path = Path(), resume: Path | None = None) -> None:
+def main(params: TrainParams, root: Path = Path(), resume: Path | None = None, inputs: str = "") -> None:
     """Train `params.network`; rewrite metrics and history after every epoch, write the kept weights at the end.
 
-    `resume` is the start of the checkpoint's path; None keeps none. Where torchrun started several processes, all train, and
-    the main process writes.
+    `resume` is the start of the checkpoint's path; None keeps none. `inputs` is a digest of all files that are declared; with
+    it the features of a frozen network are kept for the next run. Where torchrun started several processes, all train, and the
+    main process writes.
     """
     device = set_up_compute(params.device, params.threads)
     with init_distributed(device) as context:
-        _train(params, root, resume, device, context)
+        _train(params, root, resume, inputs, device, context)
 
 
-def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.device, context: DistributedContext) -> None:
+def _train(
+    params: TrainParams, root: Path, resume: Path | None, inputs: str, device: torch.device, context: DistributedContext
+) -> None:
     precision = resolve_precision(params.precision, params.network, device)
     facts = compute_facts(device, params.threads, precision)
     context.check_same(f"{resume.name if resume else ''} {facts['torch']} {facts['device']} {precision}")
@@ -58,7 +62,16 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
 
     model = _build_model(recipe, root, info, train_set, context).to(device)
     context.broadcast(model.state_dict().values())
-    train_state = TrainState(model, recipe, context)
+    trained = model
+    if recipe.freeze and (reason := needs_pixels(recipe, model)):
+        print(f"the frozen backbone is computed anew in every epoch: {reason}")
+    elif recipe.freeze and inputs:
+        trained = head_model(model, info.shape_CHW)
+        depends_on = inputs, facts, recipe.network, recipe.mean, recipe.std
+        features = FeatureStore(state_folder(root) / "features", model, context, *depends_on)
+        train_set = features.of(train_set, "train", num_views=2 if "flip" in recipe.augment else 1)
+        val_set = features.of(val_set, "val", num_views=1)
+    train_state = TrainState(trained, recipe, context)
     store = CheckpointStore.of_run(resume, facts) if resume else None
     if store and store.restore(train_state) and train_state.result:
         done = len(train_state.result.history)
@@ -93,7 +106,8 @@ def _train(params: TrainParams, root: Path, resume: Path | None, device: torch.d
         kept_epoch=result.kept.epoch,
         computed_with=facts | processes_fact(result.processes),
     )
-    save_model(root / "models", result.weights, description)
+    weights = result.weights if trained is model else with_head(model, result.weights)
+    save_model(root / "models", weights, description)
     if store:
         store.discard()
 
@@ -104,11 +118,13 @@ def _build_model(
     """The network with its first weights; those that are fitted to images only in the main process."""
     network = build_network(recipe.network, info.shape_CHW, len(info.classes), recipe.seed)
     if recipe.pretrained:
-        load_pretrained(network, root / "models/pretrained.safetensors", freeze=recipe.freeze)
+        load_pretrained(network, root / "models/pretrained.safetensors")
     convert_batch_norms(network, context)
     model = ImageClassifier(network, recipe.mean, recipe.std, recipe.precision)
+    if recipe.freeze:
+        model.freeze()
     rows = rows_to_fit(len(train_set), math.prod(info.shape_CHW))
-    if context.is_main_process:
+    if context.is_main_process and not recipe.pretrained:
         fit_first_layer(network, lambda: model.normalise(train_set.batch(rows)[0]))
     return model
 

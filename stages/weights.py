@@ -1,4 +1,4 @@
-"""Stage `weights`: torchvision's published weights of the network -> models/pretrained.safetensors, or a file of no tensors."""
+"""Stage `weights`: published weights of the network, or those of a file -> models/pretrained.safetensors; maybe no tensors."""
 
 import os
 from pathlib import Path
@@ -6,15 +6,19 @@ from pathlib import Path
 from safetensors import serialize
 
 from classifier.common.files import replacing, state_folder
-from classifier.networks.params import WeightsParams
+from classifier.networks.params import PUBLISHED, WeightsParams
 from stages.runner import run_stage
 
 
 def main(params: WeightsParams, root: Path = Path()) -> None:
     """Get them when `params.pretrained`, so that `train` needs no network; else leave it a file of no tensors to depend on."""
     target = root / "models/pretrained.safetensors"
-    if params.pretrained:
+    if params.pretrained and params.pretrained_source == PUBLISHED:
         _get(params.network, root, target)
+    elif params.pretrained:
+        from classifier.networks.pretrained import write_own_weights
+
+        write_own_weights(root / params.pretrained_source, params.network, target)
     else:
         with replacing(target) as partial:
             partial.write_bytes(serialize({}))  # DVC warns of a file of no bytes, at every run

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from classifier.common.errors import UserError
-from classifier.images.arrays import Images, Labels, load_split
+from classifier.images.arrays import Labels, load_split
 from classifier.images.schema import Described
 
 SHARE_OF_MEMORY = 0.5
@@ -95,11 +95,13 @@ Sample = tuple[Tensor, int]
 class ImageDataset(Dataset[Sample]):
     """Images and labels as they are stored: neither scaled nor standardised, which is faster done for a batch on the device.
 
+    In place of the bytes of images there may be features of them, floats in the same four dimensions.
+
     The arrays may be read-only memory maps, also of files larger than memory; every sample and batch is a copy. An index out of
     range raises IndexError.
     """
 
-    def __init__(self, images_NCHW: Images, labels_N: Labels) -> None:
+    def __init__(self, images_NCHW: NDArray[Any], labels_N: Labels) -> None:
         if images_NCHW.ndim != 4 or labels_N.shape != images_NCHW.shape[:1]:
             raise ValueError(f"needs images_NCHW and as many labels_N, got {images_NCHW.shape} and {labels_N.shape}")
         _, channels, height, width = images_NCHW.shape

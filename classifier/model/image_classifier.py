@@ -1,6 +1,6 @@
 """A network with its normalisation and its precision: uint8 images in, logits out."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from classifier.common.errors import UserError
 from classifier.compute.device import autocast, has_bfloat16, parameter_dtype
 from classifier.compute.params import Precision
 from classifier.networks.names import WITHOUT_CONVOLUTIONS
+from classifier.networks.torchvision_networks import head_name
 
 
 class ImageClassifier(nn.Module):
@@ -24,6 +25,7 @@ class ImageClassifier(nn.Module):
     def __init__(self, network: nn.Module, mean: list[float], std: list[float], precision: Precision = "float32") -> None:
         super().__init__()
         self.network = network
+        self.frozen = False
         self.layout = torch.channels_last if len(mean) > 1 else torch.preserve_format  # of one channel each is channels-last
         self.register_buffer("mean_C11", torch.tensor(mean, dtype=torch.float64).reshape(-1, 1, 1) * 255, persistent=False)
         std_C11 = torch.tensor(std, dtype=torch.float64).reshape(-1, 1, 1) * 255
@@ -40,6 +42,28 @@ class ImageClassifier(nn.Module):
         """Where it computes."""
         return self.mean_C11.device
 
+    @property
+    def head(self) -> nn.Module:
+        """The layer that scores the classes; what comes before it is the backbone."""
+        return self.network.get_submodule(head_name(self.network))
+
+    def freeze(self) -> None:
+        """Train the head only. All before it computes as in evaluation: the head learns from what it will get when it is used.
+
+        So batch normalisation keeps the statistics that it has, and nothing before the head is dropped.
+        """
+        self.frozen = True
+        self.requires_grad_(False)
+        self.head.requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but a frozen network stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.network.eval()
+        return self
+
     def normalise(self, images_NCHW: Tensor) -> Tensor:
         """What the network sees of uint8 images (N, C, H, W): less the mean, by the standard deviation."""
         copy_NCHW = images_NCHW.to(self.mean_C11.dtype, memory_format=self.layout, copy=True)
@@ -48,6 +72,13 @@ class ImageClassifier(nn.Module):
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Logits (N, K) of uint8 images (N, C, H, W)."""
         return self.logits(self.normalise(images_NCHW))
+
+    def features(self, images_NCHW: Tensor) -> Tensor:
+        """What the head gets of uint8 images (N, C, H, W), in the type of the weights."""
+        seen: list[Tensor] = []
+        with self.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+            self(images_NCHW)
+        return seen[0].to(self.mean_C11.dtype)
 
     def logits(self, normalised_NCHW: Tensor) -> Tensor:
         """The same of images that went through `normalise` already."""

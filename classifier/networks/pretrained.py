@@ -1,4 +1,4 @@
-"""torchvision's published weights: where they are, how they become a safetensors file, and how a network begins with them."""
+"""Weights to begin with, published or of an earlier run: how they become a safetensors file, and how a network takes them."""
 
 import re
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from classifier.common.errors import UserError, memory_errors, short_message, short_repr
 from classifier.common.files import replacing
+from classifier.networks.names import SMALLEST_IMAGE
+from classifier.networks.own import build_network
 from classifier.networks.torchvision_networks import TorchvisionNetwork, head_name, plain_network
 
 NUM_CLASSES = 1000
@@ -92,39 +94,82 @@ def _read(path: Path) -> dict[str, Tensor]:
 ADVICE = "run `dvc repro` to make it anew"
 POSITIONS = "encoder.pos_embedding"
 """Of a vision transformer: a vector for each patch of the image, so their number depends on its size."""
+PREFIX = "network."
+"""Of the names in the model.safetensors of a network of torchvision."""
+SIDE, CLASSES = 224, 2
+"""Of images and a task that every network works on: the names of its layers are the same for others."""
 
 
-def load_pretrained(network: nn.Module, path: Path, *, freeze: bool) -> None:
-    """Put the weights of the file into `network`, one of torchvision's, all but its head; freeze them if asked for.
+def write_own_weights(path: Path, name: str, target: Path) -> None:
+    """Write what a safetensors file holds of the network `name`, but for its head: a model of an earlier run, or a state dict.
 
-    Raises UserError when the file is missing, damaged, or that of another network.
+    Raises UserError when the file is missing or damaged, and unless its tensors have the names of the network's, and the shapes
+    where these depend on no image.
     """
-    assert isinstance(network, TorchvisionNetwork), "NetworkParams refuses `pretrained` beside our own networks"
-    weights = _read_published(path)
+    with torch.device("meta"):
+        network = build_network(name, (3, SIDE, SIDE), CLASSES, seed=0)
+    needed = _backbone(network)
+    weights = _read_safetensors(path, "needs a state dict as safetensors.torch.save_file writes it")
+    if all(key.startswith(PREFIX) for key in weights):
+        weights = {key.removeprefix(PREFIX): tensor for key, tensor in weights.items()}
+    head = head_name(_inner(network))
+    weights = {key: tensor for key, tensor in weights.items() if key.rpartition(".")[0] != head}
+    by_images = needed.keys() if name in SMALLEST_IMAGE else {POSITIONS}
+    for key in sorted(needed.keys() | weights.keys()):
+        if key not in weights or key not in needed:
+            verb = "lacks" if key in weights else "has"
+            raise UserError(f"{path}: not the weights of {name!r}, which {verb} a tensor {short_repr(key)}")
+        if key not in by_images and weights[key].shape != needed[key].shape:
+            shapes = f"{tuple(needed[key].shape)}, found {tuple(weights[key].shape)}"
+            raise UserError(f"{path}: not the weights of {name!r}, whose tensor {short_repr(key)} has the shape {shapes}")
+    with replacing(target) as partial:
+        partial.write_bytes(save(weights))
+
+
+def load_pretrained(network: nn.Module, path: Path) -> None:
+    """Put the weights of the file into `network`, all but its head.
+
+    Raises UserError when the file is missing, damaged, or that of another network, or of images of another kind.
+    """
+    weights = _read_safetensors(path, ADVICE)
     if POSITIONS in weights:
-        weights = _with_positions(network.network, weights)
-    needed = {name: tensor.shape for name, tensor in network.network.state_dict().items() if not _is_head(network, name)}
-    found = {name: tensor.shape for name, tensor in weights.items()}
-    if needed != found:
-        odd = min(name for name in needed.keys() | found.keys() if needed.get(name) != found.get(name))
+        weights = _with_positions(_inner(network), weights)
+    needed = _backbone(network)
+    if needed.keys() != weights.keys():
+        odd = min(needed.keys() ^ weights.keys())
         raise UserError(f"{path}: not the weights of this network, as its tensor {short_repr(odd)} shows; {ADVICE}")
-    head = {f"network.{name}": tensor for name, tensor in network.network.state_dict().items() if _is_head(network, name)}
-    network.load_state_dict({f"network.{name}": tensor for name, tensor in weights.items()} | head)
-    if freeze:
-        network.freeze()
+    for name, tensor in needed.items():
+        if tensor.shape != weights[name].shape:
+            shapes = f"{tuple(weights[name].shape)}, and here it needs {tuple(tensor.shape)}"
+            raise UserError(
+                f"{path}: weights for other images: tensor {short_repr(name)} has the shape {shapes}; set `image_size` and "
+                "`color` as they were, or `pretrained: false`"
+            )
+    inner = _inner(network)
+    whole = inner.state_dict() | weights
+    prefix = "" if inner is network else PREFIX
+    network.load_state_dict({prefix + name: tensor for name, tensor in whole.items()})
 
 
-def _is_head(network: TorchvisionNetwork, name: str) -> bool:
-    return name.rpartition(".")[0] == head_name(network.network)
+def _inner(network: nn.Module) -> nn.Module:
+    """torchvision's own network in one of its networks; ours are themselves."""
+    return network.network if isinstance(network, TorchvisionNetwork) else network
 
 
-def _read_published(path: Path) -> dict[str, Tensor]:
+def _backbone(network: nn.Module) -> dict[str, Tensor]:
+    """The weights by name, but for those of the head."""
+    inner = _inner(network)
+    head = head_name(inner)
+    return {name: tensor for name, tensor in inner.state_dict().items() if name.rpartition(".")[0] != head}
+
+
+def _read_safetensors(path: Path, advice: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; {ADVICE}")
+        raise UserError(f"{path}: no such file; {advice}")
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise UserError(f"{path}: not a whole safetensors file ({short_message(error)}); {ADVICE}") from None
+        raise UserError(f"{path}: not a whole safetensors file ({short_message(error)}); {advice}") from None
 
 
 def _with_positions(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,6 @@ class TorchvisionNetwork(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.frozen = False
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Apply the network, to images up to TINY without the lower precision of autocast."""
@@ -65,23 +64,6 @@ class TorchvisionNetwork(nn.Module):
         with torch.autocast(images_NCHW.device.type, enabled=False) if min(images_NCHW.shape[2:]) <= TINY else nullcontext():
             logits_NK: Tensor = self.network(images_N3HW)
         return logits_NK
-
-    def freeze(self) -> None:
-        """Train the head only. All before it computes as in evaluation: the head learns from what it will get when it is used.
-
-        So batch normalisation keeps its published statistics, and nothing before the head is dropped.
-        """
-        self.frozen = True
-        self.requires_grad_(False)
-        self.network.get_submodule(head_name(self.network)).requires_grad_(True)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """As of any module, but what is frozen stays in evaluation mode."""
-        super().train(mode)
-        if self.frozen:
-            self.network.eval()
-        return self
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As of any module. Weights of a file carry no versions of their layers, and MNASNet refuses them without."""

@@ -2,17 +2,13 @@
 
 import hashlib
 import json
-import os
-import re
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-import psutil
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -20,9 +16,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from classifier.common.errors import UserError, memory_errors
-from classifier.common.files import naming, replacing
 from classifier.training.history import Epoch, MetricSums, Result, StepRow
 from classifier.training.loop import TrainState
+from classifier.training.state_files import make_room, replacing_alone
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,7 @@ class DamagedCheckpointError(Exception):
 def write_checkpoint(path: Path, train_state: TrainState) -> None:
     """Write the weights, their average, the optimizers' states, the kept weights and the history, with a checksum over all.
 
-    An epoch must be complete. Two runs of the same experiment may save at once, each under a name of its own: whichever is the
-    last, `path` is whole.
+    An epoch must be complete. Two runs of the same experiment may save at once: whichever is the last, `path` is whole.
     """
     result = train_state.result
     assert result, "nothing was trained yet"
@@ -67,10 +62,8 @@ def write_checkpoint(path: Path, train_state: TrainState) -> None:
     progress = _Progress(result.history, result.kept.epoch, result.steps, result.since_row, result.processes)
     metadata = {"run": path.name, "progress": json.dumps(asdict(progress))}
     content = save(tensors, metadata=metadata | {"sha256": _checksum(tensors, metadata)})
-    own = path.with_name(f"{path.name}.{os.getpid()}")
-    with replacing(own) as partial, naming(path):
+    with replacing_alone(path) as partial:
         partial.write_bytes(content)
-    own.replace(path)
 
 
 def read_checkpoint(path: Path, train_state: TrainState) -> Checkpoint:
@@ -149,12 +142,6 @@ def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-MAX_BYTES = 2 * 2**30
-MAX_SECONDS = 30 * 24 * 3600
-UNFINISHED = re.compile(r"\.(?P<pid>\d+)(\.partial)?$")
-"""The end of the name under which a process saves a checkpoint."""
-
-
 class CheckpointStore:
     """The checkpoint of one run at `path`, whose name holds the digest of all that the run's bytes depend on.
 
@@ -182,7 +169,7 @@ class CheckpointStore:
         return checkpoint is not None
 
     def _read(self, train_state: TrainState) -> Checkpoint | None:
-        _make_room(self.path)
+        make_room([self.path])
         while True:
             before = _file_version(self.path)
             try:
@@ -216,30 +203,3 @@ def _file_version(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns
-
-
-def _make_room(path: Path) -> None:
-    """Of the files beside `path`, never itself, delete those over thirty days old, then the oldest until two GiB are left.
-
-    Also delete what processes that are gone were saving when they were killed.
-    """
-    left = MAX_BYTES
-    for file, status in sorted(_others(path), key=lambda pair: pair[1].st_mtime, reverse=True):
-        left -= status.st_size
-        if left < 0 or time.time() - status.st_mtime > MAX_SECONDS or _is_abandoned(file):
-            file.unlink(missing_ok=True)
-
-
-def _is_abandoned(file: Path) -> bool:
-    saving = UNFINISHED.search(file.name)
-    return saving is not None and not psutil.pid_exists(int(saving["pid"]))
-
-
-def _others(path: Path) -> list[tuple[Path, os.stat_result]]:
-    """The files beside `path`. Other runs may be renaming or removing theirs just now."""
-    found = []
-    for file in path.parent.glob("*"):
-        with suppress(FileNotFoundError):
-            if file != path and file.is_file():
-                found.append((file, file.stat()))
-    return found

@@ -65,7 +65,8 @@ class Batches:
 
 def move_to(device: torch.device, dataset: ImageDataset) -> tuple[Tensor, Tensor]:
     """All images_NCHW and labels_N, on `device`; memory holds a block of them at a time."""
-    images_NCHW = torch.empty((len(dataset), *dataset.shape_CHW), dtype=torch.uint8, device=device)
+    like = dataset.batch(torch.arange(0))[0]
+    images_NCHW = torch.empty((len(dataset), *dataset.shape_CHW), dtype=like.dtype, device=device)
     labels_N = torch.empty(len(dataset), dtype=torch.int64, device=device)
     for rows in row_slices(len(dataset), math.prod(dataset.shape_CHW)):
         images_NCHW[rows], labels_N[rows] = dataset.batch(torch.arange(rows.start, rows.stop))
@@ -109,7 +110,7 @@ class EpochInput:
 
     def of_steps(self, steps: Sequence[Tensor]) -> Iterator[StepInput]:
         """The input of each step; `steps` are their rows, on `rows_device`."""
-        batch_bytes = len(steps[0]) * math.prod(self.batches.dataset.shape_CHW)
+        batch_bytes = len(steps[0]) * self.batches.dataset.images_NCHW[:1].nbytes
         at_once = max(1, BYTES_AT_ONCE // max(batch_bytes, 1))
         for start in range(0, len(steps), at_once):
             yield from self._cut(steps[start : start + at_once])

@@ -121,7 +121,7 @@ class TrainParams(NetworkParams, ComputeParams):
     def check_freeze(self) -> "TrainParams":
         """Raise ValueError for a frozen network that nobody trained, and for an optimizer that would find nothing to move."""
         if self.freeze and not self.pretrained:
-            raise ValueError("freeze keeps published weights, and there are none; write `pretrained: true` or `freeze: false`")
+            raise ValueError("freeze keeps pretrained weights, and there are none; write `pretrained: true` or `freeze: false`")
         if self.freeze and self.optimizer == "muon":
             raise ValueError("optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: adamw`")
         return self

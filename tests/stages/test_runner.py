@@ -179,7 +179,7 @@ def test_junk_beside_the_code_leaves_the_name_of_the_state_as_it_is(folder: Path
 def state_name() -> str:
     """Of the state of a resumable stage `toy` in the current folder."""
     names: list[str] = []
-    runner.run_stage("toy", lambda params, resume: names.append(resume.name), ToyParams, resumable=True)
+    runner.run_stage("toy", lambda params, resume, inputs: names.append(resume.name), ToyParams, resumable=True)
     return names[0]
 
 

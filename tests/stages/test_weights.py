@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision import models
 
 from classifier.common.errors import UserError
 from classifier.common.files import write_json
+from classifier.common.params import PARAMS_FILE, validate
 from classifier.images.arrays import write_split
 from classifier.images.schema import DatasetInfo
 from classifier.model.file import load_model
 from classifier.networks import pretrained
 from classifier.networks.names import TORCHVISION
-from classifier.networks.params import WeightsParams
+from classifier.networks.own import build_network
+from classifier.networks.params import PUBLISHED, WeightsParams
 from classifier.networks.pretrained import published_file
 from classifier.networks.torchvision_networks import head_name, plain_network
 from stages.train import main as train
@@ -84,8 +86,8 @@ def state() -> "OrderedDict[str, Tensor]":
     return made_up(NETWORK).state_dict()  # type: ignore[return-value]
 
 
-def written(root: Path, name: str = NETWORK) -> dict[str, Tensor]:
-    main(WeightsParams(network=name, pretrained=True), root)
+def written(root: Path, name: str = NETWORK, source: str = PUBLISHED) -> dict[str, Tensor]:
+    main(WeightsParams(network=name, pretrained=True, pretrained_source=source), root)
     return load_file(root / "models/pretrained.safetensors")
 
 
@@ -104,7 +106,7 @@ def test_all_but_the_head_is_kept_and_fetched_once(
 
 
 def test_without_pretrained_the_file_has_no_tensors(tmp_path: Path, server: FileServer) -> None:
-    main(WeightsParams(network="mlp", pretrained=False), tmp_path)
+    main(WeightsParams(network="mlp", pretrained=False, pretrained_source=PUBLISHED), tmp_path)
     assert (tmp_path / "models/pretrained.safetensors").read_bytes() == EMPTY_SAFETENSORS
     assert not server.log
 
@@ -263,3 +265,95 @@ def test_what_the_stage_wrote_is_what_train_begins_with_and_the_model_holds(
     model, description = load_model(tmp_path / "models")
     assert (description.network, description.num_parameters) == (NETWORK, 1024 * 2 + 2)
     assert model(torch.zeros(1, 1, 8, 8, dtype=torch.uint8)).shape == (1, 2)
+
+
+def test_an_earlier_model_of_any_number_of_classes_is_what_a_network_begins_with(tmp_path: Path, compute: None) -> None:
+    """Of torchvision's networks and of ours, and the state dict of one of torchvision's."""
+    write_dataset(tmp_path / "data/dataset", side=16)
+    for name, prefix, head in ((NETWORK, "network.", "network.fc."), ("pyramid", "", "24.")):
+        network = build_network(name, (1, 16, 16), 7, seed=1)
+        state = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
+        for number, other in enumerate([state, {key.removeprefix(prefix): tensor for key, tensor in state.items()}]):
+            save_file(other, tmp_path / f"{number}.safetensors")
+            found = written(tmp_path, name, f"{number}.safetensors")
+            assert {prefix + key for key in found} == {key for key in state if not key.startswith(head)}
+            assert all(torch.equal(tensor, state[prefix + key]) for key, tensor in found.items())
+        settings = params(network=name, pretrained=True, freeze=True, lr=0.01)
+        train(settings, tmp_path)
+        trained = load_file(tmp_path / "models/model.safetensors")
+        assert trained.keys() == state.keys()
+        assert all(torch.equal(trained[key], tensor) for key, tensor in state.items() if not key.startswith(head))
+        assert load_model(tmp_path / "models")[0](torch.zeros(1, 1, 16, 16, dtype=torch.uint8)).shape == (1, 2)
+
+
+def test_a_vision_transformer_begins_with_one_of_another_image_size(tmp_path: Path) -> None:
+    state = {key: tensor.contiguous() for key, tensor in plain_network("vit_b_32", 96, 3).state_dict().items()}
+    save_file(state, tmp_path / "own.safetensors")
+    assert written(tmp_path, "vit_b_32", "own.safetensors").keys() == {key for key in state if not key.startswith("heads.")}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"conv1.0.weight": None},
+            r"own\.safetensors: not the weights of 'shufflenet_v2_x0_5', which has a tensor 'conv1\.0\.weight'$",
+        ),
+        (
+            {"other": torch.zeros(2)},
+            r"own\.safetensors: not the weights of 'shufflenet_v2_x0_5', which lacks a tensor 'other'$",
+        ),
+        (
+            {"conv1.0.weight": torch.zeros(24, 1, 3, 3)},
+            r"whose tensor 'conv1\.0\.weight' has the shape \(24, 3, 3, 3\), found \(24, 1, 3, 3\)$",
+        ),
+    ],
+)
+def test_another_file_of_ones_own_is_one_line_and_leaves_nothing(
+    tmp_path: Path, state: dict[str, Tensor], change: dict[str, Tensor | None], message: str
+) -> None:
+    changed = {key: tensor for key, tensor in ({**state} | change).items() if tensor is not None}
+    save_file(changed, tmp_path / "own.safetensors")
+    with pytest.raises(UserError, match=message):
+        written(tmp_path, source="own.safetensors")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_pickle_of_ones_own_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.pth").write_bytes(as_file({"fc.weight": Harmful()}))
+    with pytest.raises(UserError, match=r"own\.pth: not a whole safetensors file \(.*\); needs a state dict as safetensors"):
+        written(tmp_path, source="own.pth")
+    with pytest.raises(UserError, match=r"nothing\.safetensors: no such file"):
+        written(tmp_path, source="nothing.safetensors")
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_weights_for_other_images_are_refused_with_both_shapes(tmp_path: Path, compute: None) -> None:
+    """Which only `train` can know: the first layer of our networks is as wide as the images."""
+    write_dataset(tmp_path / "data/dataset", side=16)
+    state = build_network("pyramid", (3, 16, 16), 2, seed=1).state_dict()
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / "own.safetensors")
+    written(tmp_path, "pyramid", "own.safetensors")
+    with pytest.raises(
+        UserError, match=r"weights for other images: tensor '0\.filters_OChw' has the shape \(96, 3, 4, 4\), and"
+    ):
+        train(params(network="pyramid", pretrained=True), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"network": "cnn", "pretrained": True},
+            "pretrained has no effect with network 'cnn', .*; write `pretrained: false` or",
+        ),
+        (
+            {"network": "cnn", "pretrained": False, "pretrained_source": "own.safetensors"},
+            "pretrained_source has no effect without pretrained; write `pretrained: true` or `pretrained_source: cat",
+        ),
+    ],
+)
+def test_params_without_effect_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=rf"^params\.yaml: {message}"):
+        validate(PARAMS_FILE, {"pretrained_source": PUBLISHED, **values}, WeightsParams)

@@ -2,7 +2,9 @@
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from classifier.common.errors import UserError
 from classifier.networks.whitening import fit_first_layer
 from classifier.training.distributed import SINGLE_PROCESS, DistributedContext, convert_batch_norms, init_distributed
+from classifier.training.features import FeatureStore
 from classifier.training.loop import TrainState, evaluate_kept, fit
 from tests.support.training import CPU, model_for, params, random_set, recipe_for
 
@@ -74,6 +77,13 @@ def normalised(num_images: int, dtype: torch.dtype, momentum: float | None, cont
     return [output.detach(), values_N.grad, *(parameter.grad for parameter in parameters), *network.state_dict().values()]
 
 
+def features(context: DistributedContext) -> Tensor:
+    """Of 14 images in batches of three, so that the last turns have fewer batches than processes; each has its own folder."""
+    with TemporaryDirectory() as folder, patch("classifier.training.features.batch_size", lambda dataset: 3):
+        store = FeatureStore(Path(folder), model_for("cnn", side=SIDE), context)
+        return torch.from_numpy(store.of(random_set(14, side=SIDE), "train", num_views=2).images_NCHW.copy())
+
+
 def refusals(context: DistributedContext) -> list[str]:
     """What is said when the processes do not read the same."""
     try:
@@ -89,6 +99,7 @@ def found(context: DistributedContext) -> dict[str, Any]:
     return {
         "trained": {name: trained(name, context) for name in CASES},
         "again": trained("pyramid", context),
+        "features": features(context),
         "normalised": {
             (kind, dtype, momentum): normalised(num_images, dtype, momentum, context)
             for kind, num_images in VALUES.items()

@@ -58,14 +58,14 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def snapshot(commit: str, states: Path = STATE / "resume") -> Iterator[Snapshot]:
-    """It shares DVC's cache and the downloads with the workspace, and is removed in any case. Raises UserError as `alone` does.
+    """It shares DVC's cache, the downloads and the features with the workspace, and is removed in any case.
 
-    The states of trainings that were broken off are kept in the folder `states`.
+    The states of trainings that were broken off are kept in the folder `states`. Raises UserError as `alone` does.
     """
     with alone():
         try:
             shutil.rmtree(PLACE, ignore_errors=True)  # what a kill left
-            yield _clone(commit, {"downloads": STATE / "downloads", "resume": states})
+            yield _clone(commit, {"downloads": STATE / "downloads", "features": STATE / "features", "resume": states})
         finally:
             shutil.rmtree(PLACE, ignore_errors=True)
 

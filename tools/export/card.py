@@ -91,8 +91,8 @@ SURE = 0.9
 MAX_NAMED = 20
 MAX_MISTAKES = 3
 _PERCENT = (ACCURACY,)
-_OF_MACHINE = ("device", "threads", "compile", "source")
-"""Params that say where things lie or run; `source` may be a path of a person's machine."""
+_OF_MACHINE = ("device", "threads", "compile", "source", "pretrained_source")
+"""Params that say where things lie or run; the sources may be paths of a person's machine."""
 
 
 @dataclass(frozen=True)

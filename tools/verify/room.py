@@ -28,7 +28,7 @@ from tools.verify import hooks
 STATE = Path(".dvc/tmp")
 STORE = STATE / "downloads"
 STORE_USERS = ("download", "weights")
-STATES = {**dict.fromkeys(STORE_USERS, STORE), "train": STATE / "resume"}
+STATES = {"download": (STORE,), "weights": (STORE,), "train": (STATE / "resume", STATE / "features")}
 """The stages that keep state outside declared outputs, and where."""
 
 
@@ -108,9 +108,7 @@ def group_of(stage: Any) -> str:
 def state_of(stage: Any) -> set[str]:
     """What `stage` may keep outside of its declared outputs: its lock, and the state that STATES names."""
     name = group_of(stage)
-    places = [STATE / f"{name}.lock"]
-    if name in STATES:
-        places.append(STATES[name])
+    places = [STATE / f"{name}.lock", *STATES.get(name, ())]
     return {place.as_posix() for place in places}
 
 

@@ -117,8 +117,7 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"network": "resnet"}, r"got 'resnet'; did you mean 'resnet50' or 'resnet34' or 'resnet18'\?$"),
         ({"network": "§"}, r"got '§'; such as 'resnet18' or 'vgg16'$"),
         ({"network": 18}, r"^params\.yaml: network must be a valid string, got 18$"),
-        ({"pretrained": True}, r"^params\.yaml: pretrained has no effect with network 'cnn', .*; write `pretrained: false` or"),
-        ({"freeze": True, "network": "resnet18"}, r"^params\.yaml: freeze keeps published weights, and there are none; write"),
+        ({"freeze": True, "network": "resnet18"}, r"^params\.yaml: freeze keeps pretrained weights, and there are none; write"),
         (
             {"freeze": True, "network": "resnet18", "pretrained": True, "optimizer": "muon"},
             r"^params\.yaml: optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: adamw`$",

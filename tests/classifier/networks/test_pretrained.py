@@ -49,7 +49,7 @@ def test_the_features_are_those_of_torchvision_also_of_grey_images(path: Path, n
     theirs = published(name, path)
     ours = built(name, (1, 40, 40))
     first = ours.network.get_submodule(head_name(ours.network)).state_dict()
-    load_pretrained(ours, path, freeze=False)
+    load_pretrained(ours, path)
     head = head_name(ours.network)
     assert all(torch.equal(first[key], tensor) for key, tensor in ours.network.get_submodule(head).state_dict().items())
     seen: list[Tensor] = []
@@ -73,7 +73,7 @@ def test_the_positions_of_a_vision_transformer_are_brought_to_the_size_of_the_im
     weights["encoder.pos_embedding"] = torch.cat([token, grid], dim=1).contiguous()
     save_file(weights, path)
     ours = built("vit_b_32", (3, 96, 96))
-    load_pretrained(ours, path, freeze=False)
+    load_pretrained(ours, path)
     positions = ours.network.state_dict()["encoder.pos_embedding"]
     assert positions.shape == (1, 3 * 3 + 1, 768)
     assert (positions[0, 0] == -5).all()
@@ -85,7 +85,7 @@ def test_the_positions_of_a_vision_transformer_are_brought_to_the_size_of_the_im
 def test_the_file_of_another_network_is_refused(path: Path) -> None:
     published("squeezenet1_1", path)
     with pytest.raises(UserError, match=r"not the weights of this network, as its tensor 'conv1\.0\.weight' shows; run `dvc"):
-        load_pretrained(built(SMALL, (3, 16, 16)), path, freeze=False)
+        load_pretrained(built(SMALL, (3, 16, 16)), path)
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,19 @@ def test_a_file_that_is_missing_empty_or_damaged_is_refused(path: Path, content:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=rf"pretrained\.safetensors: {message}.*; run `dvc repro`"):
-        load_pretrained(built(SMALL, (3, 16, 16)), path, freeze=False)
+        load_pretrained(built(SMALL, (3, 16, 16)), path)
 
 
 def trained(path: Path, *, freeze: bool, num_images: int = 8, **changes: Any) -> tuple[TorchvisionNetwork, dict[str, Tensor]]:
     """After one epoch, with the weights as they were before it."""
     network = built(SMALL, (1, 16, 16))
-    load_pretrained(network, path, freeze=freeze)
+    load_pretrained(network, path)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     values = {"network": SMALL, "pretrained": True, "freeze": freeze, "batch_size": 4, "weight_decay": 0.1}
     settings = params(**(values | changes))
     model = ImageClassifier(network, [0.5], [0.25])
+    if freeze:
+        model.freeze()
     train_set = random_set(num_images, side=16)
     fit(TrainState(model, recipe_for(settings, train_set)), train_set, random_set(4, side=16, seed=1), lambda _: None)
     return network, before
@@ -134,10 +136,12 @@ def test_not_frozen_all_layers_move(path: Path) -> None:
 def test_a_frozen_network_computes_in_training_as_in_evaluation(path: Path) -> None:
     published("squeezenet1_1", path)
     network = built("squeezenet1_1", (3, 24, 24))
-    load_pretrained(network, path, freeze=True)
-    images = torch.randn(2, 3, 24, 24)
+    load_pretrained(network, path)
+    model = ImageClassifier(network, [0.5], [0.25])
+    model.freeze()
+    images = torch.randint(0, 256, (2, 3, 24, 24), dtype=torch.uint8)
     with torch.no_grad():
-        assert torch.equal(network.train()(images), network.eval()(images))
+        assert torch.equal(model.train()(images), model.eval()(images))
 
 
 def test_a_lone_image_is_refused_unless_its_statistics_are_frozen(path: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_state_of_other_facts_has_another_name() -> None:
 
 
 def test_old_states_and_the_oldest_of_too_many_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "MAX_BYTES", 250)
+    monkeypatch.setattr("classifier.training.state_files.MAX_BYTES", 250)
     for name, days in (("ancient", 31), ("older", 3), ("old", 2), ("new", 1), ("own", 90)):
         (tmp_path / name).write_bytes(b"x" * 100)
         stamp = time.time() - days * 24 * 3600

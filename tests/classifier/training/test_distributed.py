@@ -77,6 +77,15 @@ def test_every_process_ends_with_the_same_bits_and_again_in_a_second_run(
         assert all(torch.equal(other["weights"][name], first["weights"][name]) for name in first["weights"])
 
 
+@SIZES
+def test_every_process_gets_the_features_that_one_computes(
+    one: Found, of_several: Callable[[int], list[Found]], size: int
+) -> None:
+    """To the bit: a batch has the same images."""
+    assert one["features"].shape == (14, 512, 1, 2)
+    assert all(torch.equal(process["features"], one["features"]) for process in of_several(size))
+
+
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2}
 
 
