@@ -26,9 +26,9 @@ SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 def run_stage(name: str, main: Callable[..., None], model: type[AnyParams], *, resumable: bool = False) -> None:
     """Call `main` with the params of `model`, and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C.
 
-    A resumable stage gets two arguments more. `resume` is the start of a path, different for all that its bytes depend on;
-    `inputs` is a digest of all files that it declares. torchrun may have started it in several processes: the first one speaks
-    for all, and each tells torchrun why it failed.
+    A resumable stage gets two arguments more. `resume` says where to keep its training state: the path differs with everything
+    that the output depends on. `inputs` is a digest of all files that it declares. torchrun may have started several processes:
+    the first one prints, and each reports its failure to torchrun.
     """
     speaks = True
     try:

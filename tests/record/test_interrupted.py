@@ -128,7 +128,7 @@ def mend(root: Path) -> None:
     """Type what is printed."""
     line = interrupted_experiment(root)
     assert line
-    commands = re.search(r"keeps your changes: (.*); then", line)
+    commands = re.search(r"keep your changes: (.*); then", line)
     assert commands, line
     subprocess.run(commands[1], shell=True, cwd=root, capture_output=True, text=True, check=True)
 

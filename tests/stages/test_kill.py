@@ -177,7 +177,7 @@ def test_a_killed_experiment_is_recognised_and_mended_without_loss(repository: R
     line = interrupted_experiment(repository.root)
     assert line
     assert line in problems(repository.root)
-    mend = re.search(r"keeps your changes: (.*); then", line)
+    mend = re.search(r"keep your changes: (.*); then", line)
     assert mend
     subprocess.run(mend[1], shell=True, cwd=repository.root, check=True)
     assert interrupted_experiment(repository.root) is None

@@ -164,7 +164,7 @@ def test_a_dvc_at_work_is_not_disturbed(repository: Path) -> None:
     with (repository / ".dvc/tmp/lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         facts, wrong = told(doctor.dvc_section)
-        assert "a DVC command is at work" in facts
+        assert "a DVC command is running" in facts
         assert wrong == []
     facts, _ = told(doctor.dvc_section)
     assert "`dvc repro` would check: download, convert, build, weights, train, evaluate, plot" in facts

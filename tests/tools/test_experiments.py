@@ -283,7 +283,7 @@ def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: 
     ]
     assert "left out: bad-seed7: queued" in lines
     assert any(line.startswith("left out: workspace: has no dvc.lock") for line in lines)
-    assert lines[-1].startswith("warning: choosing by test accuracy uses the test images up")
+    assert lines[-1].startswith("warning: this ranks by test accuracy, and the best of many looks better than it is")
     a_picture_of_them(project, capfd)
 
 
