@@ -162,7 +162,7 @@ def check_command(words: list[str]) -> None:
                 parse_args(options)
             except DvcParserError as error:
                 raise SystemExit from error
-        case ["git" | "source" | "export" | ".venv/bin/pip" | "rm", *_]:
+        case ["git" | "source" | "export" | ".venv/bin/pip" | "rm" | "cp" | "sh", *_]:
             pass
         case _:
             raise AssertionError(f"what is {words}?")
