@@ -87,7 +87,7 @@ class TestVerdicts:
         assert [row[-1] for row in by_class] == ["no evidence of a difference", "worse", "no evidence of a difference"]
         assert by_class[1][1:7] == ["100", "0.9500", "0.7500", "−0.2000", "0", "20"]
         assert rows_of(text, "what changed") == [["param lr", "0.001", "0.5", "train"]]
-        assert "Stages touched: directly train" in text
+        assert "Stages affected: directly train" in text
         assert '**20 images right before and wrong after** ("dog" predicted as "cat": 20)' in text
 
     def test_better(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +104,7 @@ class TestVerdicts:
         text = printed(capsys)
         assert "**No difference**: both give each of the 300 test images the same class and loss." in text
         assert "By class" not in text and "Changed images" not in text
-        assert "**What changed:** nothing that a stage reads. No stage is touched: both have the same dvc.lock." in text
+        assert "**What changed:** nothing that a stage reads. No stage is affected: both have the same dvc.lock." in text
 
     @pytest.mark.parametrize(
         ("change", "reason"),

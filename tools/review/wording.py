@@ -121,11 +121,11 @@ def touched_sentence(review: Review) -> str:
         for words, stages in (
             ("directly", touched.directly),
             ("through their inputs", touched.by_inputs),
-            ("for no reason on record, as on another kind of machine,", touched.unexplained),
+            ("without a recorded change (another kind of machine?)", touched.unexplained),
         )
         if stages
     ]
-    return f"Stages touched: {'; '.join(parts)}." if parts else "No stage is touched: both have the same dvc.lock."
+    return f"Stages affected: {'; '.join(parts)}." if parts else "No stage is affected: both have the same dvc.lock."
 
 
 def metric_cells(metric: TestedMetric) -> list[str]:
