@@ -4,7 +4,6 @@ A batch is up to 10,000 records of 3,073 bytes: the label, then 1,024 bytes of r
 (https://www.cs.toronto.edu/~kriz/cifar.html).
 """
 
-import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from classifier.common.errors import UserError, short_message, short_repr
-from classifier.decoding.compressed import ByteReader, open_gzip
+from classifier.decoding.compressed import open_gzip
 from classifier.images.arrays import Block, row_slices
 from classifier.images.schema import TableSplit
 
@@ -39,9 +38,9 @@ def read_cifar(path: Path, classes: list[str]) -> dict[TableSplit, Iterator[Bloc
     """
     wanted = {f"{FOLDER}/{name}": name for names in (*BATCHES.values(), [CLASSES_FILE]) for name in names}
     members: dict[str, bytes] = {}
-    with open_gzip(path) as reader:
+    with open_gzip(path, MAX_BYTES) as reader:
         try:
-            with tarfile.open(fileobj=_Limited(path, reader), mode="r|") as archive:
+            with tarfile.open(fileobj=reader, mode="r|") as archive:
                 for number, member in enumerate(archive):
                     _check_hostile(path, member, number)
                     if (name := wanted.get(member.name)) is not None:
@@ -55,19 +54,6 @@ def read_cifar(path: Path, classes: list[str]) -> dict[TableSplit, Iterator[Bloc
         raise UserError(f"{path}: needs {FOLDER}/{missing[0]}, found none")
     _check_other_classes(path, members[CLASSES_FILE], classes)
     return {split: _blocks(path, names, members, len(classes)) for split, names in BATCHES.items()}
-
-
-class _Limited(io.RawIOBase):
-    """What tarfile reads from: at most MAX_BYTES."""
-
-    def __init__(self, path: Path, reader: ByteReader) -> None:
-        self._path = path
-        self._reader = reader
-
-    def read(self, num_bytes: int = MAX_BYTES, /) -> bytes:
-        if self._reader.num_read + num_bytes > MAX_BYTES:
-            raise UserError(f"{self._path}: needs at most {MAX_BYTES} bytes when unpacked, found more")
-        return self._reader.read_up_to(num_bytes)
 
 
 def _check_hostile(path: Path, member: tarfile.TarInfo, number: int) -> None:

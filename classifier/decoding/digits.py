@@ -28,7 +28,7 @@ def read_digits(path: Path, num_classes: int) -> Block:
     Raises UserError with line and column for anything but 64 whole numbers from 0 to 16 and a label below `num_classes`.
     """
     with open_gzip(path) as reader:
-        text = reader.read_up_to(MAX_BYTES + 1)
+        text = reader.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
         raise UserError(f"{path}: needs at most {MAX_BYTES} bytes of text, found more")
     # Bytes are cut at line ends alone; a str would also be cut at separators such as \x1c.

@@ -56,19 +56,19 @@ class _IdxFile:
     def read(self, num_items: int) -> NDArray[np.uint8]:
         """The next `num_items` items, of shape (num_items, …). Raises UserError when the file ends before."""
         shape = (num_items, *self.shape[1:])
-        content = self._reader.read_up_to(math.prod(shape))
+        content = self._reader.read(math.prod(shape))
         if len(content) < math.prod(shape):
             raise UserError(f"{self._path}: {self._needs()}, found {self._reader.num_read - self._header_bytes}")
         return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
     def finish(self) -> None:
         """Raise UserError when anything comes after the last item, or gzip data do not have their checksum."""
-        if self._reader.read_up_to(1):
+        if self._reader.read(1):
             raise UserError(f"{self._path}: {self._needs()}, found more")
 
     def _read_header(self, num_dims: int) -> tuple[int, ...]:
         noun = NOUNS[num_dims]
-        header = self._reader.read_up_to(self._header_bytes)
+        header = self._reader.read(self._header_bytes)
         magic = bytes([0, 0, UNSIGNED_BYTE, num_dims])
         if header[:4] != magic:
             needed, found = magic.hex(), header[:4].hex()

@@ -20,6 +20,7 @@ from classifier.common.errors import UserError, short_repr
 from classifier.images.schema import MAX_PIXELS
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES
 from classifier.sources.files import check_no_pointer
+from classifier.sources.listing import option, shown
 
 LABEL_NAMES = {
     *("label", "labels", "class", "classes", "class_id", "class_name", "classname", "target", "targets", "category", "y"),
@@ -190,12 +191,11 @@ def _of_header(path: Path, layout: Layout, second: list[str], asked: Asked, like
         notes.append(f"the pixels are the numbers in the cells of {short_repr(layout.names[in_cell[0]])}")
     if split:
         notes.append(f"the split is the column {short_repr(layout.names[split[0]])}")
-    if left_out := [short_repr(layout.names[place]) for place in rest if place not in (label, *split[:1])]:
-        named = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
-        notes.append(f"left out: the column{'s' if len(left_out) > 1 else ''} {named}")
+    if left_out := [layout.names[place] for place in rest if place not in (label, *split[:1])]:
+        notes.append(f"left out: the column{'s' if len(left_out) > 1 else ''} {shown(left_out)}")
     if not pixels and (label is not None or not asked.labels_needed):
         raise UserError(
-            f"{path}: needs columns of pixels that are named alike, as pixel1,pixel2,…, found {_shown(layout, rest)}"
+            f"{path}: needs columns of pixels that are named alike, as pixel1,pixel2,…, found {_named(layout, rest)}"
         )
     if not in_cell and (planar := _planar(lower, pixels)) != pixels:
         notes.append("red, green and blue follow each other pixel by pixel, as the header says")
@@ -215,7 +215,7 @@ def _split_places(path: Path, layout: Layout, rest: list[int], asked: str | None
     if asked is None:
         return [place for place in rest if layout.names[place].lower() in SPLIT_NAMES]
     if asked not in layout.names:
-        raise UserError(f"{path}: has no column {short_repr(asked)}, as split_column says; it has {_shown(layout, rest)}")
+        raise UserError(f"{path}: has no column {short_repr(asked)}, as split_column says; it has {_named(layout, rest)}")
     return [layout.names.index(asked)]
 
 
@@ -265,23 +265,22 @@ def _label_place(path: Path, layout: Layout, rest: list[int], asked: Asked, like
             return layout.names.index(name)
         if name in (FIRST, LAST):
             return 0 if name == FIRST else len(layout.names) - 1
-        raise UserError(f"{path}: has no column {short_repr(name)}, as label_column says; it has {_shown(layout, rest)}")
+        raise UserError(f"{path}: has no column {short_repr(name)}, as label_column says; it has {_named(layout, rest)}")
     others = [place for place in rest if layout.names[place].lower() not in ID_NAMES]
     known = [place for place in others if layout.names[place].lower() in LABEL_NAMES]
     candidates = known or others
     if len(candidates) > 1 and asked.labels_needed:
         raise UserError(
-            f"{path}: needs one column of labels, found {_shown(layout, candidates)}; say which it is, such as "
-            f"-S label_column={layout.names[candidates[0]]}"
+            f"{path}: needs one column of labels, found {_named(layout, candidates)}; say which it is, such as "
+            f"{option('label_column', layout.names[candidates[0]])}"
         )
     return candidates[0] if candidates else None
 
 
-def _shown(layout: Layout, places: list[int]) -> str:
-    names = [short_repr(layout.names[place]) for place in places]
-    if not names:
+def _named(layout: Layout, places: list[int]) -> str:
+    if not places:
         return f"{short_repr(layout.names[0])} to {short_repr(layout.names[-1])}"
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return shown([layout.names[place] for place in places], 5)
 
 
 def _of_no_names(path: Path, layout: Layout, label_column: str | None) -> Layout:

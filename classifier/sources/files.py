@@ -213,8 +213,10 @@ class _ArchiveFiles(SourceFiles):
             if twice is not None:
                 raise UserError(f"{self.source}: needs each file once, found {short_repr(twice)} again")
 
-    def _not_readable(self, error: Exception) -> UserError:
-        return UserError(f"{self.source}: not a whole archive (.zip or .tar): {short_message(error) or type(error).__name__}")
+    def _not_readable(self, error: Exception, path: str | None = None) -> UserError:
+        """`path` is the member in which the damage was met."""
+        where = f"{self.source}: " + (f"{short_repr(path)}: " if path is not None else "")
+        return UserError(f"{where}not a whole archive (.zip or .tar): {short_message(error) or type(error).__name__}")
 
 
 class ZipFiles(_ArchiveFiles):
@@ -247,8 +249,8 @@ class ZipFiles(_ArchiveFiles):
         try:
             with self._archive.open(self._names.get(path, path)) as file:
                 return file.read(num_bytes)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError) as error:
-            raise self._not_readable(error) from None
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError) as error:
+            raise self._not_readable(error, path) from None
 
 
 class TarFiles(_ArchiveFiles):
@@ -301,7 +303,7 @@ class TarFiles(_ArchiveFiles):
         except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, UserError):
                 raise
-            raise self._not_readable(error) from None
+            raise self._not_readable(error, path) from None
         if len(content) != min(size, num_bytes):
             raise UserError(f"{self.source}: {short_repr(path)}: needs {size} bytes, found {len(content)}")
         return content

@@ -17,7 +17,7 @@ import re
 import unicodedata
 from array import array
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -219,6 +219,8 @@ class _Reader:
             if (table := open_table(self.files, path, self.columns, must=path == own)) is not None:
                 opened.append((table, _split_of_table(path, root, splits)))
         if not opened and self.columns.given:
+            for path in self._candidates(root, splits):
+                deque(read_lines(self.files, path), maxlen=0)  # raises UserError for what is not UTF-8
             given = ", ".join(filter(None, (self.columns.path, self.columns.label, self.columns.split, self.columns.group)))
             raise UserError(
                 f"{self.source}: needs a table beside the pictures with the column {given}, paths and labels; found "

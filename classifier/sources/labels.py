@@ -220,7 +220,7 @@ def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:
             if split_at is not None:
                 found.splits.append(split)
             if group_at is not None:
-                group = row[group_at].strip()
+                group = row[group_at]
                 found.group_of.append(groups.setdefault(group, len(groups)) if group else -1)
     except csv.Error as error:
         raise UserError(f"{where}: not readable as CSV: {short_message(error)}") from None
@@ -242,12 +242,11 @@ def _header(files: SourceFiles, path: str, columns: Columns) -> tuple[list[str],
     if suffix == ".jsonl":
         keys, lines = _json_lines(files, path)
         return keys, True, lines
-    stripped = path.lower().endswith(ONE_HOT)
     first = next(read_lines(files, path), "")
     for delimiter in ("\t",) if suffix == ".tsv" else sorted(",;\t", key=first.count, reverse=True):
         if delimiter not in first:
             continue
-        rows = _reader(files, path, delimiter, stripped)
+        rows = _reader(files, path, delimiter)
         header = next(rows(0), (0, []))[1]
         plain = [plain_name(cell) for cell in header]
         if _wanted(header, plain, columns.path, PATH_NAMES):
@@ -276,12 +275,12 @@ def _fits(columns: Columns, names: Sequence[str]) -> bool:
     return all(one is None or one in names for one in (columns.path, columns.label, columns.split, columns.group))
 
 
-def _reader(files: SourceFiles, path: str, delimiter: str, stripped: bool) -> Callable[[int], Iterator[tuple[int, list[str]]]]:
+def _reader(files: SourceFiles, path: str, delimiter: str) -> Callable[[int], Iterator[tuple[int, list[str]]]]:
     def rows(skipped: int) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(read_lines(files, path), strict=True, delimiter=delimiter, skipinitialspace=stripped)
+        reader = csv.reader(read_lines(files, path), strict=True, delimiter=delimiter, skipinitialspace=True)
         for row in islice(reader, skipped, None):
             if row:  # else an empty line
-                yield reader.line_num, row
+                yield reader.line_num, [cell.strip() for cell in row]
 
     return rows
 
@@ -319,7 +318,7 @@ def _text(value: object) -> str:
     """A cell of JSON, true and false as it writes them: what is a list, an object or null is no path and no label."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, str | int | float) else ""
+    return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
 def _is_headerless(files: SourceFiles, path: str, cells: Sequence[str]) -> bool:
@@ -361,13 +360,13 @@ def _has_boxes(table: Table) -> bool:
 
 
 def _one_hot(where: object, number: int, table: Table, row: list[str]) -> str:
-    classes = [table.header[at] for at, cell in enumerate(row) if at != table.path_at and cell.strip() not in ("0", "")]
+    classes = [table.header[at] for at, cell in enumerate(row) if at != table.path_at and cell not in ("0", "")]
     if len(classes) != 1:
         raise UserError(
             f"{where}: line {number}: needs one class of the picture, found "
             + (f"{len(classes)}: {', '.join(map(short_repr, classes[:3]))}" if classes else "none")
         )
-    return classes[0].strip()
+    return classes[0]
 
 
 _NONE, _SEVERAL = -1, -2

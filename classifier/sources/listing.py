@@ -117,11 +117,13 @@ MIRROR_NOTE = (
 
 def command(dataset: str, source: str | Path, settings: Mapping[str, object]) -> str:
     """The `dvc exp run` that uses `source`, with the `settings` that are not null, fit for a shell."""
-    words = ["dvc", "exp", "run"]
-    for key, value in {"dataset": dataset, "source": str(source), **settings}.items():
-        if value is not None:
-            words += ["-S", f"{key}={_quoted(value)}"]
-    return " ".join(map(shlex.quote, words))
+    given = {"dataset": dataset, "source": str(source), **settings}
+    return " ".join(["dvc exp run", *(option(key, value) for key, value in given.items() if value is not None)])
+
+
+def option(key: str, value: object) -> str:
+    """`-S key=value`, fit for a shell."""
+    return f"-S {shlex.quote(f'{key}={_quoted(value)}')}"
 
 
 def _quoted(value: object) -> str:

@@ -66,11 +66,9 @@ def find_white(where: str, found: PixelRange, asked: int | None) -> tuple[int, l
         white = int(found.largest) if found.whole else 1
         return white, [f"the pixels lie within 0 to {white}, and are scaled to 0 to 255"]
     if found.largest > WHITE or 1 < found.largest < KNOWN[-1] or not (found.whole or found.largest >= DARK):
-        likely = (
-            int(found.largest) if found.whole and found.largest < KNOWN[-1] else 2 ** math.ceil(math.log2(found.largest)) - 1
-        )
         raise UserError(
-            f"{where}: pixels from {found} could be of several ranges; say the value of white, such as -S pixel_max={likely}"
+            f"{where}: pixels from {found} could be of several ranges; say the value of white, such as "
+            f"-S pixel_max={_likely_white(found)}"
         )
     notes = []
     if not found.whole:
@@ -79,6 +77,13 @@ def find_white(where: str, found: PixelRange, asked: int | None) -> tuple[int, l
         largest = f"{found.largest:g}"
         notes.append(f"the lightest of all pixels is {largest} of 255; if that is white, say -S pixel_max={largest}")
     return WHITE, notes
+
+
+def _likely_white(found: PixelRange) -> int:
+    """The largest number of as many bits as the largest pixel; that pixel itself where it is small, or a power of two."""
+    largest = math.ceil(found.largest)
+    power = 2 ** (largest - 1).bit_length()
+    return largest if largest == power or (found.whole and largest < KNOWN[-1]) else power - 1
 
 
 CHANNELS = 3

@@ -21,21 +21,10 @@ from classifier.images.table import read_rows
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
 from classifier.sources import npz_file
 from classifier.sources.csv_layouts import Asked, Layout, find_layout
+from classifier.sources.labels import SPLIT_WORDS, split_of_word
 from classifier.sources.params import TABLE_SUFFIXES
 from classifier.sources.rows import DARK, PixelRange, Rows, find_white, planar, scaled, seem_interleaved
 
-FILE_WORDS: dict[DatasetSplit, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-"""How the name of a split's file ends."""
-CELL_WORDS: dict[str, DatasetSplit] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "publictest"), "val"),
-    **dict.fromkeys(("test", "testing", "privatetest"), "test"),
-}
-"""What stands in the column of the split, in small or capital letters; two words are those of fer2013."""
 MAX_CLASSES = 10_000
 TOO_LARGE = re.compile(r"from 0 to 255, found '[1-9][0-9]{2,}'$")
 FLOATS_WITHIN = 2**16
@@ -57,7 +46,7 @@ def find_tables(source: Path) -> dict[DatasetSplit, Path]:
     tables = sorted(path for path in source.iterdir() if path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file())
     found: dict[DatasetSplit, Path] = {}
     begin = ""
-    for split, words in FILE_WORDS.items():
+    for split, words in SPLIT_WORDS.items():
         begins = {path: _begin(path, words) for path in tables if _stem(path).endswith(words)}
         named = [path for path, one in begins.items() if split == "train" or one == begin or not one[-1:].isalpha()]
         if len(named) > 1:
@@ -337,7 +326,8 @@ def _plain(label: str) -> str:
 def _splits(table: Table, rows: Rows) -> list[DatasetSplit]:
     if rows.splits_N is None:
         return [table.split] * len(rows.pixels_NP)
-    unknown = {cell.lower() for cell in rows.splits_N} - CELL_WORDS.keys()
+    split_of = {cell: split_of_word(cell) for cell in set(rows.splits_N)}
+    unknown = {cell for cell, split in split_of.items() if split is None}
     if unknown:
         assert isinstance(table.content, Layout)
         assert table.content.split is not None
@@ -345,4 +335,4 @@ def _splits(table: Table, rows: Rows) -> list[DatasetSplit]:
             f"{table.where}: column {table.content.names[table.content.split]}: needs a split (train, val or test), found "
             f"{short_repr(min(unknown))}"
         )
-    return [CELL_WORDS[cell.lower()] for cell in rows.splits_N]
+    return [split for cell in rows.splits_N if (split := split_of[cell]) is not None]

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import shlex
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from classifier.common.errors import UserError
 from classifier.sources.csv_layouts import Asked, find_layout
 from classifier.sources.npz_file import find_arrays, read_arrays
+from classifier.sources.rows import PixelRange, find_white
 from stages import build, convert, download
 from tests.support.data_params import build_params, convert_params, download_params
 
@@ -145,6 +147,25 @@ def test_floats_up_to_one_come_out_as_the_bytes_they_were_made_of(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("largest", "whole", "advised"),
+    [
+        (255.5, False, 256),
+        (256, False, 256),
+        (256, True, 256),
+        (1.5, False, 2),
+        (9, True, 9),
+        (300, True, 511),
+        (1023, True, 1023),
+    ],
+)
+def test_the_advice_for_a_range_is_taken(largest: float, whole: bool, advised: int) -> None:
+    found = PixelRange(0, largest, whole)
+    with pytest.raises(UserError, match=rf"-S pixel_max={advised}$"):
+        find_white("t.csv", found, None)
+    assert find_white("t.csv", found, advised)[0] == advised
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda pixels: pixels // 28, r"pixels from 0 to 9 could be of several ranges; say .* -S pixel_max=9"),
@@ -211,6 +232,10 @@ FAULTS = {
     "several that may be the label": (
         faulty(["age", "gender", *NAMES], [1, 2, *P]),
         "needs one column of labels, found 'age', 'gender'; say which it is, such as -S label_column=age",
+    ),
+    "several with names for which a shell has other uses": (
+        faulty(["my age", "gender", *NAMES], [1, 2, *P]),
+        "say which it is, such as -S " + shlex.quote("label_column='my age'"),
     ),
     "no such column": (
         faulty(["age", *NAMES], [1, *P], label_column="sex"),

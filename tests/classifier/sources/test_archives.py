@@ -132,6 +132,20 @@ def test_damaged_archives_are_refused_on_one_line(tmp_path: Path, name: str) -> 
             [list_pictures(path).files.read(one) for one in FILES if not one.startswith(("__", "data/."))]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("p/1.png", bytes(range(256)) * 4)
+        start = archive.infolist()[0].header_offset + 30 + len("p/1.png")
+        size = archive.infolist()[0].compress_size
+    content = bytearray(path.read_bytes())
+    content[start + size // 2 : start + size] = bytes(size - size // 2)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.zip: 'p/1\.png': not a whole archive"):
+        open_source(path).read("p/1.png")
+
+
 def test_a_zip_whose_paths_begin_with_a_dot(tmp_path: Path) -> None:
     listing = list_pictures(write_zip(tmp_path / "a.zip", {f"./{name}": content for name, content in FILES.items()}))
     assert [listing.files.read(one.path) for one in listing] == [b"zero", b"one", b"two"]

@@ -450,3 +450,15 @@ def test_masks_beside_the_pictures_are_said(tmp_path: Path) -> None:
 def test_deep_classes_of_one_name_are_called_by_their_folders_without_the_wrapper(tmp_path: Path) -> None:
     fill(tmp_path, ["set/Greek/c1/1.png", "set/Latin/c1/1.png", "set/Latin/c2/1.png"])
     assert list_pictures(tmp_path, class_depth=3).classes == ["Greek/c1", "Latin/c1", "Latin/c2"]
+
+
+def test_cells_with_blanks_around_them(tmp_path: Path) -> None:
+    table = 'path , label, split\n0.png, cat , train\n 1.png ,dog,train\n2.png, "cat", test \n'
+    listing = list_pictures(fill(tmp_path, names("{}.png", 0, 1, 2), labels_csv=table))
+    assert [(one.class_name, one.split) for one in listing] == [("cat", "train"), ("dog", "train"), ("cat", "test")]
+
+
+def test_a_table_that_is_not_utf_8_is_named_where_its_columns_are_given(tmp_path: Path) -> None:
+    (fill(tmp_path, names("{}.png", 0, 1)) / "t.csv").write_bytes("where,what\n0.png,caf\xe9\n1.png,bar\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"t\.csv: not readable as CSV: needs UTF-8, found the byte 0xe9; save it as UTF-8"):
+        list_pictures(tmp_path, Columns(path="where", label="what"))
