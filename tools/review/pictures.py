@@ -62,7 +62,7 @@ def confusion_change(before: Results, after: Results) -> Figure:
     axes.grid(visible=False)
     axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(num_classes), names)
-    axes.set(title="Change in test images (after minus before): blue is better", xlabel="predicted", ylabel="actual")
+    axes.set(title="Change in test images: blue is better", xlabel="predicted", ylabel="actual")
     if num_classes <= MAX_ANNOTATED_CLASSES:
         for (row, column), change in np.ndenumerate(change_KK):
             if change:
