@@ -54,6 +54,11 @@ def write_and_take_back(path: Path) -> None:
     path.unlink()
 
 
+def busy() -> None:
+    while True:
+        pass
+
+
 BAD: dict[str, Callable[[Sandbox], object]] = {
     "another exception": lambda box: [][0],
     "no text": lambda box: refuse(""),
@@ -82,10 +87,11 @@ def test_what_must_not_happen_is_seen(name: str) -> None:
             box.refusal(lambda: BAD[name](box), outputs=("out",), names=("input",))
 
 
-def test_a_hang_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.support.bad_input.MAX_SECONDS", 0.1)
+@pytest.mark.parametrize(("limit", "hang"), [("MAX_SECONDS", busy), ("MAX_SECONDS_WAITING", lambda: time.sleep(30))])
+def test_a_hang_is_seen(monkeypatch: pytest.MonkeyPatch, limit: str, hang: Callable[[], None]) -> None:
+    monkeypatch.setattr(f"tests.support.bad_input.{limit}", 0.1)
     with sandbox() as box, pytest.raises(Hang):
-        box.refusal(lambda: time.sleep(30))
+        box.refusal(hang)
 
 
 def test_good_work_and_a_good_refusal_pass() -> None:
