@@ -13,7 +13,7 @@ unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GI
 .PHONY: help quickstart repro push pull verify fresh review report tensorboard predict export search test test-slow test-nightly lint bench doctor setup setup-dev
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 quickstart: setup ## set up, get the data, train, measure and plot
 	@$(VENV_PYTHON) -m tools.quickstart
@@ -57,13 +57,13 @@ search: ## search settings with Optuna: make search ARGS="lr=log:1e-4:1e-1 --tri
 	@sh tools/setup.sh search
 	@$(VENV_PYTHON) -m tools.experiments search $(ARGS)
 
-test: setup-dev ## the tests
+test: setup-dev ## run the tests
 	$(PYTEST) $(ARGS)
 
-test-slow: setup-dev ## the tests that take a minute or more
+test-slow: setup-dev ## run the tests that take a minute or more
 	$(PYTEST) -m 'slow and not nightly' $(ARGS)
 
-test-nightly: setup-dev ## the tests that take many minutes
+test-nightly: setup-dev ## run the tests that take many minutes
 	CASES_TIMES=1 $(PYTEST) -m 'nightly or generated' $(ARGS)
 
 lint: setup-dev ## check style and types; changes nothing
