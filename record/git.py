@@ -38,6 +38,8 @@ def run_git(*arguments: str, folder: Path = Path(), request: bytes | None = None
     command = ["git", *arguments]
     try:
         done = subprocess.run(command, cwd=folder, input=request, capture_output=True, timeout=seconds, check=False)
+    except BlockingIOError:  # no process is to be had
+        raise
     except (OSError, subprocess.TimeoutExpired) as error:
         return Answer(NOT_STARTED, b"", one_line(error))
     errors = done.stderr.decode(errors="replace").rstrip() or f"{' '.join(command[:2])} ended with status {done.returncode}"

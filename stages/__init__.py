@@ -13,6 +13,9 @@ STARTED_NS = time.time_ns()
 # import; then stages.runner takes over. `signal` itself imports more for some milliseconds: hence what it stands on, _signal.
 # Whether dvc still runs, or torchrun, is watched from here on.
 if sys.argv[:1] == ["-m"]:
+    from classifier.common.errors import speak_of_shortages
+
+    speak_of_shortages()
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:

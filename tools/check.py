@@ -27,6 +27,7 @@ from classifier.training.params import LauncherParams, TrainParams
 from record.dvc_locks import damaged_tables
 from record.killed import interrupted_experiment
 from record.lock_file import lock_file_problem
+from tools.command import run_command, visible
 
 
 def declared_code(deps: Iterable[str], root: Path) -> dict[str, str]:
@@ -234,7 +235,12 @@ def _differences(declared: set[str], used: set[str]) -> Iterator[tuple[str, str]
         yield "dvc.yaml lists but its code does not use", name
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Print every problem, and return the exit status."""
     found = problems()
-    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
-    sys.exit(1 if found else 0)
+    print("\n".join(map(visible, found)), file=sys.stderr, end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    run_command(main)

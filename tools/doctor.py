@@ -18,6 +18,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from classifier.common.versions import differing_versions
 from record.dvc_locks import living_processes
@@ -320,8 +321,18 @@ def _gb(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.2f} GB"
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """As tools.command.run_command, which needs packages."""
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:  # of the standard output alone: what is still to be written must not fail again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141 if isinstance(error, BrokenPipeError) else f"error: the standard output: {_one_line(error)}")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    run()

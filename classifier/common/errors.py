@@ -3,9 +3,11 @@
 import errno
 import re
 import reprlib
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 MAX_SHOWN = 80
 MAX_MESSAGE = 400
@@ -49,9 +51,11 @@ WORDS = (
     "ALLOC_FAILED",
     "bad_alloc",
     "Cannot allocate memory",
-    "can't start new thread",
+    "failed to map segment from shared object",
 )
-"""Of the RuntimeErrors of torch's parts and of Python's threads that mean this."""
+"""Of the errors of torch's parts, and of imports, that mean this."""
+OF_THREADS = re.compile(r"can't start new thread|pthread_create failed|^Resource temporarily unavailable$")
+"""Of those that mean that no new thread is to be had."""
 AMOUNT = re.compile(r"allocate (?P<number>[0-9]+(\.[0-9]+)?)\.? (?P<unit>bytes|[KMGTPE]i?B)")
 
 
@@ -60,22 +64,48 @@ def memory_errors(smaller: str = "") -> Iterator[None]:
     """Raise UserError in place of any error that means this; the param `smaller`, where there is one, would need less."""
     try:
         yield
-    except (MemoryError, OSError, RuntimeError) as error:
-        if not _is_meant_by(error):
+    except (MemoryError, OSError, RuntimeError, ImportError) as error:
+        line = shortage(error, smaller)
+        if not line:
             raise
         traceback.clear_frames(error.__traceback__)  # they hold what there was no more room beside
-        missing = _missing(error)
-        lower = f" or lower {smaller}" if smaller else ""
-        raise UserError(f"out of memory: {missing} could not be had; free some{lower}, and run it again") from None
+        raise UserError(line) from None
 
 
-def _is_meant_by(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or any(words in str(error) for words in WORDS)
+def shortage(error: BaseException, smaller: str = "") -> str:
+    """One line on an error that means that memory, threads or processes ran out; empty for any other."""
+    while not (said := _shortage(error, smaller)) and (inner := error.__cause__ or error.__context__):
+        error = inner
+    return said
 
 
-def _missing(error: Exception) -> str:
+def _shortage(error: BaseException, smaller: str) -> str:
+    no_process = isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN  # as of fork
+    if no_process or (isinstance(error, RuntimeError) and OF_THREADS.search(str(error))):
+        return (
+            "out of memory: no new thread or process could be had, as where a limit is reached, that of `ulimit -u` or of a "
+            "container; raise it or end other programs, and run it again"
+        )
+    is_meant = error.errno == errno.ENOMEM if isinstance(error, OSError) else any(words in str(error) for words in WORDS)
+    if not is_meant and not isinstance(error, MemoryError):
+        return ""
+    lower = f" or lower {smaller}" if smaller else ""
+    return f"out of memory: {_missing(error)} could not be had; free some{lower}, and run it again"
+
+
+def speak_of_shortages() -> None:
+    """Have Python say one line, and no traceback, where memory or threads run out while modules are imported, or on Ctrl-C."""
+
+    def say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if line := shortage(error):
+            print(f"error: {line}", file=sys.stderr)
+        elif not issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = say
+
+
+def _missing(error: BaseException) -> str:
     """What could not be had, with its amount where that is told."""
     of_gpu = any(name in str(error) for name in ("CUDA", "CUBLAS", "CUDNN", "MPS"))
     found = AMOUNT.search(str(error))

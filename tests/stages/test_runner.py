@@ -405,6 +405,9 @@ def test_the_memory_of_a_gpu_is_told_apart() -> None:
     [
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         RuntimeError("can't start new thread"),
+        RuntimeError("Resource temporarily unavailable"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )

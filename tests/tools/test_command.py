@@ -1,5 +1,7 @@
 """How the tools end, each seen from outside."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -7,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.__main__ import verbs
+
 SOURCE = Path(__file__).parents[2]
-TOOLS = ("quickstart", "experiments", "review", "predict", "tensorboard", "export", "report", "verify", "fresh", "ci/post")
 
 
 def running(body: str, folder: Path, options: str = "") -> "subprocess.Popen[bytes]":
@@ -76,8 +79,55 @@ def test_an_end_from_outside(tmp_path: Path, options: str, status: int, is_tidie
     assert (tmp_path / "tidied").exists() == is_tidied
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize("name", sorted(verbs().keys() - {"doctor"}))
 def test_each_tool_ends_so(name: str) -> None:
     path = SOURCE / "tools" / name
     text = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
     assert text.partition('if __name__ == "__main__":\n')[2].startswith("    run_command(")
+
+
+LISTING = "import tools.__main__ as tool; tool.run_command(tool.main)"
+CONSULTING = "import tools.doctor as tool; tool.SECTIONS = {'disk': tool.disk_section}; tool.run()"
+
+
+@pytest.mark.parametrize("program", [LISTING, CONSULTING])
+def test_no_room_for_the_output_and_nobody_who_reads_it(program: str) -> None:
+    command = [sys.executable, "-c", program]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=SOURCE, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*No space left on device\n", done.stderr)
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, cwd=SOURCE, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("package", ["stages", "tools"])
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (
+            "raise ImportError('libtorch_cpu.so: failed to map segment from shared object')",
+            "error: out of memory: memory ",
+        ),
+        ("raise MemoryError('std::bad_alloc')", "error: out of memory: memory could not be had"),
+        (
+            "raise BlockingIOError(11, 'Resource temporarily unavailable')",
+            "error: out of memory: no new ",
+        ),
+        ("raise KeyboardInterrupt", ""),
+    ],
+)
+def test_what_fails_while_modules_are_imported_is_a_line(tmp_path: Path, package: str, mistake: str, said: str) -> None:
+    """Before `run_command` or `run_stage` is there. A module of that name stands in the place of a large library."""
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text((SOURCE / package / "__init__.py").read_text(encoding="utf-8"))
+    (tmp_path / package / "tool.py").write_text(mistake)
+    command = [sys.executable, "-m", f"{package}.tool"]
+    environment = {"PYTHONPATH": str(SOURCE), "PATH": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, -signal.SIGINT)
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == bool(said)

@@ -1,5 +1,8 @@
 """The figures show what the tables say, with the same bytes every time."""
 
+import os
+import subprocess
+import sys
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +18,7 @@ from classifier.figures.charts import class_bars, confusion_matrix, learning_cur
 from classifier.figures.galleries import mistake_gallery, sample_grid
 from classifier.figures.style import isolated, save_png, short_names, styled
 
+ROOT = Path(__file__).parents[3]
 HISTORY = pd.DataFrame(
     {
         "epoch": [1, 2, 3],
@@ -199,3 +203,28 @@ def test_the_same_bytes_whatever_the_users_own_settings(tmp_path: Path, name: st
     picture = Image.open(tmp_path / "first.png")
     assert min(picture.size) > 100
     assert "Software" not in picture.info
+
+
+BROKEN = {
+    "not UTF-8": b"\xff\xfe",
+    "an unknown value": b"lines.linewidth: banana\n",
+    "no key": b"nonsense\n",
+    "serif": b"font.family: serif\n",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_settings_of_a_person_are_not_even_read(tmp_path: Path, kind: str) -> None:
+    """matplotlib stops at broken ones when it is imported, or warns of them. The backend is that of a notebook."""
+    (tmp_path / "matplotlibrc").write_bytes(BROKEN[kind])
+    program = (
+        "import classifier.figures.charts, matplotlib; print(matplotlib.rcParams['font.family'], matplotlib.get_backend())"
+    )
+    environment = os.environ | {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("['sans-serif'] agg\n", "")
