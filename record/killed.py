@@ -1,4 +1,4 @@
-"""What a killed `dvc exp run` leaves of the workspace, in temporary folders and in the queue, and how to mend it."""
+"""What a killed `dvc exp run` leaves, here, in temporary folders and in the queue; what `dvc exp apply` takes; the mends."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from record.dvc_locks import EXPERIMENTS_TABLE, is_alive, left_by_killed, living_processes
+from record.dvc_locks import EXPERIMENTS_TABLE, WORKSPACE_RUN, is_alive, left_by_killed, living_processes
 from record.git import run_git
 
 STASHING = "workspace"
@@ -24,6 +24,8 @@ EXPERIMENT = "refs/exps/exec/EXEC_MERGE"
 WAITING = "refs/exps/stash"
 SECONDS_TO_STASH = 60
 """The stash of a killed command was made within so many seconds of its lock."""
+MAX_NAMES = 8
+"""That a line names."""
 FOLDERS = ("metrics", "plots")
 """What the stages write there is in git, and DVC deletes it before they run."""
 
@@ -144,6 +146,57 @@ def _git(root: Path, *arguments: str) -> str:
     return run_git(*arguments, folder=root).text.strip()
 
 
+APPLIED = "refs/exps/apply/stash"
+"""Where `dvc exp apply` puts what was in the workspace, until the next time."""
+
+
+def edits_taken_by_apply(root: Path) -> str | None:
+    """One line that says how to have back what a person had edited; None where all of it is in the workspace or in git."""
+    if not _commit(root, APPLIED):
+        return None
+    tracked, untracked = _names(root, f"{APPLIED}^1", APPLIED), _names(root, f"{APPLIED}^3")
+    kept = _blobs_in_git(root, {*tracked, *untracked})
+    lost, edited_since = {}, set()
+    for commit, paths in ((APPLIED, tracked), (f"{APPLIED}^3", untracked)):
+        for path in paths:
+            here = _git(root, "hash-object", "--", path) if (root / path).is_file() else ""
+            if _commit(root, f"{commit}:./{path}") not in {"", here, *kept[path]}:
+                lost[path] = commit
+                edited_since |= {path} if here and here not in kept[path] else set()
+    if not lost:
+        return None
+    plain = [shlex.quote(path) for path, commit in lost.items() if commit == APPLIED and path not in edited_since]
+    steps = [f"git restore --source={APPLIED} -- {' '.join(plain)}"] if plain else []
+    for path, commit in lost.items():
+        if commit != APPLIED or path in edited_since:
+            name = f"{path}.before-apply" if path in edited_since else path
+            steps.append(f"git show {shlex.quote(f'{commit}:./{path}')} > {shlex.quote(name)}")
+    names = ", ".join([*lost][:MAX_NAMES]) + (" and others" if len(lost) > MAX_NAMES else "")
+    return (
+        f"git: `dvc exp apply` took your edits of {names} out of the workspace; this brings them back: {' && '.join(steps)}; "
+        f"or `git update-ref -d {APPLIED}` forgets them"
+    )
+
+
+def _names(root: Path, *commits: str) -> list[str]:
+    """The files of a commit, or those that two have different; none where there is no such commit."""
+    command = ["diff", "--relative", "--diff-filter=AM"] if len(commits) > 1 else ["ls-tree", "-r"]
+    return [name for name in _git(root, *command, "-z", "--name-only", *commits).split("\0") if name]
+
+
+def _blobs_in_git(root: Path, paths: set[str]) -> dict[str, set[str]]:
+    """By path, what HEAD and the experiments have there: of those it is no edit."""
+    stash = {_commit(root, name) for name in (APPLIED, f"{APPLIED}^2", f"{APPLIED}^3")}
+    commits = {"HEAD", *_git(root, "for-each-ref", "--format=%(objectname)", "refs/exps").split()} - stash
+    asked = [(commit, path) for path in sorted(paths) if "\n" not in path for commit in sorted(commits)]
+    request = "".join(f"{commit}:./{path}\n" for commit, path in asked).encode(errors="surrogateescape")
+    answer = run_git("cat-file", "--batch-check=%(objectname)", folder=root, request=request).text.splitlines()
+    found: dict[str, set[str]] = {path: set() for path in paths}
+    for (_, path), blob in zip(asked, answer, strict=False):  # "… missing" where there is none
+        found[path].add(blob)
+    return found
+
+
 TEMPORARY = Path(".dvc/tmp/exps/standalone")
 QUEUED = Path(".dvc/tmp/exps/run")
 WORKERS = Path(".dvc/tmp/exps/celery")
@@ -173,6 +226,8 @@ def _queued(root: Path) -> Iterator[str]:
     if any(_runs(read_note(worker)) for worker in (root / WORKERS).glob("*.json")):
         return  # it notes itself what ends
     for note in sorted((root / QUEUED).glob("*/*.json")):
+        if note.parent.name == WORKSPACE_RUN.parent.name:
+            continue  # `interrupted_experiment` is about it, and DVC does not list it
         process = read_note(note)
         name = read_note(note.with_suffix(".run")).get("name")
         if name and "returncode" in process and process["returncode"] is None and not _runs(process):

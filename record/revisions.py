@@ -120,6 +120,7 @@ def find_revision(name: str) -> Revision:
                 f"{WORKSPACE}: a bare repository has none; name two revisions, as in: python -m tools.review BASE HEAD"
             )
         return Revision(name, None)
+    _check_one_meaning(name)
     commit = _commit(name) or _experiment(name)
     if commit is None:
         hint = "see `git branch --all` and `dvc exp list --all`; a shallow clone needs `git fetch --unshallow` first"
@@ -137,6 +138,16 @@ def uncommitted_changes(*, with_untracked: bool = False) -> list[str]:
         return sorted(entry[3:].decode(errors="replace") for entry in listed if entry)
     listed = _git("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--").split(b"\0")
     return sorted(path.decode(errors="replace") for path in listed if path)
+
+
+def _check_one_meaning(name: str) -> None:
+    """Raise UserError where a branch, a tag and an experiment of this name are not the same commit."""
+    refs = {kind: f"refs/{folder}/{name}" for kind, folder in (("branch", "heads"), ("tag", "tags"))}
+    meanings = {f"the {kind} {ref}": commit for kind, ref in refs.items() if (commit := _commit(ref))}
+    if meanings:
+        meanings |= {f"the experiment {one.commit[:7]}": one.commit for one in finished_experiments() if one.name == name}
+    if len(set(meanings.values())) > 1:
+        raise UserError(f"{name}: may be {', '.join(meanings)}; name it by what stands there")
 
 
 def _commit(name: str) -> str | None:

@@ -161,9 +161,11 @@ def dvc_section() -> Iterator[str]:
     status, words = _output(sys.executable, "-m", "dvc", "remote", "default")
     yield f"shared storage: {words}; `python -m tools.share status` checks it" if status == 0 else "no shared storage"
     yield from (f"process {pid} holds files: {command}" for pid, command in living_processes(Path()).items())
-    from record.killed import left_experiments  # needs a package that comes with DVC
+    from record.killed import edits_taken_by_apply, left_experiments  # needs a package that comes with DVC
 
     yield from (Wrong(line) for line in left_experiments(Path()))
+    if taken := edits_taken_by_apply(Path()):
+        yield Wrong(taken)
     if _is_locked(LOCK):
         yield "a DVC command is running in this folder, so `dvc status` was not run"
         return
@@ -182,8 +184,8 @@ def _is_locked(lock: Path) -> bool:
     with lock.open() as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+        except OSError as error:  # any other than this: the file system has no locks
+            return isinstance(error, BlockingIOError)
     return False
 
 
@@ -241,7 +243,7 @@ def disk_section() -> Iterator[str]:
     needed = DATA_BYTES if installed("torch") else DATA_BYTES + VENV_BYTES
     yield f"{_gb(free)} free"
     if free < needed:
-        yield Wrong(f"only {_gb(free)} of disk space are free, about {_gb(needed)} are needed; `dvc gc --workspace` may help")
+        yield Wrong(f"only {_gb(free)} of disk space are free, about {_gb(needed)} are needed; `python -m tools.gc` may help")
 
 
 def check_section() -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written under a temporary name, flushed to disk, then renamed."""
 
+import errno
 import json
 import os
 import shutil
@@ -104,6 +105,10 @@ def read_json(path: Path, model: type[Model]) -> Model:
         raise UserError(f"{path}: {field}: {first['msg']}, got {short_repr(first['input'])}") from None
 
 
+NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+"""What file systems say that have none."""
+
+
 @contextmanager
 def one_process(
     lock_file: Path, busy: str, *, seconds: float = 0, wait: Callable[[str], object] | None = None
@@ -111,16 +116,21 @@ def one_process(
     """Let one process at a time do what is inside. The system frees the lock of a process that was killed.
 
     Where another has it for longer than `seconds`: raises UserError with the text `busy`, or passes that to `wait`, then waits.
+    On a file system without locks nobody is kept out: a file that only lies there would also keep out all who come later.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_file)
+    lock = FileLock(lock_file, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=seconds)
-    except Timeout:
-        if wait is None:
-            raise UserError(busy) from None
-        wait(busy)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout:
+            if wait is None:
+                raise UserError(busy) from None
+            wait(busy)
+            lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     try:
         yield
     finally:

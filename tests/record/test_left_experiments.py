@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,3 +95,16 @@ def test_notes_that_say_nothing(tmp_path: Path, text: str) -> None:
         path.parent.mkdir(parents=True)
         path.write_text(text)
     assert list(left_experiments(tmp_path)) == []
+
+
+def test_a_killed_one_of_the_workspace_is_none_of_the_queue(waiting: Path) -> None:
+    """`dvc exp run -n X` notes its process as the queue does. To forget it by the commands of the queue fails."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for place, expected in (("1a2b", 1), ("workspace", 0)):
+        folder = waiting / ".dvc/tmp/exps/run" / place
+        folder.mkdir(parents=True)
+        (folder / f"{place}.json").write_text(json.dumps({"pid": dead.pid, "returncode": None}))
+        (folder / f"{place}.run").write_text(json.dumps({"name": "X", "status": 2}))
+        assert len(list(left_experiments(waiting))) == expected, place
+        shutil.rmtree(folder)

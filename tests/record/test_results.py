@@ -66,6 +66,24 @@ class TestNames:
         ):
             read("wispy-pods")
 
+    def test_a_name_that_means_two_things(self, case: Case) -> None:
+        """Git takes the tag before the branch, and both before an experiment, without a word that is seen."""
+        first, second = case.git("rev-parse", "first"), case.git("rev-parse", "main")
+        case.git("update-ref", f"refs/exps/{first[:2]}/{first[2:]}/main", first)
+        with pytest.raises(
+            UserError,
+            match=rf"^main: may be the branch refs/heads/main, the experiment {first[:7]}; name it by what stands there$",
+        ):
+            read("main")
+        assert read("refs/heads/main").revision.commit == second
+        assert read(first[:7]).revision.commit == first
+        case.git("branch", "first", "main")
+        with pytest.raises(UserError, match=r"^first: may be the branch refs/heads/first, the tag refs/tags/first; name it by"):
+            read("first")
+        assert read("refs/tags/first").revision.commit == first
+        case.git("branch", "--force", "first", "refs/tags/first")
+        assert read("first").revision.commit == first, "both are the same"
+
     @pytest.mark.parametrize("name", ["nothing", "EXEC_HEAD", "", "--all", "first:params.yaml", "main\n", "."])
     def test_an_unknown_one_is_refused(self, case: Case, name: str) -> None:
         case.git("update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD")

@@ -1,5 +1,6 @@
 """Files are whole or not there."""
 
+import errno
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -127,3 +128,20 @@ def test_one_that_waits_says_so_and_goes_on(tmp_path: Path) -> None:
         before.enter_context(one_process(tmp_path / "work.lock", "busy"))
         with one_process(tmp_path / "work.lock", "waiting", wait=lambda text: (said.append(text), before.close())):
             assert said == ["waiting"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old lock file lies there, as each run leaves one. filelock would take it for another process."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    (tmp_path / "work.lock").touch()
+    inside = False
+    with one_process(tmp_path / "work.lock", "another process"):
+        inside = True
+    assert inside
+    with pytest.raises(ZeroDivisionError), one_process(tmp_path / "work.lock", "another process"):
+        raise ZeroDivisionError
