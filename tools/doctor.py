@@ -48,16 +48,21 @@ def python_section() -> Iterator[str]:
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         yield Wrong("the pins need Python 3.11 to 3.14; delete .venv and run `make setup PYTHON=/path/to/python3.13`")
     if not _in_venv():
-        yield Wrong("there is no .venv that works; run `make setup`")
+        if _output(str(VENV / "bin/python"), "-c", "")[0]:
+            yield Wrong("there is no .venv that works; run `make setup`")
+        else:
+            yield Wrong(
+                "this Python is not that of .venv, which works; run `make doctor`, or `source .venv/bin/activate` first"
+            )
         return
     activate = (VENV / "bin/activate").read_text(encoding="utf-8")
-    here = str(VENV.absolute())
-    if here not in activate and shlex.quote(here) not in activate:
+    homes = [str(VENV.absolute()), str(VENV.resolve())]
+    if not any(home in activate or shlex.quote(home) in activate for home in homes):
         yield Wrong(".venv was made in another folder, which its activate script still names; delete it and run `make setup`")
 
 
 def _in_venv() -> bool:
-    return Path(sys.prefix) == VENV.absolute()
+    return Path(sys.prefix).resolve() == VENV.resolve()
 
 
 def packages_section() -> Iterator[str]:
@@ -121,6 +126,10 @@ def git_section() -> Iterator[str]:
         return
     yield words
     status, top = _git("rev-parse", "--show-toplevel")
+    if owner := re.search(r"dubious ownership in repository at '(.+)'", top):
+        trust = f"`git config --global --add safe.directory {shlex.quote(owner[1])}`"
+        yield Wrong(f"the repository belongs to another user, so git does nothing in it; {trust}, if you trust what it holds")
+        return
     if status:
         yield Wrong(f"DVC needs a git repository ({top}); `make setup` makes one")
         return

@@ -1,8 +1,11 @@
 """`make doctor` tells the facts, names what is wrong with the way to mend it, and starts where nothing is installed."""
 
+import ast
 import fcntl
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -106,6 +109,39 @@ def test_a_venv_that_was_moved_here_is_seen(folder: Path) -> None:
     program = "from tools.doctor import *; print([line for line in python_section() if isinstance(line, Wrong)])"
     said = subprocess.run([str(python), "-c", program], capture_output=True, text=True, check=True).stdout
     assert ".venv was made in another folder" in said
+
+
+def python_section_of(python: Path | str) -> list[str]:
+    program = "from tools.doctor import *; print([str(line) for line in python_section() if isinstance(line, Wrong)])"
+    said = subprocess.run([str(python), "-c", program], capture_output=True, text=True, check=True).stdout
+    lines: list[str] = ast.literal_eval(said)
+    return lines
+
+
+def test_a_venv_that_is_a_link_and_another_python(folder: Path, tmp_path: Path) -> None:
+    python = own_venv(folder)
+    assert python_section_of(python) == []
+    assert python_section_of(sys.executable) == [
+        "this Python is not that of .venv, which works; run `make doctor`, or `source .venv/bin/activate` first"
+    ]
+    (folder / ".venv").rename(tmp_path / "shared")
+    activate = tmp_path / "shared/bin/activate"
+    text = activate.read_text(encoding="utf-8").replace(f"{folder}/.venv", f"{tmp_path}/shared")
+    activate.write_text(text, encoding="utf-8")
+    (folder / ".venv").symlink_to(tmp_path / "shared")
+    assert python_section_of(folder / ".venv/bin/python") == []
+    assert python_section_of(tmp_path / "shared/bin/python") == []
+
+
+def test_a_repository_of_another_user(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a container sees a folder of its host."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    _, wrong = told(doctor.git_section)
+    quoted = re.escape(shlex.quote(str(repository)))
+    assert len(wrong) == 1
+    assert re.match(
+        rf"the repository belongs to another user, .*; `git config --global --add safe\.directory {quoted}`", wrong[0]
+    )
 
 
 def test_other_versions_than_the_pinned_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
