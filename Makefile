@@ -9,6 +9,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # A caller's Python settings do not belong in .venv. A git hook's settings would turn every git command on the hook's repository.
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH VIRTUAL_ENV
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR
+# DVC asks for the user's name, which that of a container may lack.
+export USER := $(or $(LOGNAME),$(USER),$(shell id -u))
 
 .PHONY: help quickstart repro push pull verify fresh review report tensorboard predict export search test test-slow test-nightly lint bench doctor setup setup-dev
 

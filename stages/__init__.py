@@ -12,10 +12,17 @@ STARTED_NS = time.time_ns()
 # of the stage, which can take seconds. Until they are done, a Ctrl-C ends the process without the traceback of a half-made
 # import; then stages.runner takes over. `signal` itself imports more for some milliseconds: hence what it stands on, _signal.
 # Whether dvc still runs, or torchrun, is watched from here on.
-if sys.argv[:1] == ["-m"]:
-    from classifier.common.errors import speak_of_shortages
+# Where there is too little memory for these imports, that is a line and no traceback.
 
-    speak_of_shortages()
+
+def _say_uncaught(kind: type[BaseException], error: BaseException, _: object) -> None:
+    from classifier.common.errors import say_uncaught
+
+    say_uncaught(kind, error, _)
+
+
+if sys.argv[:1] == ["-m"]:
+    sys.excepthook = _say_uncaught
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:

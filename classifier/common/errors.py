@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 MAX_SHOWN = 80
 MAX_MESSAGE = 400
@@ -93,16 +92,12 @@ def _shortage(error: BaseException, smaller: str) -> str:
     return f"out of memory: {_missing(error)} could not be had; free some{lower}, and run it again"
 
 
-def speak_of_shortages() -> None:
-    """Have Python say one line, and no traceback, where memory or threads run out while modules are imported, or on Ctrl-C."""
-
-    def say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if line := shortage(error):
-            print(f"error: {line}", file=sys.stderr)
-        elif not issubclass(kind, KeyboardInterrupt):
-            sys.__excepthook__(kind, error, trace)
-
-    sys.excepthook = say
+def say_uncaught(kind: type[BaseException], error: BaseException, _: object) -> None:
+    """For sys.excepthook: one line, and no traceback, where memory or threads run out during imports; nothing on Ctrl-C."""
+    if line := shortage(error):
+        print(f"error: {line}", file=sys.stderr)
+    elif not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, error.__traceback__)
 
 
 def _missing(error: BaseException) -> str:

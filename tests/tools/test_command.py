@@ -131,3 +131,14 @@ def test_what_fails_while_modules_are_imported_is_a_line(tmp_path: Path, package
     assert done.returncode in (1, -signal.SIGINT)
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == bool(said)
+
+
+def test_a_user_without_a_name(tmp_path: Path) -> None:
+    """As in a container that runs with a number that its list of users lacks: DVC stops there (getpass)."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/__init__.py").write_text((SOURCE / "tools/__init__.py").read_text(encoding="utf-8"))
+    (tmp_path / "tools/tool.py").write_text("import getpass, pwd; pwd.getpwuid = {}.__getitem__; print(getpass.getuser())")
+    environment = {"PYTHONPATH": str(SOURCE), "PATH": ""}
+    command = [sys.executable, "-m", "tools.tool"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{os.getuid()}\n", "")
