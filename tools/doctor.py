@@ -164,18 +164,20 @@ def _changes() -> Iterator[str]:
 
 def dvc_section() -> Iterator[str]:
     """The cache, the locks, and what `dvc repro` would run."""
-    yield f"cache {_size('.dvc/cache')}, downloads {_size('.dvc/tmp/downloads')}"
+    status, cache = _output(sys.executable, "-m", "dvc", "cache", "dir")  # it may be shared with others
+    yield f"cache {_size('.dvc/cache' if status else cache)}, downloads {_size('.dvc/tmp/downloads')}"
     if find_spec("dvc") is None:
         return
     status, words = _output(sys.executable, "-m", "dvc", "remote", "default")
     yield f"shared storage: {words}; `python -m tools.share status` checks it" if status == 0 else "no shared storage"
-    yield from (f"process {pid} holds files: {command}" for pid, command in living_processes(Path()).items())
+    at_work = living_processes(Path())
+    yield from (f"process {pid} holds files: {command}" for pid, command in at_work.items())
     from record.killed import edits_taken_by_apply, left_experiments  # needs a package that comes with DVC
 
     yield from (Wrong(line) for line in left_experiments(Path()))
     if taken := edits_taken_by_apply(Path()):
         yield Wrong(taken)
-    if _is_locked(LOCK):
+    if at_work or _is_locked(LOCK):
         yield "a DVC command is running in this folder, so `dvc status` was not run"
         return
     status, words = _output(sys.executable, "-m", "dvc", "status", "--json")

@@ -215,6 +215,15 @@ def test_who_holds_files_is_told_and_the_dead_are_not(repository: Path) -> None:
     facts, _ = told(doctor.dvc_section)
     assert f"\nprocess {os.getpid()} holds files: dvc repro\n" in facts
     assert "dvc pull" not in facts
+    assert "a DVC command is running in this folder, so `dvc status` was not run" in facts
+
+
+def test_a_cache_that_several_share(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    with (tmp_path / "shared/object").open("wb") as file:
+        file.truncate(30_000_000)
+    (repository / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path}/shared\n", encoding="utf-8")
+    assert told(doctor.dvc_section)[0].startswith("cache 0.03 GB, ")
 
 
 def test_what_a_killed_dvc_left_of_its_own_files_is_told(repository: Path) -> None:
