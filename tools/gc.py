@@ -25,6 +25,8 @@ from tools.command import run_command
 KEPT = "kept-by-gc"
 """A folder of the cache, while `dvc gc` runs."""
 DEFAULT = ["--all-commits", "--all-experiments"]
+SCOPES = ("-w", "--workspace", "-a", "--all-", "-A", "-T", "--date", "--rev")
+"""Options of `dvc gc` that say what is kept."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         kept = Path(repo.cache.local_cache_dir) / KEPT
         _bring_back(repo, kept)  # what a killed one left
         _keep(repo, kept)
-        status = subprocess.run([sys.executable, "-m", "dvc", "gc", *(given or DEFAULT)], check=False).returncode
+        scope = [] if any(option.startswith(SCOPES) for option in given) else DEFAULT
+        status = subprocess.run([sys.executable, "-m", "dvc", "gc", *scope, *given], check=False).returncode
         _bring_back(repo, kept)
     return status
 
