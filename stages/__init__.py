@@ -16,9 +16,12 @@ STARTED_NS = time.time_ns()
 
 
 def _say_uncaught(kind: type[BaseException], error: BaseException, _: object) -> None:
-    from classifier.common.errors import say_uncaught
+    try:
+        from classifier.common.errors import say_uncaught
 
-    say_uncaught(kind, error, _)
+        say_uncaught(kind, error, _)
+    except MemoryError:  # not even for that there is enough
+        os.write(sys.stderr.fileno(), b"error: out of memory: free some, and run it again\n")
 
 
 if sys.argv[:1] == ["-m"]:

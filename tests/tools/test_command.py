@@ -133,6 +133,17 @@ def test_what_fails_while_modules_are_imported_is_a_line(tmp_path: Path, package
     assert done.stderr.count("\n") == bool(said)
 
 
+def test_not_even_enough_memory_for_the_line(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").write_text((SOURCE / "stages/__init__.py").read_text(encoding="utf-8"))
+    (tmp_path / "stages/tool.py").write_text("raise MemoryError")
+    (tmp_path / "classifier/common").mkdir(parents=True)
+    (tmp_path / "classifier/common/errors.py").write_text("raise MemoryError")
+    command = [sys.executable, "-m", "stages.tool"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: out of memory: free some, and run it again\n")
+
+
 def test_a_user_without_a_name(tmp_path: Path) -> None:
     """As in a container that runs with a number that its list of users lacks: DVC stops there (getpass)."""
     (tmp_path / "tools").mkdir()
