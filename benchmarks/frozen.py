@@ -23,7 +23,7 @@ from classifier.common.files import write_json, write_text
 from classifier.images.arrays import write_split
 from classifier.networks.torchvision_networks import head_name, plain_network
 
-CASES = [("resnet18", 64, 2000), ("mobilenet_v3_small", 64, 2000), ("resnet18", 224, 250), ("mobilenet_v3_small", 224, 500)]
+CASES = [("resnet18", 64, 2000), ("mobilenet_v3_small", 64, 2000), ("resnet18", 224, 100), ("mobilenet_v3_small", 224, 500)]
 """Network, height and width in pixels, pictures. Of the large ones there are fewer: a pass over 2,000 takes minutes."""
 NUM_CLASSES = 10
 EPOCHS = 20

@@ -2,10 +2,10 @@
 
 import difflib
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -101,3 +101,13 @@ def check_has_effect(dataset: str, needed: tuple[str, ...], **values: object) ->
             raise ValueError(
                 f"{name} has no effect with dataset {short_repr(dataset)}; write `{name}: null` or {wanted}, got {value}"
             )
+
+
+def absolute_or_inside(path: str, info: ValidationInfo) -> str:
+    """DVC takes `~` for a folder of that name, and `../…` leads elsewhere when an experiment runs in a temporary copy."""
+    if path.startswith("~") or ".." in PurePath(path).parts:
+        raise ValueError(
+            f"{info.field_name} must be an absolute path, or one inside this repository without `~` and `..`, "
+            f"got {short_repr(path)}"
+        )
+    return path

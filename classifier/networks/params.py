@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from classifier.common.params import Params
+from classifier.common.params import Params, absolute_or_inside
 from classifier.networks.names import TORCHVISION, unknown_network
 
 PUBLISHED = "catalogue.yaml"
@@ -27,7 +27,7 @@ class NetworkParams(Params):
 class WeightsParams(NetworkParams):
     """Where the weights to begin with come from."""
 
-    pretrained_source: str = Field(min_length=1)
+    pretrained_source: Annotated[str, Field(min_length=1), AfterValidator(absolute_or_inside)]
 
     @model_validator(mode="after")
     def check_pretrained(self) -> Self:

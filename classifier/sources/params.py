@@ -3,13 +3,13 @@
 import os
 import re
 import warnings
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from classifier.common.errors import UserError, short_repr
-from classifier.common.params import Params, check_has_effect
+from classifier.common.params import Params, absolute_or_inside, check_has_effect
 from classifier.images.schema import CSV, FOLDER, OWN
 from classifier.sources.files import holds_pictures
 from classifier.sources.labels import Columns
@@ -41,15 +41,6 @@ def check_source(source: Path, dataset: str) -> None:
     raise UserError(f"{source}: found {found}; dataset {short_repr(dataset)} needs as source {needed}")
 
 
-def _absolute_or_inside(source: str) -> str:
-    """DVC takes `~` for a folder of that name, and `../…` leads elsewhere when an experiment runs in a temporary copy."""
-    if source.startswith("~") or ".." in PurePath(source).parts:
-        raise ValueError(
-            f"source must be an absolute path, or one inside this repository without `~` and `..`, got {short_repr(source)}"
-        )
-    return source
-
-
 def _with_a_group(pattern: str | None) -> str | None:
     try:
         with warnings.catch_warnings(action="ignore"):  # of what may mean something else one day
@@ -73,7 +64,7 @@ class DownloadParams(Params):
     """
 
     dataset: str = Field(min_length=1)
-    source: Annotated[str, Field(min_length=1), AfterValidator(_absolute_or_inside)]
+    source: Annotated[str, Field(min_length=1), AfterValidator(absolute_or_inside)]
     class_depth: int | None = Field(ge=1, le=20)
     label_column: Column
     path_column: Column

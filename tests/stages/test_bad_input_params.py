@@ -63,6 +63,7 @@ RULES: dict[str, Callable[[Any], bool]] = {
         value in ("softmax", "mlp", "cnn", "mnist_cnn", "cifar_cnn", "pyramid", "half_pyramid", *list_models(module=models))
     ),
     "pretrained": lambda value: isinstance(value, bool),
+    "pretrained_source": lambda value: is_text(value, 1) and not value.startswith("~") and ".." not in value.split("/"),
     "freeze": lambda value: isinstance(value, bool),
     "normalize": lambda value: value in ("standard", "half", "unit", "none", "imagenet"),
     "loss": lambda value: value in ("cross_entropy", "mse"),
@@ -123,7 +124,7 @@ OF_OWN_IMAGES = {
 def allowed(model: type[Params], values: dict[str, Any]) -> bool:
     """Whether a stage with the params `model` may start with `values`."""
     fields = model.model_fields
-    if "pretrained" in fields and values.get("pretrained") is True and values.get("network") not in list_models(module=models):
+    if "pretrained_source" in fields and not _has_weights(values):
         return False
     for name, datasets in OF_OWN_IMAGES.items():
         if name in fields and values.get(name) is not None and values.get("dataset") not in datasets:
@@ -133,6 +134,13 @@ def allowed(model: type[Params], values: dict[str, Any]) -> bool:
     return all(name in values and RULES[name](values[name]) for name in fields) and not (
         "optimizer" in fields and _has_no_effect(values)
     )
+
+
+def _has_weights(values: dict[str, Any]) -> bool:
+    """A file of one's own only with `pretrained`; published weights only of torchvision's networks."""
+    if values.get("pretrained_source") != "catalogue.yaml":
+        return values.get("pretrained") is True
+    return values.get("pretrained") is not True or values.get("network") in list_models(module=models)
 
 
 def _says_twice(values: dict[str, Any]) -> bool:
