@@ -116,7 +116,8 @@ def main() -> None:
     for network, side, num_pictures in (CASES[number] for number in arguments.cases):
         figures = measure(network, side, num_pictures, arguments.repeats, arguments.before)
         rows[f"{network} {side}"] = {"network": network, "side": side, "pictures": num_pictures, **figures}
-        record = {"command": "python -m benchmarks.frozen --before CHECKOUT", **now, "epochs": EPOCHS, "cases": rows}
+        command = f"python -m benchmarks.frozen --before CHECKOUT --repeats {arguments.repeats}"
+        record = {"command": command, **now, "epochs": EPOCHS, "cases": rows}
         write_json(ROOT / "benchmarks/frozen.json", record)
         write_text(ROOT / "benchmarks/frozen.md", page(record))
     print(page(record))
