@@ -58,7 +58,7 @@ def _measure(num_saves: int, num_steps: int, repeats: int) -> dict[str, Any]:
         size = store.path.stat().st_size
     return {
         "network": params.network,
-        "optimizer": params.optimizer,
+        "optimizer": params.chosen_optimizer,
         "device": str(device),
         "threads": params.threads,
         "state_MB": round(size / 1e6, 2),

@@ -82,7 +82,7 @@ def measure(context: DistributedContext, num_steps: int, repeats: int, threads: 
             values.append(1000 * SPENT[name] / num_steps)
     return {
         "network": params.network,
-        "optimizer": params.optimizer,
+        "optimizer": params.chosen_optimizer,
         "batch_size": params.batch_size,
         "device": device.type,
         "parameters": count_parameters(train_state.model.network),

@@ -140,7 +140,7 @@ def _usual(settings: dict[str, Any], params: TrainParams) -> Callable[[], float]
     from benchmarks import tutorial  # the others do without torchvision, which is part of what a process holds
 
     network = _plain_network(params, _image_shape(settings))
-    optimizer = tutorial.usual_optimizer(network, params.optimizer)
+    optimizer = tutorial.usual_optimizer(network, params.chosen_optimizer)
     images_NCHW, labels_N = load_split(Path(settings["folder"]))
     if settings["system"] == "torchvision + workers":
         steps = tutorial.example_steps(network, optimizer, Path(settings["folder"]), params.batch_size)

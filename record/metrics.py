@@ -1,6 +1,6 @@
 """The files in metrics/ as the stages write them. (That of models/model.json is classifier.model.description.)"""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
@@ -26,7 +26,7 @@ class Metrics(RootModel[dict[str, Metric]]):
 
 
 class DataMetrics(BaseModel):
-    """metrics/data.json: what `classifier.splits.data_check.data_report` counts."""
+    """The details in metrics/data.json: what `classifier.splits.data_check.data_report` counts. In older runs they are all."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -42,6 +42,16 @@ class DataMetrics(BaseModel):
     unreadable: Count
     unreadable_files: list[str] = []
     table_max: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def take_details(cls, found: Any) -> Any:
+        """Pass over the six numbers that stand before them for DVC's tables."""
+        if not isinstance(found, dict) or "details" not in found:
+            return found
+        if not isinstance(found["details"], list) or len(found["details"]) != 1:
+            raise ValueError("details needs a list of one report")
+        return found["details"][0]
 
     @model_validator(mode="after")
     def is_about_the_same_splits(self) -> Self:

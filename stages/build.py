@@ -14,7 +14,7 @@ from classifier.images.packed_pixels import read_packed
 from classifier.images.schema import DatasetInfo, DatasetSplit, TableSchema, TableSplit
 from classifier.images.table import read_table
 from classifier.images.unreadable import read_unreadable
-from classifier.splits.data_check import class_table, data_report, remarks
+from classifier.splits.data_check import class_table, data_metrics, data_report, remarks
 from classifier.splits.params import BuildParams
 from classifier.splits.split import Rows, channel_statistics, split_rows
 from stages.runner import run_stage
@@ -51,7 +51,7 @@ def main(params: BuildParams, root: Path = Path()) -> None:
         write_json(folder / "dataset.json", info.model_dump(mode="json", exclude_none=True))
         report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max)
         table = class_table(splits, schema.classes)
-    write_json(root / "metrics/data.json", report)
+    write_json(root / "metrics/data.json", data_metrics(report))
     write_text(root / "plots/data.csv", table)
     for remark in remarks(report):
         print(f"data check: {remark}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: models/, data/dataset/test -> metrics/test.json, plots/predictions.csv, plots/classes.csv."""
+"""Stage `evaluate`: models/, data/dataset/test -> metrics/test.json, plots/{predictions,classes}.csv."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,12 @@ from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
 from classifier.model.image_classifier import resolve_precision
 from classifier.model.inference import predict
-from classifier.scores.metrics import classes_table, no_better_than_guessing, predictions_table, summary_metrics
+from classifier.scores.metrics import (
+    classes_table,
+    no_better_than_guessing,
+    predictions_table,
+    summary_metrics,
+)
 from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from stages.runner import run_stage
 

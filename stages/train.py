@@ -20,7 +20,7 @@ from classifier.networks.whitening import fit_first_layer, rows_to_fit
 from classifier.training.checkpoint import CheckpointStore
 from classifier.training.distributed import DistributedContext, convert_batch_norms, init_distributed
 from classifier.training.features import FeatureStore, head_model, needs_pixels, with_head
-from classifier.training.history import Result, epoch_line, history_table, steps_table, train_metrics
+from classifier.training.history import TRAIN_EPOCH, Result, empty_table, epoch_line, history_table, steps_table, train_metrics
 from classifier.training.loop import TrainState, evaluate_kept, fit
 from classifier.training.params import TrainParams
 from classifier.training.recipe import Recipe, resolve
@@ -54,8 +54,8 @@ def _train(
         )
     recipe = resolve(params, info, train_set.labels_N, precision, context.size)
     together = f", {context.size} processes" if context.size > 1 else ""
-    augmented = f"augment: [{', '.join(recipe.augment)}]"
-    print(f"training {recipe.network} in {precision} on {device.type}{together}, {augmented}", flush=True)
+    chosen = f"optimizer: {recipe.optimizer}, augment: [{', '.join(recipe.augment)}]"
+    print(f"training {recipe.network} in {precision} on {device.type}{together}, {chosen}", flush=True)
     if recipe.epochs > params.epochs:
         why = f"{len(train_set)} images need so many for min_steps {params.min_steps}"
         print(f"{recipe.epochs} epochs in place of {params.epochs}: {why}")
@@ -78,6 +78,8 @@ def _train(
         print(f"going on after epoch {done} of {recipe.epochs}, where this run was broken off", flush=True)
         if context.is_main_process:
             _write_progress(root, train_state.result)
+    elif context.is_main_process:
+        _write_start(root, with_validation=len(val_set) > 0)
 
     def after_epoch(result: Result) -> None:
         print(epoch_line(result, recipe.epochs), flush=True)
@@ -101,6 +103,7 @@ def _train(
         mean=recipe.mean,
         std=recipe.std,
         network=recipe.network,
+        optimizer=recipe.optimizer,
         precision=precision,
         num_parameters=count_parameters(model.network),
         kept_epoch=result.kept.epoch,
@@ -127,6 +130,13 @@ def _build_model(
     if context.is_main_process and not recipe.pretrained:
         fit_first_layer(network, lambda: model.normalise(train_set.batch(rows)[0]))
     return model
+
+
+def _write_start(root: Path, with_validation: bool) -> None:
+    """Before the first epoch ends: who looks meanwhile, as `dvc exp show` and VS Code do, takes a missing file for an error."""
+    write_csv(root / "plots/history.csv", empty_table("epoch", with_validation))
+    write_csv(root / "plots/steps.csv", empty_table("step", with_validation))
+    write_json(root / "metrics/train.json", {TRAIN_EPOCH: 0})
 
 
 def _write_progress(root: Path, result: Result) -> None:

@@ -14,13 +14,13 @@ SOURCE = Path(__file__).parents[1]
 NAMED = {f"GIT_{role}_{key}": "x" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
 
 
-def make_wheel(folder: Path, name: str, version: str) -> Path:
+def make_wheel(folder: Path, name: str, version: str, code: str = "") -> Path:
     """A package of one module whose VERSION says which one was installed."""
     folder.mkdir(exist_ok=True)
     wheel = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{name}.py": f"VERSION = {version!r}\n{code}",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -91,19 +91,25 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_requirements(root: Path) -> None:
+    """Of the same names as ours, with packages that take no time."""
+    (root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
+    (root / "requirements-tensorboard.txt").write_text("-c constraints.txt\ntinyboard==1.0\n", encoding="utf-8")
+    for kind in ("export", "s3", "ssh", "search", "parquet"):
+        (root / f"requirements-{kind}.txt").write_text(f"-c constraints.txt\ntiny{kind}==1.0\n", encoding="utf-8")
+    kinds = ("tensorboard", "export", "s3", "ssh", "search", "parquet")
+    (root / "requirements-dev.txt").write_text("".join(f"-r requirements-{kind}.txt\n" for kind in kinds) + "tinydev\n")
+    (root / "constraints.txt").write_text("tinydev==1.0\n", encoding="utf-8")
+
+
 @pytest.fixture
 def archive(tmp_path: Path, wheels: Path) -> Project:
     """A downloaded archive: no .git, no .venv, and a path with a space and an apostrophe."""
     root = tmp_path / "Ann's own folder"
     (root / "tools").mkdir(parents=True)
-    for name in ("Makefile", ".gitignore", "tools/__init__.py", "tools/setup.sh", "tools/half_installed.py"):
+    for name in ("Makefile", ".gitignore", "tools/__init__.py", "tools/setup.sh", "tools/half_installed.py", "tools/uv.py"):
         shutil.copy(SOURCE / name, root / name)
-    (root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
-    (root / "requirements-tensorboard.txt").write_text("-c constraints.txt\ntinyboard==1.0\n", encoding="utf-8")
-    for kind in ("export", "s3", "ssh", "search", "parquet"):
-        (root / f"requirements-{kind}.txt").write_text(f"-c constraints.txt\ntiny{kind}==1.0\n", encoding="utf-8")
-    (root / "requirements-dev.txt").write_text("-c constraints.txt\n-r requirements-tensorboard.txt\ntinydev\n")
-    (root / "constraints.txt").write_text("tinydev==1.0\n", encoding="utf-8")
+    write_requirements(root)
     return Project(root, wheels)
 
 
@@ -114,8 +120,7 @@ def ready_venv(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     shutil.copytree(SOURCE / "tools", project.root / "tools")
     shutil.copy(SOURCE / "Makefile", project.root)
     (project.root / ".gitignore").write_text("/.venv/\n", encoding="utf-8")
-    (project.root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
-    (project.root / "constraints.txt").write_text("tinydev==1.0\n", encoding="utf-8")
+    write_requirements(project.root)
     project.make("setup")
     return project.root / ".venv"
 
@@ -173,6 +178,45 @@ def test_tests_and_lint_get_their_tools_too(project: Project) -> None:
     (project.root / "requirements-tensorboard.txt").write_text("tinyboard==2.0\n", encoding="utf-8")
     project.make("setup-dev")
     assert project.installed("tinyboard") == "2.0"
+
+
+UV_IN_SMALL = """
+import os, subprocess, sys
+print("uv", *sys.argv[1:4], {name: value for name, value in os.environ.items() if name.startswith("UV_")}, flush=True)
+command = [sys.executable, "-m", "pip", "install", *sys.argv[5:]]
+sys.exit(int(os.environ["UV_STATUS"]) or subprocess.run(command).returncode)
+"""
+
+
+@pytest.fixture
+def with_uv(project: Project, tmp_path: Path) -> str:
+    """Where pip finds tiny packages, and one that stands in for uv: it tells what it got, and hands it on to pip."""
+    (version,) = re.findall(r"^UV=uv==(.+)$", (SOURCE / "tools/setup.sh").read_text(encoding="utf-8"), re.MULTILINE)
+    make_wheel(tmp_path / "with_uv", "uv", version, UV_IN_SMALL)
+    (project.root / "requirements.txt").write_text("tiny==2.0\n", encoding="utf-8")
+    return f"{project.environment['PIP_FIND_LINKS']} {tmp_path / 'with_uv'}"
+
+
+def test_uv_installs_by_the_settings_of_pip(project: Project, with_uv: str) -> None:
+    said = project.make("setup", PIP_FIND_LINKS=with_uv, UV_STATUS="0")
+    assert "uv pip install --python {" in said
+    for setting in ("'UV_INDEX_STRATEGY': 'unsafe-best-match'", "'UV_NO_INDEX': '1'"):
+        assert setting in said
+    assert f"'UV_FIND_LINKS': '{with_uv.replace(' ', ',')}'" in said
+    assert project.installed() == "2.0"
+    assert project.make("setup", PIP_FIND_LINKS=with_uv, UV_STATUS="0") == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "said_why"),
+    [({"UV_STATUS": "2"}, "uv pip install"), ({"PIP_PROXY": "", "UV_STATUS": "0"}, "setup: pip is set to proxy")],
+)
+def test_pip_installs_where_uv_fails_or_cannot_be_told(
+    project: Project, with_uv: str, environment: dict[str, str], said_why: str
+) -> None:
+    said = project.make("setup", PIP_FIND_LINKS=with_uv, **environment)
+    assert said_why in said
+    assert project.installed() == "2.0"
 
 
 def test_export_gets_its_packages_on_first_use(project: Project) -> None:

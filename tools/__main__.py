@@ -10,7 +10,7 @@ from classifier.common.errors import UserError, short_repr
 from tools.command import run_command
 
 FOLDER = Path(__file__).parent
-OF_SETUP = "half_installed"
+OF_SETUP = ("half_installed", "uv")
 """What tools/setup.sh runs, and no person."""
 
 
@@ -20,7 +20,7 @@ def verbs() -> dict[str, str]:
     for path in sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/__main__.py")]):
         source = path.read_text(encoding="utf-8")
         name = path.stem if path.parent == FOLDER else path.parent.name
-        if name not in ("__main__", OF_SETUP) and '__name__ == "__main__"' in source:
+        if name not in ("__main__", *OF_SETUP) and '__name__ == "__main__"' in source:
             found[name] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
     return found
 

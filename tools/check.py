@@ -3,6 +3,7 @@
 One line a problem; exit status 1 if any.
 """
 
+import argparse
 import ast
 import re
 import sys
@@ -235,8 +236,11 @@ def _differences(declared: set[str], used: set[str]) -> Iterator[tuple[str, str]
         yield "dvc.yaml lists but its code does not use", name
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print every problem, and return the exit status."""
+    argparse.ArgumentParser(
+        prog="python -m tools.check", description=(__doc__ or "").partition("\n")[0], epilog="example: python -m tools.check"
+    ).parse_args(arguments)
     found = problems()
     print("\n".join(map(visible, found)), file=sys.stderr, end="\n" if found else "")
     return 1 if found else 0

@@ -114,7 +114,11 @@ def _holds_only_tables(source: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.data", description="how your own files are read")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.data",
+        description="how your own files are read",
+        epilog="example: python -m tools.data ~/pictures -S group_pattern=null",
+    )
     parser.add_argument("source", help="a folder of pictures, a .zip or .tar of one, .parquet files, or tables of pixels")
     parser.add_argument(
         "-S",

@@ -3,6 +3,7 @@
 It must work where packages are missing or broken, so that only the standard library is imported before it is needed.
 """
 
+import argparse
 import fcntl
 import json
 import os
@@ -280,8 +281,11 @@ SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print the facts, then what is wrong. Returns the exit status."""
+    argparse.ArgumentParser(
+        prog="python -m tools.doctor", description=(__doc__ or "").partition("\n")[0], epilog="example: python -m tools.doctor"
+    ).parse_args(arguments)
     wrong = []
     for name, section in SECTIONS.items():
         for line in _guarded(section):

@@ -97,7 +97,11 @@ def _other_results(revision: Revision, graph: Graph, lock: Lock) -> Iterator[str
 
 def main(arguments: list[str] | None = None) -> int:
     """Judge, print, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.fresh", description=(__doc__ or "").partition("?")[0] + "?")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.fresh",
+        description=(__doc__ or "").partition("?")[0] + "?",
+        epilog="example: python -m tools.fresh main",
+    )
     parser.add_argument("revision", nargs="?", default=WORKSPACE, help="commit, branch, tag, or `workspace` (the default)")
     lines = stale_lines(find_revision(parser.parse_args(arguments).revision))
     print("\n".join(map(visible, lines)), file=sys.stderr, end="\n" if lines else "")

@@ -1,5 +1,6 @@
 """Get the data, train, measure and plot, after the set-up of `make quickstart`; without a network, on the digits."""
 
+import argparse
 import json
 import re
 import signal
@@ -24,8 +25,11 @@ _LINE = re.compile(rb"^(dataset:[ \t]+)([^\r\n]+)", re.MULTILINE)
 _LINE_PUT_BY_US = re.compile(rb"^(dataset:[ \t]+)" + re.escape(FALLBACK + _MARK).encode() + rb"([^\r\n]+)", re.MULTILINE)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Get the data, then check and run the pipeline. Returns the exit status."""
+    argparse.ArgumentParser(
+        prog="python -m tools.quickstart", description=(__doc__ or "").partition("\n")[0], epilog="example: make quickstart"
+    ).parse_args(arguments)
     _rewrite(PARAMS_FILE, without_fallback)
     params = validate(PARAMS_FILE, read_yaml(PARAMS_FILE), DownloadParams)
     _say(f"quickstart: get {params.dataset}, then train, measure and plot; Ctrl-C stops, and the same command goes on")

@@ -28,7 +28,11 @@ MADE = "Made from the code by `python -m tools.reference`: edit the code, not th
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the pages, or compare them; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.reference", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.reference",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m tools.reference --check",
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is out of date")
     check = parser.parse_args(arguments).check
     outdated = [(path, text) for path, text in pages() if not path.is_file() or path.read_text(encoding="utf-8") != text]
@@ -112,7 +116,7 @@ def _kinds(annotation: Any) -> list[str]:
 def _stages() -> Iterator[str]:
     """What each stage in dvc.yaml is for, reads and writes."""
     yield "Every stage also reads its own code: `dvc.yaml` lists the folders of `classifier/` that it uses."
-    for name, stage in load_graph(GRAPH_FILE).items():
+    for name, stage in reversed(load_graph(GRAPH_FILE).items()):
         reads = [dep for dep in names(stage["deps"]) if not is_code(Path(dep)) and not dep.endswith(".py")]
         writes = [output for kind in ("outs", "metrics", "plots") for output in names(stage.get(kind, []))]
         yield from ("", f"## {name}", "", f"{stage['desc']}.", "")

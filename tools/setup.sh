@@ -1,16 +1,12 @@
 # Set-up behind the Makefile: .venv, the pinned packages, a git repository. What is in place already costs some milliseconds.
-#   sh tools/setup.sh run           all that the pipeline needs
-#   sh tools/setup.sh tensorboard   the same, and TensorBoard
-#   sh tools/setup.sh export        what the pipeline needs, and what `make export` needs
-#   sh tools/setup.sh s3 | ssh      what the pipeline needs, and what a remote of DVC of that kind needs
+#   sh tools/setup.sh run           what the pipeline needs
+#   sh tools/setup.sh KIND          the same, and requirements-KIND.txt: tensorboard, export, search, parquet, s3, ssh, dev (all)
 #   sh tools/setup.sh share         the same, for the kinds of remote that .dvc/config and .dvc/config.local name
-#   sh tools/setup.sh search        what the pipeline needs, and Optuna
-#   sh tools/setup.sh parquet       what the pipeline needs, and what reads .parquet files
-#   sh tools/setup.sh dev           all of that, and the tools of `make test` and `make lint`
 #   sh tools/setup.sh python        print the path of a Python that .venv can be made with
 set -eu
 export PIP_USER=0 # a `user = true` in a person's pip settings cannot work inside .venv
 VENV_PYTHON=.venv/bin/python
+UV=uv==0.13.9
 
 say() { echo "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -70,19 +66,25 @@ pip_is_whole() {
     python_works && "$VENV_PYTHON" -m tools.half_installed pip 2>/dev/null
 }
 
-# install STAMP FILE: bring .venv to what FILE and constraints.txt say. The stamp is a copy of both, so that only a change of
-# their text costs anything, and so that a pip that was killed is run again.
+# install FILE: bring .venv to what FILE and constraints.txt say. The stamp is a copy of all requirements, so that only a change of
+# their text costs anything, and so that what was killed is run again.
 install() {
     stamp=.venv/.installed-$1
-    cat "$2" constraints.txt | cmp -s - "$stamp" && return
+    cat requirements*.txt constraints.txt | cmp -s - "$stamp" && return
     rm -f "$stamp"
     make_venv
     # pip takes a package whose unpacking was cut short for installed
     "$VENV_PYTHON" -m tools.half_installed --forget
-    say "installing $2 into .venv (minutes the first time)"
-    "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$2" ||
-        fail "pip could not install $2; see its messages above; run the same command again to go on"
-    cat "$2" constraints.txt >"$stamp"
+    say "installing $1 into .venv (a minute or more the first time)"
+    by_uv "$1" || "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$1" ||
+        fail "pip could not install $1; see its messages above; run the same command again to go on"
+    cat requirements*.txt constraints.txt >"$stamp"
+}
+
+# In a fraction of pip's time. Where uv is not to be had, or fails, pip does it.
+by_uv() {
+    "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check --retries 1 "$UV" 2>/dev/null &&
+        "$VENV_PYTHON" -m tools.uv "$1"
 }
 
 has_remote() {
@@ -111,23 +113,15 @@ see_to_repository() {
 
 case ${1:-} in
     python) find_python ;;
-    run | tensorboard | export | s3 | ssh | share | search | parquet | dev)
+    run | share | tensorboard | export | search | parquet | s3 | ssh | dev)
         see_to_repository
         python_works || rm -f .venv/.installed-*
-        install run requirements.txt
-        case $1 in tensorboard | dev) install tensorboard requirements-tensorboard.txt ;; esac
-        case $1 in export | dev) install export requirements-export.txt ;; esac
-        for kind in s3 ssh; do
-            case $1 in
-                share) has_remote $kind || continue ;;
-                $kind | dev) ;;
-                *) continue ;;
-            esac
-            install $kind requirements-$kind.txt
-        done
-        case $1 in search | dev) install search requirements-search.txt ;; esac
-        case $1 in parquet | dev) install parquet requirements-parquet.txt ;; esac
-        [ "$1" != dev ] || install dev requirements-dev.txt
+        install requirements.txt
+        case $1 in
+            run) ;;
+            share) for kind in s3 ssh; do ! has_remote $kind || install requirements-$kind.txt; done ;;
+            *) install "requirements-$1.txt" ;;
+        esac
         ;;
-    *) fail "needs one of: run, tensorboard, export, s3, ssh, share, search, parquet, dev, python; got '${1:-}'" ;;
+    *) fail "needs one of: run, share, tensorboard, export, search, parquet, s3, ssh, dev, python; got '${1:-}'" ;;
 esac

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from classifier.common.errors import MAX_SHOWN, short_repr
 
@@ -165,4 +165,5 @@ class KeptEpoch(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    best_epoch: Annotated[int, Field(ge=1)]
+    best_epoch: Annotated[int, Field(ge=1, validation_alias=AliasChoices("train_best_epoch", "best_epoch"))]
+    """Older runs have it under its second name."""

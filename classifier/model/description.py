@@ -16,6 +16,7 @@ class ModelDescription(Standardised):
 
     format_version: Literal[1] = 1
     network: str
+    optimizer: str
     precision: Precision
     num_parameters: Annotated[int, Field(ge=0)]
     kept_epoch: Annotated[int, Field(ge=1)]

@@ -10,7 +10,7 @@ from classifier.model.inference import Predictions
 
 
 def summary_metrics(predictions: Predictions) -> dict[str, float]:
-    """Loss (nats), accuracy with its 95 % Wilson interval (Wilson 1927), macro-F1, and what no skill gives, to six decimals.
+    """Accuracy with its 95 % Wilson interval (Wilson 1927), loss (nats), macro-F1, and what no skill gives, to six decimals.
 
     The macro mean is over the classes that occur, as actual or predicted class. A ratio 0/0 counts as 0. The balanced accuracy
     is the mean recall of the classes that have images; the baseline is the share of the largest class, which always guessing
@@ -23,8 +23,8 @@ def summary_metrics(predictions: Predictions) -> dict[str, float]:
     right_K = np.bincount(predictions.actual_N[correct], minlength=len(images_K))
     occurs_K = images_K > 0
     figures = {
-        "test_loss": predictions.loss,
         "test_accuracy": predictions.accuracy,
+        "test_loss": predictions.loss,
         "test_accuracy_low": interval.low,
         "test_accuracy_high": interval.high,
         "test_macro_f1": macro_f1,

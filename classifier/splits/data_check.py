@@ -25,7 +25,7 @@ LARGE_IMBALANCE = 10
 
 
 def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], pixel_max: int | None = None) -> dict[str, Any]:
-    """The figures for metrics/data.json; those of a split without images are left out.
+    """The details in metrics/data.json; those of a split without images are left out.
 
     - `images`, `classes_missing`, `constant` (of one colour all over), and `repeated` (the same pixels as an image before it in
       the same split), a number for each split
@@ -60,6 +60,20 @@ def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], pix
     }
     report |= {"unreadable_files": list(unreadable[:MAX_NAMED])} if unreadable else {}
     return report | ({"pixel_max": pixel_max} if pixel_max else {})
+
+
+def data_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
+    """metrics/data.json: six numbers, and the whole report in a list, which DVC leaves out of its tables of metrics.
+
+    `two_split_images` are those of a split that are also in another, `two_label_images` those that occur with several labels.
+    """
+    return {
+        **{f"{split}_images": report["images"].get(split, 0) for split in ("train", "val", "test")},
+        "two_split_images": sum(report["leaked"].values()),
+        "two_label_images": report["label_conflicts"],
+        "unreadable_images": report["unreadable"],
+        "details": [report],
+    }
 
 
 def remarks(report: Mapping[str, Any]) -> Iterator[str]:

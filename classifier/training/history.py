@@ -17,6 +17,8 @@ from classifier.model.image_classifier import ImageClassifier
 from classifier.model.inference import predict
 from classifier.training.distributed import DistributedContext
 
+TRAIN_EPOCH = "train_epoch"
+"""In metrics/train.json: how many epochs are done. The names are such that DVC's sorted tables begin with the test metrics."""
 STEPS_BETWEEN_READINGS = 20
 """Metrics are counted, and read off the device, only this often: each reading waits for the device."""
 
@@ -226,15 +228,25 @@ def steps_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame([{"step": row.step} | row.metrics() for row in result.steps], columns=columns)
 
 
-def train_metrics(result: Result, again: Metrics | None = None) -> dict[str, float]:
-    """The kept epoch's metrics, to six decimals, and its number as `best_epoch`.
+def empty_table(index: str, with_validation: bool) -> pd.DataFrame:
+    """The table of epochs or steps before there are any."""
+    splits = ("train", "val") if with_validation else ("train",)
+    return pd.DataFrame(columns=[index, *(f"{split}_{measure}" for split in splits for measure in ("loss", "accuracy"))])
 
-    `again` is what the kept weights say of the images to train on: `kept_train_loss` and `kept_train_accuracy`.
+
+def train_metrics(result: Result, again: Metrics | None = None) -> dict[str, float]:
+    """The kept epoch's metrics, to six decimals, how many epochs are done, and the number of the kept one.
+
+    `again` is what the kept weights say of the images to train on: `kept_train_loss` and `kept_train_accuracy`. The order is
+    that of the columns of `dvc exp show`.
     """
-    metrics = result.kept.metrics()
+    kept = result.kept.metrics()
+    order = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+    metrics = {name: kept[name] for name in order if name in kept}
     if again:
-        metrics |= {"kept_train_loss": again.loss, "kept_train_accuracy": again.accuracy}
-    return {name: round(value, 6) for name, value in metrics.items()} | {"best_epoch": result.kept.epoch}
+        metrics |= {"kept_train_accuracy": again.accuracy, "kept_train_loss": again.loss}
+    rounded = {name: round(value, 6) for name, value in metrics.items()}
+    return rounded | {TRAIN_EPOCH: result.history[-1].epoch, "train_best_epoch": result.kept.epoch}
 
 
 def epoch_line(result: Result, num_epochs: int) -> str:

@@ -46,7 +46,7 @@ class TrainParams(NetworkParams, ComputeParams):
     normalize: Normalisation
     loss: LossName
     class_weights: Annotated[list[float] | Literal["balanced"] | None, BeforeValidator(_weights)]
-    optimizer: OptimizerName
+    optimizer: Literal["auto", OptimizerName]
     lr: float = Field(gt=0, le=1000)
     momentum: float | None = Field(ge=0, lt=1)
     nesterov: bool | None
@@ -67,21 +67,28 @@ class TrainParams(NetworkParams, ComputeParams):
     evaluate_train: bool
     seed: int = Field(ge=0, le=2**32 - 1)
 
+    @property
+    def chosen_optimizer(self) -> OptimizerName:
+        """`optimizer`, or for "auto": muon where convolutions are trained, else adamw, at the same `lr`."""
+        if self.optimizer != "auto":
+            return self.optimizer
+        return "adamw" if self.network in WITHOUT_CONVOLUTIONS or self.freeze else "muon"
+
     @model_validator(mode="after")
     def check_optimizer(self) -> "TrainParams":
         """Raise ValueError for a setting of the optimizer or its rate that would change nothing beside the others."""
-        if self.momentum is not None and self.optimizer in ("adam", "adamw"):
+        by_auto = ", which is `auto` here" if self.optimizer == "auto" else ""
+        name = f"optimizer {self.chosen_optimizer!r}{by_auto}"
+        if self.momentum is not None and self.chosen_optimizer in ("adam", "adamw"):
             raise ValueError(
-                f"momentum has no effect with optimizer {self.optimizer!r}; "
-                f"write `momentum: null` or `optimizer: sgd`, got {self.momentum}"
+                f"momentum has no effect with {name}; write `momentum: null` or `optimizer: sgd`, got {self.momentum}"
             )
-        if self.nesterov is not None and (self.momentum == 0 or self.optimizer in ("adam", "adamw")):
-            beside = "momentum 0" if self.momentum == 0 else f"optimizer {self.optimizer!r}"
+        if self.nesterov is not None and (self.momentum == 0 or self.chosen_optimizer in ("adam", "adamw")):
+            beside = "momentum 0" if self.momentum == 0 else name
             raise ValueError(f"nesterov has no effect with {beside}; write `nesterov: null`, got {self.nesterov}")
         if self.optimizer == "muon" and self.network in WITHOUT_CONVOLUTIONS:
             raise ValueError(
-                f"optimizer 'muon' moves convolutions, and network {self.network!r} has none; write `optimizer: adamw`, which "
-                "moves all else"
+                f"optimizer 'muon' moves convolutions, and network {self.network!r} has none; write `optimizer: auto`"
             )
         if self.schedule == "onecycle" and self.warmup_fraction == 0:
             raise ValueError("schedule 'onecycle' needs a warmup_fraction above 0, its own is 0.3; got 0")
@@ -123,7 +130,7 @@ class TrainParams(NetworkParams, ComputeParams):
         if self.freeze and not self.pretrained:
             raise ValueError("freeze keeps pretrained weights, and there are none; write `pretrained: true` or `freeze: false`")
         if self.freeze and self.optimizer == "muon":
-            raise ValueError("optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: adamw`")
+            raise ValueError("optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: auto`")
         return self
 
 

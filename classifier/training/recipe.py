@@ -105,7 +105,8 @@ def resolve(params: TrainParams, info: Standardised, labels_N: Labels, precision
     if params.eval_every is not None:
         _check_eval_every(params.eval_every, steps_per_epoch * epochs)
     mean, std = resolve_normalisation(params.normalize, info)
-    momentum = DEFAULT_MOMENTUM.get(params.optimizer, 0.0) if params.momentum is None else params.momentum
+    optimizer = params.chosen_optimizer
+    momentum = DEFAULT_MOMENTUM.get(optimizer, 0.0) if params.momentum is None else params.momentum
     return Recipe(
         network=params.network,
         pretrained=params.pretrained,
@@ -126,7 +127,7 @@ def resolve(params: TrainParams, info: Standardised, labels_N: Labels, precision
         loss=params.loss,
         label_smoothing=params.label_smoothing,
         class_weights=resolve_class_weights(params.class_weights, labels_N, info.classes),
-        optimizer=params.optimizer,
+        optimizer=optimizer,
         lr=params.lr,
         momentum=momentum,
         nesterov=momentum > 0 and params.nesterov is not False,

@@ -55,6 +55,7 @@ MODEL: dict[str, Any] = {
     "std": [0.25],
     "format_version": 1,
     "network": "softmax",
+    "optimizer": "adam",
     "precision": "float32",
     "num_parameters": 15,
     "kept_epoch": 1,
@@ -408,6 +409,7 @@ def is_model(value: Any) -> bool:
         is_described({"format_version": 1} | value if isinstance(value, dict) else value, set(MODEL))
         and value.get("format_version", 1) == 1  # for which true passes too
         and value["network"] == "softmax"
+        and is_text(value["optimizer"])
         and value["precision"] in ("float32", "bfloat16", "float64")
         and is_whole(value["num_parameters"], 0)
         and is_whole(value["kept_epoch"], 1)

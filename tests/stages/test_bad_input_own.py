@@ -94,7 +94,7 @@ def test_a_damaged_picture_is_read_or_named(content: bytes, mode: str) -> None:
         box.write("own/b/damaged.png", content)
         line = through(box, "folder", "own", max_unreadable=0.5)
         assert line is None
-        report = json.loads((box.root / "metrics/data.json").read_text())
+        (report,) = json.loads((box.root / "metrics/data.json").read_text())["details"]
         assert report["unreadable"] + sum(report["images"].values()) == 5
         assert report.get("unreadable_files", ["b/damaged.png"]) == ["b/damaged.png"]
 

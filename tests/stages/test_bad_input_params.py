@@ -78,7 +78,7 @@ RULES: dict[str, Callable[[Any], bool]] = {
     "min_steps": lambda value: is_whole(value, 0, 100_000),
     "eval_every": lambda value: value is None or is_whole(value, 1, 10**9),
     "evaluate_train": lambda value: isinstance(value, bool),
-    "optimizer": lambda value: value in ("sgd", "adam", "adamw", "muon"),
+    "optimizer": lambda value: value in ("auto", "sgd", "adam", "adamw", "muon"),
     "lr": lambda value: is_number(value) and 0 < value <= 1000,
     "momentum": lambda value: value is None or (is_number(value) and 0 <= value < 1),
     "weight_decay": lambda value: is_number(value) and 0 <= value <= 1,
@@ -152,9 +152,11 @@ def _says_twice(values: dict[str, Any]) -> bool:
 
 def _has_no_effect(values: dict[str, Any]) -> bool:
     augment = [] if values["augment"] == "auto" else values["augment"]
+    plain = values["network"] in ("softmax", "mlp") or values["freeze"]
+    adam = values["optimizer"] in ("adam", "adamw") or (values["optimizer"] == "auto" and plain)
     return (
-        (values["momentum"] is not None and values["optimizer"] in ("adam", "adamw"))
-        or (values["nesterov"] is not None and (values["momentum"] == 0 or values["optimizer"] in ("adam", "adamw")))
+        (values["momentum"] is not None and adam)
+        or (values["nesterov"] is not None and (values["momentum"] == 0 or adam))
         or (values["loss"] == "mse" and (values["label_smoothing"] > 0 or values["class_weights"] is not None))
         or (isinstance(values["class_weights"], list) and len(set(values["class_weights"])) == 1)
         or (values["optimizer"] == "muon" and values["network"] in ("softmax", "mlp"))
@@ -240,6 +242,9 @@ def test_params_at_their_limits(change: tuple[str, Any]) -> None:
 @cases(300)
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.one_of(NUMBERS, WORDS, VALUES), max_size=2))
 @example({"optimizer": "sgd", "momentum": 0.5})
+@example({"optimizer": "auto", "network": "mlp"})
+@example({"optimizer": "auto", "network": "mlp", "momentum": 0.5})
+@example({"optimizer": "auto", "network": "cnn", "nesterov": False})
 @example({"optimizer": "adamw", "momentum": None, "lr": 1000, "val_fraction": 0})
 def test_params_of_every_type_and_size(changes: dict[str, Any]) -> None:
     values = GOOD | changes

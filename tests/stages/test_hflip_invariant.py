@@ -116,7 +116,7 @@ def described(root: Path) -> list[bool]:
 @pytest.mark.usefixtures("threads")
 def test_digits_are_not_flipped(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = results(digits, **AUTO)
-    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu, augment: []\n")
+    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu, optimizer: adam, augment: []\n")
     assert described(digits) == [False] * 4
     assert found == results(digits, **DIGITS_LIKE)
     differing = {name for name, content in results(digits, **CLOTHES_LIKE).items() if content != found[name]}
@@ -126,7 +126,7 @@ def test_digits_are_not_flipped(digits: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.usefixtures("threads")
 def test_clothes_are_flipped(clothes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = results(clothes, **AUTO)
-    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu, augment: [flip]\n")
+    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu, optimizer: adam, augment: [flip]\n")
     assert described(clothes) == [True] * 4
     assert found == results(clothes, **CLOTHES_LIKE)
     without_tta = results(clothes, augment="auto", flip_tta=False)

@@ -169,7 +169,7 @@ def test_a_killed_process_ends_the_job_with_one_line_and_the_same_command_goes_o
     status, printed, errors = finished(launch(repository, *TORCHRUN, "2"))
     assert (status, errors) == (0, "")
     assert printed.count("where this run was broken off") == 1
-    assert printed.startswith("training mlp in float32 on cpu, 2 processes, augment: []\n")
+    assert printed.startswith("training mlp in float32 on cpu, 2 processes, optimizer: adam, augment: []\n")
     assert outputs(repository) == straight
     assert not list((repository.root / ".dvc/tmp/resume").iterdir()), "a finished run leaves no state"
 

@@ -52,7 +52,8 @@ def split(root: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def report(root: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((root / "metrics/data.json").read_text(encoding="utf-8"))
+    found: dict[str, Any]
+    (found,) = json.loads((root / "metrics/data.json").read_text(encoding="utf-8"))["details"]
     return found
 
 
@@ -404,7 +405,7 @@ class TestOnDvc:
         assert self.repro(repository) == ["download", "convert", "build"]
         shutil.copy(picture, picture.with_name("new.png"))
         assert self.repro(repository) == ["download", "convert", "build"]
-        found = json.loads(repository.read("metrics/data.json"))
+        found = report(repository.root)
         assert sum(found["repeated"].values()) + sum(found["leaked"].values()) == 1
         picture.with_name("new.png").unlink()
         picture.write_bytes(before)
@@ -423,4 +424,4 @@ class TestOnDvc:
         output = repository.dvc("exp", "run", "--temp", "--name", "half", "build")
         assert "Ran experiment(s): half" in output
         (ref,) = repository.git("for-each-ref", "--format=%(refname)", "refs/exps/*/*/half").splitlines()
-        assert json.loads(repository.git("show", f"{ref}:metrics/data.json"))["images"]["test"] == 20
+        assert json.loads(repository.git("show", f"{ref}:metrics/data.json"))["test_images"] == 20

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ from tools.fresh import stale_lines
 ALL = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
 TRAIN_ON = ["train", "evaluate", "plot"]
 MIRROR = os.environ.get("DATASET_MIRROR", "")
+TABLE = "plots/predictions.csv"
+CHARTS = ["Training loss", "Validation loss", "Training accuracy", "Validation accuracy"]
 PICTURES = ["classes", "confusion", "curves", "mistakes", "samples"]
 
 
@@ -49,6 +52,13 @@ def first_run(repository: Repository) -> list[str]:
     return ran
 
 
+def charts(printed: str) -> dict[str, Any]:
+    """The Vega charts by name, of what `dvc plots … --json` printed, warnings beside it."""
+    (line,) = (line for line in printed.splitlines() if line.startswith("{"))
+    plots = {name: plot["content"] for name, (plot, *_) in json.loads(line)["data"].items() if plot["type"] == "vega"}
+    return {name: json.loads(content) if isinstance(content, str) else content for name, content in plots.items()}
+
+
 def directly_changed(repository: Repository) -> dict[str, list[object]]:
     """By stage, in the order of ALL, what `dvc status` finds changed of what it declares."""
     status: dict[str, list[object]] = json.loads(repository.dvc("status", "--json"))
@@ -62,7 +72,11 @@ class TestOnDigits:
     def test_one_command_runs_all_stages(self, repository: Repository, first_run: list[str]) -> None:
         assert first_run == ALL
         train, test = (json.loads(repository.read(f"metrics/{name}.json")) for name in ("train", "test"))
-        assert train.keys() == {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_epoch"}
+        assert train.keys() == {
+            *(f"{split}_{measure}" for split in ("train", "val") for measure in ("loss", "accuracy")),
+            "train_epoch",
+            "train_best_epoch",
+        }
         assert test["test_accuracy"] > 0.85
         assert test["test_accuracy_low"] < test["test_accuracy"] < test["test_accuracy_high"]
 
@@ -200,10 +214,34 @@ class TestOnDigits:
     def test_the_page_of_plots_has_each_plot_once(self, repository: Repository) -> None:
         repository.dvc("plots", "show", "--out", "page")
         page = repository.read("page/index.html")
-        for title in ("Loss", "Accuracy", "Confusion matrix of the test split", "F1 of each class"):
+        for title in (*CHARTS, "Confusion matrix, shares of the actual class", "F1 of each class"):
             assert page.count(f'"text": "{title}"') + page.count(f'"title": "{title}"') == 1, title
         assert all(f"{name}.png" in page for name in PICTURES)
+        assert "by step" not in page  # of eval_every, which is null
         repository.dvc("plots", "diff", "HEAD", "--out", "page")
+
+    def test_the_confusion_matrix_of_dvc_has_the_rows_and_shares_of_the_picture_and_is_drawn_once(
+        self, repository: Repository
+    ) -> None:
+        """DVC's template divides by the sums of y: findings/dvc-confusion-normalized.sh."""
+        plots = charts(repository.dvc("plots", "show", "--json"))
+        assert [name for name, plot in plots.items() if "confusion" in name or "predicted" in json.dumps(plot)] == [TABLE]
+        matrix = plots[TABLE]["spec"]
+        assert [matrix["encoding"][axis]["field"] for axis in ("x", "y")] == ["predicted", "actual"]
+        (groups,) = (step["groupby"] for step in matrix["transform"] if "joinaggregate" in step)
+        assert groups == ["actual"]
+        assert len(plots[TABLE]["data"]["values"]) == len(pd.read_csv(repository.root / TABLE))
+
+    def test_the_tables_of_dvc_begin_with_the_test_accuracy(self, repository: Repository) -> None:
+        head, *_ = csv.reader(io.StringIO(repository.dvc("exp", "show", "--csv")))
+        metrics = head[head.index("parent") + 1 : head.index("dataset")]
+        assert metrics[:2] == ["test_accuracy", "test_loss"]
+        assert metrics[-12:] == [
+            *("val_accuracy", "val_loss", "train_accuracy", "train_loss", "train_epoch", "train_best_epoch"),
+            *("train_images", "val_images", "test_images", "two_split_images", "two_label_images", "unreadable_images"),
+        ]
+        columns = repository.dvc("metrics", "show").splitlines()[0].split()
+        assert columns[:2] == ["Path", "test_accuracy"]
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -248,7 +286,15 @@ class TestOnDigits:
     def test_no_validation(self, repository: Repository) -> None:
         repository.set_params(val_fraction=0, epochs=1)
         repository.dvc("repro")
-        assert json.loads(repository.read("metrics/train.json")).keys() == {"train_loss", "train_accuracy", "best_epoch"}
+        assert json.loads(repository.read("metrics/train.json")).keys() == {
+            "train_accuracy",
+            "train_loss",
+            "train_epoch",
+            "train_best_epoch",
+        }
+        plots = charts(repository.dvc("plots", "diff", "HEAD", "--json"))
+        for name in ("plots/history.csv", "training accuracy"):
+            assert {row["rev"] for row in plots[name]["data"]["values"]} == {"HEAD", "workspace"}
         repository.dvc("plots", "show", "--out", "page")
         repository.git("checkout", "--quiet", ".")
         repository.dvc("checkout")

@@ -136,7 +136,8 @@ def test_a_range_is_scaled_and_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     )
     assert info["pixel_max"] == white
     assert f"data check: the pixels of the tables lie within 0 to {white}; they were scaled" in capsys.readouterr().err
-    assert json.loads((tmp_path / "metrics/data.json").read_text())["pixel_max"] == white
+    (report,) = json.loads((tmp_path / "metrics/data.json").read_text())["details"]
+    assert report["pixel_max"] == white
 
 
 def test_floats_up_to_one_come_out_as_the_bytes_they_were_made_of(tmp_path: Path) -> None:

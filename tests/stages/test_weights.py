@@ -242,13 +242,14 @@ def write_dataset(folder: Path, side: int) -> None:
     write_json(folder / "dataset.json", info.model_dump())
 
 
-def test_the_precision_that_auto_means_is_told_and_recorded(
+def test_the_precision_and_the_optimizer_that_auto_means_are_told_and_recorded(
     tmp_path: Path, compute: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_dataset(tmp_path / "data/dataset", side=8)
-    train(params(network="mlp", precision="auto", device="cpu"), tmp_path)
-    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu, augment: []\nepoch 1/1 ")
-    assert load_model(tmp_path / "models")[1].precision == "float32"
+    train(params(network="mlp", precision="auto", optimizer="auto", momentum=None, device="cpu"), tmp_path)
+    assert capsys.readouterr().out.startswith("training mlp in float32 on cpu, optimizer: adamw, augment: []\nepoch 1/1 ")
+    _, description = load_model(tmp_path / "models")
+    assert (description.precision, description.optimizer) == ("float32", "adamw")
 
 
 def test_what_the_stage_wrote_is_what_train_begins_with_and_the_model_holds(

@@ -35,6 +35,7 @@ def write_model(
         "mean": [0.25] * channels,
         "std": [0.25] * channels,
         "network": "softmax",
+        "optimizer": "adam",
         "precision": "float32",
         "num_parameters": weights_KP.numel(),
         "kept_epoch": 1,

@@ -39,6 +39,7 @@ MODEL: dict[str, Any] = {
     "mean": [0.25],
     "std": [0.5],
     "network": "mlp",
+    "optimizer": "adamw",
     "precision": "float32",
     "num_parameters": 12345,
     "kept_epoch": 2,

@@ -305,7 +305,7 @@ def test_a_section_that_stumbles_does_not_hide_the_others(
         raise PermissionError(13, "Permission denied", "somewhere")
 
     monkeypatch.setattr(doctor, "SECTIONS", {"first": stumbling, "disk": doctor.disk_section})
-    assert doctor.main() == 1
+    assert doctor.main([]) == 1
     said = capsys.readouterr().out
     assert said.startswith("first     one fact\ndisk      ")
     assert "- first: could not be checked: PermissionError: [Errno 13] Permission denied: 'somewhere'" in said

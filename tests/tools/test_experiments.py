@@ -53,7 +53,8 @@ write = lambda name, text: pathlib.Path(name).write_text(text)
 if sys.argv[1] == "train":
     print("epoch 1/1", flush=True)
     images = {{"dataset": "mine", "classes": ["cat", "dog"], "shape_CHW": [1, 2, 2], "hflip_invariant": False}}
-    made = {{"network": "mlp", "precision": "float32", "num_parameters": 12345, "kept_epoch": 1, "mean": [0.5], "std": [0.5]}}
+    made = {{"network": "mlp", "optimizer": "adam"}}
+    made |= {{"precision": "float32", "num_parameters": 12345, "kept_epoch": 1, "mean": [0.5], "std": [0.5]}}
     write("models/model.json", json.dumps(images | made | {{"computed_with": {{"torch": "9.9", "threads": 1}}}}))
     write("metrics/train.json", json.dumps({{"train_loss": 0.5, "best_epoch": 1}}))
     write("plots/history.csv", "epoch,train_loss,train_accuracy\\n1,0.5,0.5\\n")

@@ -82,5 +82,5 @@ def test_the_parser_of_a_tool_is_had_without_running_it(capsys: pytest.CaptureFi
     parser = parser_of("verify")
     assert parser is not None
     assert parser.parse_args(["--no-train"]).train is False
-    assert parser_of("doctor") is None
+    assert (parser := parser_of("doctor")) and parser.epilog == "example: python -m tools.doctor"
     assert capsys.readouterr() == ("", "")

@@ -113,7 +113,7 @@ class TestWhatIsShown:
     def test_weights_graph_and_confidences_are_those_of_each_run(self, here: Repository) -> None:
         write("HEAD", "linear")
         tensors = load_file(here.root / "models/model.safetensors")
-        kept = json.loads(here.read("metrics/train.json"))["best_epoch"]
+        kept = json.loads(here.read("metrics/train.json"))["train_best_epoch"]
         predictions = pd.read_csv(here.root / "plots/predictions.csv", dtype={"actual": str, "predicted": str})
         right = predictions["actual"] == predictions["predicted"]
         for name in ("linear", "workspace"):
@@ -168,6 +168,7 @@ class TestWhatIsShown:
             mean=[0.3],
             std=[0.3],
             network=network,
+            optimizer="adam",
             precision="float32",
             num_parameters=0,
             kept_epoch=1,

@@ -1,8 +1,14 @@
 """`python -m tools` lists what a person runs by hand."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tools.__main__ import verbs
+from tools.reference import parser_of
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -18,7 +24,19 @@ def test_each_tool_of_the_makefile_stands_in_the_list_with_a_line() -> None:
     assert {name for name in listed if f"-m tools.{name}" in makefile} >= {"doctor", "fresh", "review", "verify", "share"}
     assert {"check", "data", "experiments", "export", "predict", "quickstart", "report", "tensorboard"} < set(listed)
     assert all(len(words) > 3 for words in listed.values())
-    assert "half_installed" not in listed
+    assert not {"half_installed", "uv"} & set(listed)
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_each_tells_an_example_that_it_takes(verb: str) -> None:
+    parser = parser_of(verb)
+    if parser is None:  # as gc, which hands its options on
+        assert f"`python -m tools.{verb}`" in verbs()[verb]
+        return
+    example = " ".join((parser.epilog or "").split()).rpartition("example: ")[2]
+    if example != f"make {verb}":
+        assert example.startswith(f"{parser.prog}") and parser.prog == f"python -m tools.{verb}"
+        assert parser.parse_args(shlex.split(example.removeprefix(parser.prog)))
 
 
 def test_a_misspelt_one_gets_the_nearest() -> None:

@@ -69,7 +69,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.experiments", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.experiments",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m tools.experiments sweep lr=0.001,0.003 weight_decay=0,1e-4 --jobs 2",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run experiments in a copy of the last commit; finished experiments are skipped")
     run.add_argument("names", nargs="*", metavar="NAME", help="a name in experiments.yaml (default: all)")

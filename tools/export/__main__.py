@@ -27,7 +27,9 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 def main(arguments: list[str] | None = None) -> int:
     """Export, and say what was written."""
-    argparse.ArgumentParser(prog="python -m tools.export", description=(__doc__ or "").partition("\n")[0]).parse_args(arguments)
+    argparse.ArgumentParser(
+        prog="python -m tools.export", description=(__doc__ or "").partition("\n")[0], epilog="example: python -m tools.export"
+    ).parse_args(arguments)
     if remark := check_packages():
         print(remark, file=sys.stderr)
     if not Path(".dvc").is_dir():

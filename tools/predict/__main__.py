@@ -94,7 +94,11 @@ def _check_bad_output(option: str, path: Path, suffix: str, pictures: list[Path]
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m tools.predict", description=first, epilog=rest)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.predict",
+        description=first,
+        epilog=f"{rest} example: python -m tools.predict shoe.jpg pictures --json",
+    )
     of_a_picture = "a picture, a folder of them, or a table of pixels (.csv, .csv.gz, .npz)"
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help=of_a_picture)
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")

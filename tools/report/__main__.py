@@ -19,7 +19,11 @@ REPORT = Path("report.html")
 
 def main(arguments: list[str] | None = None) -> None:
     """Read, write, and say where the page is and what it lacks."""
-    parser = argparse.ArgumentParser(prog="python -m tools.report", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.report",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m tools.report --output report.html",
+    )
     parser.add_argument("--output", type=Path, default=REPORT, metavar="FILE", help=f"where to write the page ({REPORT})")
     output: Path = parser.parse_args(arguments).output
     if output.is_dir():

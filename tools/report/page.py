@@ -45,7 +45,7 @@ def as_page(run: Run) -> str:
     cells, mistakes = find_cells(results), surest_mistakes(results).tolist()
     pictures = None if run.images_NCHW is None else thumbnails(run.images_NCHW, [*mistakes, *fair_order(cells)])
     figures = work_out(results)
-    kept = results.metrics.get("best_epoch")
+    kept = results.metrics.get("train_best_epoch", results.metrics.get("best_epoch"))
     kept_epoch = int(kept) if kept is not None and kept in set(results.history["epoch"]) else None
     class_heads, class_rows = _classes(run)
     return render(
@@ -162,6 +162,7 @@ def _model(model: ModelDescription) -> Rows:
     channels, height, width = model.shape_CHW
     return [
         ["network", model.network],
+        ["optimizer", model.optimizer],
         ["parameters", f"{model.num_parameters:,}"],
         ["image", f"{height} × {width} pixels, {channels} channel{'s' if channels > 1 else ''}"],
         ["kept epoch", str(model.kept_epoch)],

@@ -59,7 +59,11 @@ def _status(compared: Review, options: argparse.Namespace) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.review", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.review",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m tools.review main --html review.html",
+    )
     parser.add_argument("base", nargs="?", default="HEAD", metavar="BASE", help="commit, branch, tag or experiment (HEAD)")
     parser.add_argument("head", nargs="?", default=WORKSPACE, metavar="HEAD", help="the same, or `workspace` (the default)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")

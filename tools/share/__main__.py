@@ -112,7 +112,11 @@ def _ask_nobody(*arguments: object, **options: object) -> NoReturn:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.share", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.share",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m tools.share push --remote storage",
+    )
     parser.add_argument("command", choices=COMMANDS, help="upload, download, or only compare")
     parser.add_argument("-r", "--remote", metavar="NAME", help="another remote of DVC than the default one")
     return parser.parse_args(arguments)

@@ -64,7 +64,11 @@ def _write(revision: Revision) -> list[str]:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.tensorboard", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.tensorboard",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m tools.tensorboard --watch",
+    )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="experiment, commit, branch or tag to show beside the workspace"
     )

@@ -98,7 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.verify", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.verify",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m tools.verify --no-train",
+    )
     parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="only this stage; can be repeated")
     parser.add_argument("--no-train", dest="train", action="store_false", help="skip the stage train")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")

@@ -120,7 +120,7 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"freeze": True, "network": "resnet18"}, r"^params\.yaml: freeze keeps pretrained weights, and there are none; write"),
         (
             {"freeze": True, "network": "resnet18", "pretrained": True, "optimizer": "muon"},
-            r"^params\.yaml: optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: adamw`$",
+            r"^params\.yaml: optimizer 'muon' moves convolutions, and `freeze: true` trains none; write `optimizer: auto`$",
         ),
         ({"normalize": "imagnet"}, r"^params\.yaml: normalize must be 'standard', 'half', 'unit', 'none' or 'imagenet', got"),
         ({"device": "gpu"}, r"^params\.yaml: device must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'$"),
@@ -135,8 +135,17 @@ def test_yaml_1_2_is_what_we_say_it_is(tmp_path: Path) -> None:
         ({"augment": True}, r"^params\.yaml: augment must be 'auto' or a list of .*, got True$"),
         (
             {"optimizer": "muon", "network": "mlp"},
-            r"^params\.yaml: optimizer 'muon' moves convolutions, and network 'mlp' has none;",
+            r"^params\.yaml: optimizer 'muon' moves convolutions, and network 'mlp' has none; write `optimizer: auto`$",
         ),
+        (
+            {"optimizer": "auto", "network": "mlp", "momentum": 0.9},
+            r"^params\.yaml: momentum has no effect with optimizer 'adamw', which is `auto` here; write `momentum: null` or",
+        ),
+        (
+            {"optimizer": "auto", "network": "mlp", "nesterov": True},
+            r"^params\.yaml: nesterov has no effect with optimizer 'adamw', which is `auto` here; write `nesterov: null`,",
+        ),
+        ({"optimizer": "rmsprop"}, r"^params\.yaml: optimizer must be 'auto', 'sgd', 'adam', 'adamw' or 'muon', got"),
         ({"augment": ["flip", "flip"]}, r"^params\.yaml: augment must name each augmentation once, got 'flip' twice$"),
         ({"augment": ["cutmix"], "class_weights": "balanced"}, r"^params\.yaml: augment: cutmix mixes classes, .*got both$"),
         ({"augment": ["crop", "shift"]}, r"^params\.yaml: augment: shift has no effect of its own beside crop; .*got both$"),

@@ -23,6 +23,7 @@ DESCRIPTION = ModelDescription(
     mean=[0.25],
     std=[0.5],
     network="cnn",
+    optimizer="adam",
     precision="float32",
     num_parameters=0,
     kept_epoch=1,

@@ -7,7 +7,12 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, classification_report, f1_score, log_loss
 
 from classifier.model.inference import Predictions
-from classifier.scores.metrics import classes_table, no_better_than_guessing, predictions_table, summary_metrics
+from classifier.scores.metrics import (
+    classes_table,
+    no_better_than_guessing,
+    predictions_table,
+    summary_metrics,
+)
 
 
 def outcomes_of(actual: list[int], predicted: list[int], loss: list[float] | None = None) -> Predictions:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.splits.data_check import Splits, class_table, data_report, image_digests, num_constant, remarks
+from classifier.splits.data_check import Splits, class_table, data_metrics, data_report, image_digests, num_constant, remarks
 
 RNG = np.random.default_rng(0)
 
@@ -116,3 +116,17 @@ def test_digests_and_constants_of_more_than_a_block() -> None:
     assert digests[2_900] == digests[5]
     assert num_constant(images) == 1
     np.testing.assert_array_equal(digests[100:200], image_digests(images[100:200]))
+
+
+def test_dvcs_tables_get_six_numbers_and_the_rest_stands_in_a_list_which_they_leave_out() -> None:
+    report = data_report(made(), 3, ["a.jpg"])
+    metrics = data_metrics(report)
+    assert metrics.pop("details") == [report]
+    assert metrics == {
+        "train_images": 10,
+        "val_images": 4,
+        "test_images": 5,
+        "two_split_images": 1 + 2 + 2,
+        "two_label_images": 1,
+        "unreadable_images": 1,
+    }

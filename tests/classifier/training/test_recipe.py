@@ -162,6 +162,21 @@ def test_a_recipe_leaves_nothing_open(optimizer: str, momentum: float, nesterov:
 
 
 @pytest.mark.parametrize(
+    ("changes", "optimizer"),
+    [
+        ({"network": "pyramid"}, "muon"),
+        ({"network": "resnet18", "pretrained": True}, "muon"),
+        ({"network": "resnet18", "pretrained": True, "freeze": True}, "adamw"),
+        ({"network": "mlp"}, "adamw"),
+        ({"network": "softmax"}, "adamw"),
+    ],
+)
+def test_the_optimizer_of_auto_is_muon_where_convolutions_are_trained(changes: dict[str, Any], optimizer: str) -> None:
+    auto, explicit = (recipe_for(params(optimizer=name, momentum=None, **changes)) for name in ("auto", optimizer))
+    assert auto == explicit
+
+
+@pytest.mark.parametrize(
     ("num_images", "drop_last", "expected"), [(20, False, 4), (20, True, 8), (16, False, 8), (9, False, 1), (5, False, 5)]
 )
 def test_the_smallest_batch_is_the_last_one_where_it_is_not_full(num_images: int, drop_last: bool, expected: int) -> None:

@@ -122,7 +122,7 @@ def test_the_kept_weights_are_those_of_the_best_validation_epoch() -> None:
 def test_without_validation_the_last_epoch_is_kept() -> None:
     result = train(model_for("mlp"), random_set(24), random_set(0), params(network="mlp", epochs=3))
     assert result.kept.epoch == 3
-    assert train_metrics(result).keys() == {"train_loss", "train_accuracy", "best_epoch"}
+    assert list(train_metrics(result)) == ["train_accuracy", "train_loss", "train_epoch", "train_best_epoch"]
     assert list(history_table(result).columns) == ["epoch", "train_loss", "train_accuracy"]
 
 
@@ -138,13 +138,14 @@ def test_what_is_told_of_a_run() -> None:
         Epoch(0.25, 0.75, 1.5, 0.5, epoch=3),
     )
     result = Result(epochs, epochs[1], {})
-    assert train_metrics(result) == {
-        "train_loss": 0.5,
-        "train_accuracy": 0.5,
-        "val_loss": 1.234568,
-        "val_accuracy": 0.75,
-        "best_epoch": 2,
-    }
+    assert list(train_metrics(result).items()) == [  # in the order of the columns of `dvc exp show`
+        ("val_accuracy", 0.75),
+        ("val_loss", 1.234568),
+        ("train_accuracy", 0.5),
+        ("train_loss", 0.5),
+        ("train_epoch", 3),
+        ("train_best_epoch", 2),
+    ]
     assert history_table(result).to_dict("list")["val_loss"] == [2.0, 1.23456789, 1.5]
     assert epoch_line(result, 3) == "epoch 3/3  train_loss 0.2500  train_accuracy 0.7500  val_loss 1.5000  val_accuracy 0.5000"
     assert epoch_line(Result(epochs[:2], epochs[1], {}), 3).endswith("val_accuracy 0.7500  *")
