@@ -82,7 +82,7 @@ def test_where_all_is_well_it_says_so(repository: Path) -> None:
     assert done.stderr == ""
     assert done.stdout.endswith("\nnothing is wrong\n")
     assert done.returncode == 0
-    for fact in ("python    3.", "packages  dvc 3.", "all as pinned", "torch 2.", "branch main", "would look at", " GB free"):
+    for fact in ("python    3.", "packages  dvc 3.", "all as pinned", "torch 2.", "branch main", "would check", " GB free"):
         assert fact in done.stdout
 
 
