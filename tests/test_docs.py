@@ -107,7 +107,7 @@ OF_OTHERS = (
         "'./dvc.lock' validation failed",
         "Unable to read RWLock-file",
     ),
-    *("dvc exp run --temp", "Worker status: 0 active", ".git/index.lock"),
+    *("dvc exp run --temp", "Worker status: 0 active", ".git/index.lock", "std::bad_alloc", "OpenBLAS error"),
 )
 """What the system, the shell and DVC say, or a person sees."""
 
