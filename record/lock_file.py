@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import PARAMS_FILE, read_yaml
+from classifier.images.schema import OWN
 from record.git import run_git
 
 LOCK_FILE = "dvc.lock"
@@ -79,6 +80,19 @@ class Lock(BaseModel):
     def out_hashes(self) -> dict[str, str]:
         """Hash of each output of every stage by its path."""
         return {out.path: out.md5 for stage in self.stages.values() for out in stage.outs}
+
+    @property
+    def dataset(self) -> str | None:
+        """The name of the data set; of one's own images, that of their folder or file."""
+        values = self.param_values
+        if values.get("dataset") in OWN:
+            return PurePath(str(values.get("source"))).name or values["dataset"]
+        return values.get("dataset")
+
+    @property
+    def param_values(self) -> dict[str, Any]:
+        """Value of each param of any stage by its name."""
+        return {name: value for stage in self.stages.values() for name, value in stage.param_values.items()}
 
     def makes(self, path: str) -> bool:
         """Whether `path` is an output of a stage, or lies in one."""

@@ -130,12 +130,20 @@ def compare_classes(before: Results, after: Results) -> list[ClassVerdict]:
     ]
 
 
+def compare_answers(before_right_N: NDArray[np.bool_], after_right_N: NDArray[np.bool_]) -> tuple[Interval, float, str]:
+    """The interval of the difference in accuracy, its p-value, and the verdict, of two models' answers to the same images.
+
+    Called different only when test and interval agree, so that a table never contradicts itself.
+    """
+    gained, lost = int((~before_right_N & after_right_N).sum()), int((before_right_N & ~after_right_N).sum())
+    interval, p = accuracy_interval(gained, lost, len(before_right_N)), mcnemar_mid_p(gained, lost)
+    return interval, p, _verdict(p < LEVEL and interval.leaves_out_zero, interval.estimate)
+
+
 def _accuracy(before: Results, after: Results) -> TestedMetric:
-    """Called different only when test and interval agree, so that the table never contradicts itself."""
-    gained, lost = int((~before.right_N & after.right_N).sum()), int((before.right_N & ~after.right_N).sum())
-    interval, p = accuracy_interval(gained, lost, len(before.right_N)), mcnemar_mid_p(gained, lost)
-    verdict = _verdict(p < LEVEL and interval.leaves_out_zero, interval.estimate)
-    return TestedMetric(ACCURACY, before.metrics[ACCURACY], after.metrics[ACCURACY], interval, p, verdict)
+    return TestedMetric(
+        ACCURACY, before.metrics[ACCURACY], after.metrics[ACCURACY], *compare_answers(before.right_N, after.right_N)
+    )
 
 
 def _loss(before: Results, after: Results) -> TestedMetric:

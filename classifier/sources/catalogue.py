@@ -44,11 +44,13 @@ class RemoteFile(_Strict):
 class CataloguedDataset(_Strict):
     """One data set; label k of an image means `classes[k]`, and `files` maps each role of `format` to its file.
 
-    `hflip_invariant`: whether the mirror image of any of its images shows the same class.
+    `hflip_invariant`: whether the mirror image of any of its images shows the same class. `license`: as model hubs spell it,
+    None where the source states none.
     """
 
     title: str = Field(min_length=1)
     reference: str = Field(min_length=1)
+    license: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]*$")
     format: PublishedFormat
     classes: ClassNames
     hflip_invariant: bool

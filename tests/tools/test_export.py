@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
 import torch
 import yaml
 from filelock import FileLock
+from huggingface_hub import ModelCard
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
@@ -37,7 +40,7 @@ from tools.export.onnx_file import Agreement, Probabilities
 from tools.export.origin import read_origin
 
 TARGET = Path("models/export")
-NAMES = ["README.md", "model.onnx"]
+NAMES = ["README.md", "model.int8.onnx", "model.onnx"]
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +53,21 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     repository.dvc("repro")
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--message", "a run")
-    said = run_export(repository.root)
-    assert said[:2] == [
-        f"models/export/model.onnx: {(repository.root / TARGET / 'model.onnx').stat().st_size:,} bytes, "
-        "uint8 images in, probabilities out",
-        said[1],
-    ]
+    said = run_export(repository.root, "--int8", "--license", "cc-by-4.0")
+    sizes = [f"{(repository.root / TARGET / name).stat().st_size:,}" for name in NAMES]
+    assert said[0] == f"models/export/model.onnx: {sizes[2]} bytes, uint8 images in, probabilities out"
     assert re.fullmatch(
         r"checked on 355 test images: the class that PyTorch gives, on all; probabilities at most \d\.\de-0[678] apart", said[1]
     )
+    assert said[2].startswith(f"models/export/model.int8.onnx: {sizes[1]} bytes; test accuracy ")
+    assert said[3] == "models/export/README.md: the model card, which also says how to use it"
     return repository
 
 
-def run_export(root: Path, **environment: str) -> list[str]:
+def run_export(root: Path, *arguments: str, **environment: str) -> list[str]:
     """Lines that it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "tools.export"],
+        [sys.executable, "-m", "tools.export", *arguments],
         cwd=root,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -102,23 +104,81 @@ def test_the_workspace_stays_as_it_was(exported: Repository) -> None:
 def test_the_file_gives_what_evaluate_measured(exported: Repository) -> None:
     """`mlp` is trained and measured in float32, with the mirror images, so that hardly a digit may differ."""
     images_NCHW = np.load(exported.root / "data/dataset/test/images.npy")
-    session = onnxruntime.InferenceSession(exported.root / TARGET / "model.onnx", providers=["CPUExecutionProvider"])
-    (probabilities_NK,) = session.run(None, {"images": images_NCHW})
+    probabilities_NK = answers(exported.root / TARGET / "model.onnx", images_NCHW)
     recorded = pd.read_csv(exported.root / "plots/predictions.csv", dtype={"predicted": str})
     assert [str(label) for label in probabilities_NK.argmax(axis=1)] == recorded["predicted"].to_list()
     np.testing.assert_allclose(probabilities_NK.max(axis=1), recorded["confidence"], atol=1.1e-5)
+
+
+def answers(path: Path, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (probabilities_NK,) = session.run(None, {"images": images_NCHW})
+    return np.asarray(probabilities_NK)
+
+
+def test_the_int8_file_is_a_quarter_as_large_and_answers_nearly_the_same(exported: Repository) -> None:
+    images_NCHW = np.load(exported.root / "data/dataset/test/images.npy")
+    actual_N = np.load(exported.root / "data/dataset/test/labels.npy")
+    float32, int8 = (answers(exported.root / TARGET / name, images_NCHW) for name in ("model.onnx", "model.int8.onnx"))
+    np.testing.assert_allclose(int8.sum(axis=1), 1, rtol=1e-5)
+    assert np.abs(int8 - float32).max() > 1e-4, "nothing was quantised"
+    sizes = [(exported.root / TARGET / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")]
+    assert sizes[1] < 0.35 * sizes[0]
+    same, right = float((int8.argmax(1) == float32.argmax(1)).mean()), float((int8.argmax(1) == actual_N).mean())
+    assert same > 0.97
+    assert (
+        f"`model.int8.onnx` gives {same:.2%} of the test images the same class as `model.onnx`; "
+        f"its test accuracy is {right:.2%}. Verdict of the paired test: no evidence of a difference (95 % "
+    ) in card(exported)
+
+
+def test_an_int8_file_that_is_worse_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep_one_class(path: Path, source: Path, _: object) -> None:
+        model = onnx.load(source)
+        bias = next(one for one in model.graph.initializer if one.dims == [10])
+        bias.CopyFrom(onnx.numpy_helper.from_array(np.eye(10, dtype=np.float32)[3] * 1e4, bias.name))
+        onnx.save(model, path)
+
+    monkeypatch.setattr(export, "write_int8", keep_one_class)
+    told = (
+        r"^models/export: nothing written, for the int8 file is significantly worse: test accuracy \d\d\.\d+% in float32, 1\d\."
+    )
+    with pytest.raises(UserError, match=told):
+        export.main(["--int8"])
+
+
+def test_metadata_of_the_file(exported: Repository) -> None:
+    for name in ("model.onnx", "model.int8.onnx"):
+        model = onnx.load(exported.root / TARGET / name)
+        found = {one.key: one.value for one in model.metadata_props}
+        assert json.loads(found["classes"]) == [str(digit) for digit in range(10)]
+        assert found["commit"] == exported.git("rev-parse", "HEAD").strip()
+        assert (found["dataset"], found["network"], json.loads(found["input_shape"])) == ("digits", "mlp", [1, 8, 8])
+        assert json.loads(found["versions"])["torch"] == version("torch")
 
 
 def test_the_same_inputs_give_the_same_bytes_elsewhere(exported: Repository, tmp_path: Path) -> None:
     elsewhere = tmp_path / "else where"
     shutil.copytree(exported.root, elsewhere, symlinks=True, ignore=shutil.ignore_patterns("cache"))
     shutil.rmtree(elsewhere / TARGET)
-    run_export(elsewhere, PYTHONHASHSEED="1", TZ="Asia/Tokyo", LC_ALL="C")
+    run_export(elsewhere, "--int8", "--license", "cc-by-4.0", PYTHONHASHSEED="1", TZ="Asia/Tokyo", LC_ALL="C")
     for name in NAMES:
         assert (elsewhere / TARGET / name).read_bytes() == (exported.root / TARGET / name).read_bytes()
 
 
 class TestCard:
+    def test_a_model_hub_reads_it(self, exported: Repository) -> None:
+        data = ModelCard.load(exported.root / TARGET / "README.md").data
+        assert (data.license, data.library_name, data.pipeline_tag) == ("cc-by-4.0", "onnx", "image-classification")
+        assert (data.datasets, data.metrics) == (["digits"], ["accuracy", "f1"])
+        metrics = json.loads(exported.read("metrics/test.json"))
+        accuracy, f1 = data.eval_results
+        assert (accuracy.metric_type, accuracy.metric_value) == ("accuracy", pytest.approx(metrics["test_accuracy"]))
+        assert (f1.metric_type, f1.metric_value) == ("f1", pytest.approx(metrics["test_macro_f1"], abs=1e-6))
+        low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
+        assert accuracy.metric_name == f"test accuracy (95 % interval {low:.2%} to {high:.2%})"
+        assert "licence `cc-by-4.0`)" in card(exported)  # of the digits, by the catalogue
+
     def test_figures_are_those_of_the_run(self, exported: Repository) -> None:
         text, metrics = card(exported), json.loads(exported.read("metrics/test.json"))
         low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
@@ -157,7 +217,7 @@ class TestCard:
     def test_what_auto_means(self, exported: Repository) -> None:
         text = card(exported)
         assert "averaging with the mirror image and softmax are inside." in text
-        assert "If you quantise it, leave the softmax out" in text
+        assert "If you quantise it yourself, leave the softmax out" in text
         assert '`flip_tta: "auto"`' in text
         assert '`flip_tta: "auto"` means `true` here: the mirror image of an image shows the same class.' in text
         assert '`augment: "auto"`' not in text
@@ -198,7 +258,10 @@ def test_a_card_for_own_images_without_validation(exported: Repository, monkeypa
     )
     many = [f"file {number}" for number in range(25)]
     agreement = Agreement(origin.results.predicted_N, num_ties=2, largest_difference=1.25e-6)
-    text = model_card(Export(own, Provenance("0" * 40, None, many, "", {"onnx": "1"}), agreement, b"content"))
+    provenance = Provenance("0" * 40, None, many, "", {"onnx": "1"})
+    text = model_card(Export(own, provenance, agreement, b"content", None, 18, None))
+    assert "license" not in text.partition("\n---\n")[0]
+    assert "model.int8" not in text
     assert "A person's own images (folder). Images: 1,200 to train on, 355 to test on." in text
     assert r"The data check found: 3 of 355 test images are also in train, pixel for pixel." in text
     assert "the same class to 353 of the 355 test images (the other 2 are ties between two classes) as PyTorch does" in text
@@ -295,6 +358,74 @@ def test_a_new_environment_with_onnxruntime_and_pillow_alone(exported: Repositor
     done = subprocess.run([python, "-I", "classify.py", *pictures], cwd=handed_on, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     refuse_other_answers(done.stdout, exported)
+
+
+OPENCV = """
+import sys, cv2, numpy
+network = cv2.dnn.readNetFromONNX(sys.argv[1])
+network.setInput(numpy.load("images.npy"))
+numpy.save("found.npy", network.forward())
+"""
+ONNX2TORCH = """
+import sys, numpy, onnx2torch, torch
+network = onnx2torch.convert(sys.argv[1]).eval()
+numpy.save("found.npy", network(torch.from_numpy(numpy.load("images.npy"))).detach().numpy())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "source"), [("opencv-python-headless==5.0.0.93", OPENCV), ("onnx2torch==1.5.15", ONNX2TORCH)]
+)
+def test_programs_that_know_nothing_of_onnxruntime_give_the_same(
+    package: str, source: str, exported: Repository, tmp_path: Path
+) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", "packages", package]
+    installed = subprocess.run(pip, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if "(from versions: none)" in installed.stderr:
+        pytest.skip("no package index can be reached from here")
+    assert installed.returncode == 0, installed.stderr
+    images_NCHW = np.load(exported.root / "data/dataset/test/images.npy")[:9]
+    np.save(tmp_path / "images.npy", images_NCHW)
+    path = exported.root / TARGET / "model.onnx"
+    environment = os.environ | {"PYTHONPATH": "packages"}
+    done = subprocess.run(
+        [sys.executable, "-c", source, path], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), answers(path, images_NCHW), atol=1e-5)
+
+
+WEB = """
+import * as ort from "onnxruntime-web/wasm";
+import fs from "fs";
+ort.env.wasm.numThreads = 1;
+const [pixels, ...dims] = JSON.parse(fs.readFileSync("images.json"));
+for (const path of process.argv.slice(2)) {
+  const session = await ort.InferenceSession.create(fs.readFileSync(path));
+  const found = await session.run({ images: new ort.Tensor("uint8", Uint8Array.from(pixels), dims) });
+  console.log(JSON.stringify(Array.from(found.probabilities.data)));
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js")
+def test_a_browser_s_runtime_gives_the_same(exported: Repository, tmp_path: Path) -> None:
+    npm = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "onnxruntime-web@1.30.0"]
+    installed = subprocess.run(npm, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if any(code in installed.stderr for code in ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT")):
+        pytest.skip("no package index can be reached from here")
+    assert installed.returncode == 0, installed.stderr
+    (tmp_path / "run.mjs").write_text(WEB, encoding="utf-8")
+    images_NCHW = np.load(exported.root / "data/dataset/test/images.npy")[:9]
+    (tmp_path / "images.json").write_text(json.dumps([images_NCHW.flatten().tolist(), *images_NCHW.shape]), encoding="utf-8")
+    paths = [exported.root / TARGET / name for name in ("model.onnx", "model.int8.onnx")]
+    done = subprocess.run(["node", "run.mjs", *paths], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    float32, int8 = (np.reshape(json.loads(line), (9, 10)) for line in done.stdout.splitlines())
+    np.testing.assert_allclose(float32, answers(paths[0], images_NCHW), atol=1e-5)
+    np.testing.assert_allclose(int8, answers(paths[1], images_NCHW), atol=0.02)
 
 
 def cut(name: str) -> Callable[[Path], None]:
@@ -405,9 +536,9 @@ def test_one_export_at_a_time(project: Path) -> None:
 
 
 def test_a_file_that_computes_something_else_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forget_the_mirror(path: Path, network: Probabilities, described: object) -> None:
+    def forget_the_mirror(path: Path, network: Probabilities, *others: Any) -> None:
         other, _ = load_model(Path("models"))
-        write_onnx(path, Probabilities(other, flip_tta=False), described)  # type: ignore[arg-type]
+        write_onnx(path, Probabilities(other, flip_tta=False), *others)
 
     write_onnx = export.write_onnx
     monkeypatch.setattr(export, "write_onnx", forget_the_mirror)

@@ -24,7 +24,7 @@ from classifier.model.dataset import ImageDataset
 from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
 from tools.export.card import program
-from tools.export.onnx_file import Probabilities, check_agreement, compare, write_onnx
+from tools.export.onnx_file import OLDEST_RUNTIME, Probabilities, check_agreement, compare, write_onnx
 
 Shape = tuple[int, int, int]
 CLASSES = ["a", "b", "c"]
@@ -65,6 +65,17 @@ def run(path: Path, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (probabilities_NK,) = session.run(None, {"images": images_NCHW})
     return np.asarray(probabilities_NK)
+
+
+@pytest.mark.parametrize("opset", OLDEST_RUNTIME)
+def test_every_opset_gives_the_same(opset: int, tmp_path: Path) -> None:
+    images_NCHW = some_images(3, (1, 16, 16))
+    path = tmp_path / "model.onnx"
+    network = Probabilities(classifier(made_up("cnn", (1, 16, 16), "float32"), 1), flip_tta=True)
+    write_onnx(path, network, described((1, 16, 16)), {"commit": "abc"}, opset)
+    assert [(one.domain, one.version) for one in onnx.load(path).opset_import] == [("", opset)]
+    with torch.no_grad():
+        np.testing.assert_allclose(run(path, images_NCHW), network(torch.from_numpy(images_NCHW)).numpy(), atol=2e-6)
 
 
 @pytest.mark.parametrize(("name", "shape_CHW", "precision", "flip_tta"), CASES)

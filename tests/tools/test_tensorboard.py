@@ -5,7 +5,11 @@ import json
 import shutil
 import subprocess
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
+from tensorboard import program
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from classifier.common.errors import UserError
@@ -27,6 +32,7 @@ from tools.check import problems
 from tools.tensorboard.__main__ import main
 from tools.tensorboard.events import _add_model
 from tools.tensorboard.runs import run_name
+from tools.tensorboard.server import OPTIONS
 
 HISTORY = "epoch,train_loss,train_accuracy,val_loss,val_accuracy\n1,2.25,0.125,2.5,0.25\n2,1e-05,1,3,0.5\n"
 STEPS = "step,train_loss,train_accuracy,val_loss,val_accuracy\n100,2.5,0.25,2.75,0.125\n200,2,0.5,1.5,0.625\n"
@@ -98,6 +104,22 @@ def assert_histogram(events: EventAccumulator, tag: str, values: NDArray[np.floa
         assert (values < limit).sum() <= up_to_here <= (values <= limit).sum()
 
 
+@contextmanager
+def served() -> Iterator[Callable[..., Any]]:
+    """A function that asks a server over runs/, with our options, as its page does."""
+    board = program.TensorBoard()
+    once = ["--reload_interval=0", "--reload_task=blocking"]  # no thread that goes on after the test
+    board.configure(argv=["", "--logdir=runs", "--port=0", "--load_fast=false", *OPTIONS, *once])
+    address = board.launch()
+
+    def ask(path: str, body: dict[str, Any] | None = None) -> Any:
+        content = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(f"{address}data/plugin/{path}", content, {"Content-Type": "application/json"})) as response:
+            return json.load(response)
+
+    yield ask
+
+
 class TestWhatIsShown:
     def test_curves_of_commit_experiment_and_workspace_side_by_side(self, here: Repository) -> None:
         write("HEAD", "linear", "a/branch")
@@ -109,6 +131,39 @@ class TestWhatIsShown:
         assert list(now["epoch"]) == [1, 2, 3]
         assert_same(read("linear"), now, "epoch")
         assert_same(read("workspace"), now, "epoch")
+
+    def test_params_and_test_metrics_of_each_run_stand_side_by_side(self, here: Repository) -> None:
+        """In the tab HParams, by what a real server answers to its page; and nothing has a time that nobody measured."""
+        write("main")
+        with served() as ask:
+            infos = ask("hparams/experiment", {"experimentName": ""})
+            columns = {info["name"] for info in infos["hparamInfos"]}
+            assert {"lr", "network", "seed", "augment"} <= columns
+            names = ["test/accuracy", "test/loss", "test/macro_f1", "test/baseline_accuracy"]
+            assert set(names) <= {info["name"]["tag"] for info in infos["metricInfos"]}
+            wanted = {
+                "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_RUNNING"],
+                "startIndex": 0,
+                "sliceSize": 9,
+            }
+            wanted["colParams"] = [{"metric": {"group": "", "tag": name}} for name in names]
+            groups = ask("hparams/session_groups", wanted)["sessionGroups"]
+        found = {group["sessions"][0]["name"]: group for group in groups}
+        assert {"main", "workspace"} <= set(found)
+        metrics = json.loads(here.read("metrics/test.json"))
+        measured = {value["name"]["tag"]: value["value"] for value in found["workspace"]["metricValues"]}
+        for name in names:
+            assert measured[name] == pytest.approx(metrics[name.replace("/", "_")], rel=1e-6)
+        params = yaml.safe_load(here.read("dvc.lock"))["stages"]["train"]["params"]["params.yaml"]
+        assert found["workspace"]["hparams"]["lr"] == pytest.approx(params["lr"])
+        assert found["workspace"]["hparams"]["augment"] == json.dumps(params["augment"])
+        events = read("workspace")
+        (table,) = events.Tensors("params/text_summary")
+        assert f"| lr | `{params['lr']}` |" in table.tensor_proto.string_val[0].decode()
+        (picture,) = events.Images("test/confusion")
+        with Image.open(here.root / "plots/confusion.png") as drawn:
+            assert (picture.width, picture.height) == drawn.size
+        assert len({point.wall_time for point in events.Scalars("by_epoch/train_loss")}) == 1
 
     def test_weights_graph_and_confidences_are_those_of_each_run(self, here: Repository) -> None:
         write("HEAD", "linear")
@@ -134,7 +189,7 @@ class TestWhatIsShown:
         write()
         events = read("workspace")
         images, labels = (np.load(here.root / f"data/dataset/train/{name}.npy") for name in ("images", "labels"))
-        assert len(events.Tags()["images"]) == 10
+        assert len([tag for tag in events.Tags()["images"] if tag.startswith("samples/")]) == 10
         for label in range(10):
             (found,) = events.Images(f"samples/{label}_{label}")
             row_HWC = np.asarray(Image.open(io.BytesIO(found.encoded_image_string)))
@@ -217,7 +272,7 @@ class TestWhatIsNotThere:
         ]
         assert said[3:] == ["runs/workspace: 3 epochs"]
         tags = read("linear").Tags()
-        assert (tags["images"], tags["graph"]) == ([], False)
+        assert (tags["images"], tags["graph"]) == (["test/confusion"], False)
         assert set(tags["histograms"]) == {"confidence/all", "confidence/right", "confidence/wrong"}, "these are in git"
 
     def test_a_damaged_model_in_the_cache(self, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,6 +333,14 @@ class TestWhatIsNotThere:
 
 
 class TestSteps:
+    def test_every_point_is_served(self, bare_run: Path) -> None:
+        rows = [f"{step},{1 / step},0.5" for step in range(1, 1509)]
+        (bare_run / "plots/steps.csv").write_text("\n".join(["step,train_loss,train_accuracy", *rows]) + "\n")
+        write()
+        with served() as ask:
+            points = ask("scalars/scalars?run=workspace&tag=by_step%2Ftrain_loss")
+        assert [step for _, step, _ in points] == list(range(1, 1509))
+
     def test_curves_by_step_stand_beside_those_by_epoch(self, bare_run: Path) -> None:
         (bare_run / "plots/steps.csv").write_text(STEPS)
         write()

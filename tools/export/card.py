@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from classifier.decoding.resize import Fit
 from classifier.images.schema import OWN
-from classifier.sources.catalogue import load_dataset
+from classifier.sources.catalogue import CataloguedDataset, load_dataset
 from classifier.splits.data_check import remarks
 from classifier.training.recipe import resolve_augment
 from record.lock_file import LOCK_FILE
@@ -20,9 +21,10 @@ from record.results import EVALUATE, TEST_SPLIT
 from record.revisions import WORKSPACE, Provenance, Revision
 from record.staleness import stale_inputs
 from record.statistics import Interval, share_interval
-from record.verdicts import ACCURACY, SEEDS_FILE, commonest_mistakes, metric_intervals, read_spread
-from tools.export.onnx_file import CLASSES, INPUT, OPSET, OUTPUT, Agreement
+from record.verdicts import ACCURACY, MACRO_F1, SEEDS_FILE, commonest_mistakes, metric_intervals, read_spread
+from tools.export.onnx_file import CLASSES, INPUT, OLDEST_RUNTIME, OUTPUT, Agreement
 from tools.export.origin import Origin
+from tools.export.quantised import Quantised
 from tools.review.markdown import code, table, text
 from tools.review.wording import metric_words
 
@@ -104,12 +106,44 @@ class Export:
     agreement: Agreement
     content: bytes
     """Of the ONNX file."""
+    int8: Quantised | None
+    opset: int
+    license: str | None
+    """Of the model, as the person names it."""
 
 
 def model_card(export: Export) -> str:
     """The card as Markdown."""
-    parts = [_head, _use, _data, _training, _quality, _limits, _provenance]
+    parts = [_front_matter, _head, _use, _data, _training, _quality, _limits, _provenance]
     return "\n\n".join(block for part in parts for block in part(export)) + "\n"
+
+
+def _front_matter(export: Export) -> Iterator[str]:
+    """What model hubs read: https://huggingface.co/docs/hub/model-cards."""
+    origin = export.origin
+    described, dataset = origin.description, origin.lock.dataset or origin.description.dataset
+    entry = _catalogued(origin)
+    intervals = metric_intervals(origin.results)
+    metrics = [
+        {
+            "type": kind,
+            "value": intervals[name].estimate,
+            "name": f"{metric_words(name)} (95 % interval {_bounds(name, intervals[name])})",
+        }
+        for name, kind in _HUB_METRICS.items()
+    ]
+    task = {"type": _TASK, "name": "Image Classification"}
+    result = {"task": task, "dataset": {"type": dataset, "name": entry.title if entry else dataset, "split": "test"}}
+    facts: dict[str, Any] = {"license": export.license} if export.license else {}
+    facts |= {"library_name": "onnx", "pipeline_tag": _TASK, "tags": ["onnx", _TASK, described.network]}
+    facts |= {"datasets": [dataset]} if entry else {}
+    facts |= {"metrics": list(_HUB_METRICS.values())}
+    facts |= {"model-index": [{"name": f"{described.network} on {dataset}", "results": [result | {"metrics": metrics}]}]}
+    yield f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=1000)}---"
+
+
+_TASK = "image-classification"
+_HUB_METRICS = {ACCURACY: "accuracy", MACRO_F1: "f1"}
 
 
 def _head(export: Export) -> Iterator[str]:
@@ -117,20 +151,24 @@ def _head(export: Export) -> Iterator[str]:
     channels, height, width = described.shape_CHW
     num_classes = len(described.classes)
     kind = "grey" if channels == 1 else "colour (red, green, blue)"
-    yield f"# {text(described.network)} for {text(described.dataset)}"
+    yield f"# {text(described.network)} for {text(export.origin.lock.dataset or described.dataset)}"
     yield (
         f"`model.onnx` gives an image of {height}×{width} pixels in {kind} one of {num_classes} classes. Normalisation"
         f"{', averaging with the mirror image' if export.origin.flip_tta else ''} and softmax are inside. "
-        "If you quantise it, leave the softmax out: in eight bits most small probabilities become 0."
+        "If you quantise it yourself, leave the softmax out: in eight bits most small probabilities become 0."
     )
     shape = ", ".join(map(str, described.shape_CHW))
     rows = [
         [f"input `{INPUT}`", f"uint8, (N, {shape}), any N from 1; 0 black to 255 white"],
         [f"output `{OUTPUT}`", f"float32, (N, {num_classes}), each row sums to 1; computed in float32"],
         [f"metadata `{CLASSES}`", "names of the classes in the order of the output, a JSON list"],
-        ["size", f"{described.num_parameters:,} parameters, {len(export.content):,} bytes, ONNX opset {OPSET}"],
+        ["size", f"{described.num_parameters:,} parameters, {len(export.content):,} bytes"],
+        ["format", f"ONNX opset {export.opset}; onnxruntime {OLDEST_RUNTIME[export.opset]} was seen to run such a file"],
         ["SHA-256", code(hashlib.sha256(export.content).hexdigest())],
     ]
+    if export.int8:
+        digest = code(hashlib.sha256(export.int8.content).hexdigest())
+        rows.append(["`model.int8.onnx`", f"the same in eight bits: {len(export.int8.content):,} bytes, SHA-256 {digest}"])
     yield table(["", "model.onnx"], rows, "ll")
 
 
@@ -152,11 +190,10 @@ def _use(export: Export) -> Iterator[str]:
 
 def _data(export: Export) -> Iterator[str]:
     origin = export.origin
-    dataset = origin.description.dataset
     yield "## Data"
     images, hashes = origin.data.images, origin.lock.out_hashes
     counted = ", ".join(f"{number:,} {_SPLIT_WORDS[split]}" for split, number in images.items())
-    yield f"{_dataset_words(origin, dataset)}. Images: {counted}."
+    yield f"{_dataset_words(origin)}. Images: {counted}."
     recorded = [[code(path), code(hashes[path])] for path in ("data/raw", "data/dataset") if path in hashes]
     recorded.append([code(TEST_SPLIT), code(origin.results.test_hash)])
     yield table(["data", f"hash in {LOCK_FILE} (MD5)"], recorded, "ll")
@@ -167,11 +204,18 @@ def _data(export: Export) -> Iterator[str]:
 _SPLIT_WORDS = {"train": "to train on", "val": "to choose the epoch on", "test": "to test on"}
 
 
-def _dataset_words(origin: Origin, dataset: str) -> str:
-    if dataset in OWN:
-        return f"A person's own images ({text(dataset)})"
-    entry = load_dataset(Path(origin.param("download", "source")), dataset)
-    return f"{text(entry.title)} ({_long(entry.reference)})"
+def _dataset_words(origin: Origin) -> str:
+    entry = _catalogued(origin)
+    if entry is None:
+        return f"A person's own images ({text(origin.lock.dataset or origin.description.dataset)})"
+    licence = f"; licence {code(entry.license)}" if entry.license else ""
+    return f"{text(entry.title)} ({_long(entry.reference)}{licence})"
+
+
+def _catalogued(origin: Origin) -> CataloguedDataset | None:
+    """The entry of the catalogue; None of a person's own images."""
+    dataset = origin.description.dataset
+    return None if dataset in OWN else load_dataset(Path(origin.param("download", "source")), dataset)
 
 
 def _long(sentence: str) -> str:
@@ -225,7 +269,18 @@ def _quality(export: Export) -> Iterator[str]:
         f"The exported file itself, in float32, gives {num_other:,} of these images another class than the pipeline recorded; "
         f"its test accuracy is {own.estimate:.2%} ({own.low:.2%} to {own.high:.2%})."
     )
+    if export.int8:
+        yield _int8_words(export.int8)
     yield _table_of_classes(export)
+
+
+def _int8_words(int8: Quantised) -> str:
+    low, high = (f"{100 * bound:+.2f}".replace("-", "−") for bound in (int8.interval.low, int8.interval.high))
+    return (
+        f"`model.int8.onnx` gives {int8.agreement:.2%} of the test images the same class as `model.onnx`; its test accuracy is "
+        f"{int8.accuracy:.2%}. Verdict of the paired test: {int8.verdict} "
+        f"(95 % interval of the difference {low} to {high} points)."
+    )
 
 
 def _agreement_words(agreement: Agreement, num_images: int) -> str:

@@ -1,6 +1,7 @@
 """A network as an ONNX file, the same bytes for the same network, and whether it computes what PyTorch does."""
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,22 +34,27 @@ class Probabilities(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Normalise, classify, and bring the scores of each image to a sum of 1."""
-        logits_NK: Tensor = self.model(images_NCHW)
-        if self.flip_tta:
-            logits_NK = (logits_NK + self.model(images_NCHW.flip(3))) / 2
-        return logits_NK.softmax(dim=1)
+        if not self.flip_tta:
+            return self.model(images_NCHW).softmax(dim=1)
+        logits_2NK = self.model(torch.cat((images_NCHW, images_NCHW.flip(3)))).unflatten(0, (2, -1))
+        return ((logits_2NK[0] + logits_2NK[1]) / 2).softmax(dim=1)
 
 
 INPUT, OUTPUT = "images", "probabilities"
 CLASSES = "classes"
 """Key of the file's metadata under which the class names stand, a JSON list."""
-OPSET = 20
+OPSET = 18
+"""That of torch's exporter, which converts to the others."""
+OLDEST_RUNTIME = {17: "1.15.1", 18: "1.15.1", 19: "1.16.3", 20: "1.17.3", 21: "1.18.1"}
+"""By the opset, the oldest onnxruntime that was seen to take such a file; 1.15 was the oldest tried."""
 MAX_BYTES = 2**31 - 2**20
 """An ONNX file of one piece is a message of protobuf, which ends at 2 GiB; some is left for all that is not weights."""
 
 
-def write_onnx(path: Path, network: Probabilities, described: Described) -> None:
-    """Write `network` for images of `described.shape_CHW`, in batches of any size.
+def write_onnx(
+    path: Path, network: Probabilities, described: Described, metadata: Mapping[str, str] | None = None, opset: int = OPSET
+) -> None:
+    """Write `network` for images of `described.shape_CHW`, in batches of any size, with the class names in its metadata.
 
     Raises UserError for a network that is larger than such a file can be.
     """
@@ -64,18 +70,20 @@ def write_onnx(path: Path, network: Probabilities, described: Described) -> None
         (example_NCHW,),
         dynamo=True,
         verbose=False,
-        opset_version=OPSET,
+        opset_version=opset,
         input_names=[INPUT],
         output_names=[OUTPUT],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
     )
-    path.write_bytes(_plain_bytes(program.model_proto, described.classes))
+    metadata = {CLASSES: json.dumps(described.classes)} | dict(metadata or {})
+    path.write_bytes(_plain_bytes(program.model_proto, metadata))
 
 
-def _plain_bytes(model: Any, classes: list[str]) -> bytes:
+def _plain_bytes(model: Any, metadata: Mapping[str, str]) -> bytes:
     """The model with our metadata in place of the exporter's: that names files of this machine, and counters of the process."""
     import onnx
 
+    model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)  # so that older programs read it
     model.producer_version = model.producer_version.partition("+")[0]
     graph = model.graph
     graph.name = "image_classifier"
@@ -83,9 +91,12 @@ def _plain_bytes(model: Any, classes: list[str]) -> bytes:
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.ClearField("doc_string")
+    shapes = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer if one.data_type == onnx.TensorProto.INT64}
     for number, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{number}"
-    onnx.helper.set_model_props(model, {CLASSES: json.dumps(classes)})
+        if node.op_type == "Reshape" and 0 not in shapes.get(node.input[1], (0,)):
+            del node.attribute[:]  # `allowzero`, of which OpenCV knows nothing, has no meaning where no size is 0
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
@@ -116,23 +127,29 @@ def compare(path: Path, network: Probabilities, test_set: ImageDataset, classes:
 
     Raises UserError at the first image of which the two say something else.
     """
+    predicted, num_ties, largest, first_row = [], 0, 0.0, 0
+    for images_NCHW, _, found_NK in answers(path, test_set, threads):
+        with torch.inference_mode():
+            wanted_NK: Floats = network(images_NCHW).numpy()
+        largest = max(largest, float(np.abs(found_NK - wanted_NK).max()))
+        num_ties += check_agreement(wanted_NK, found_NK, first_row, classes)
+        predicted.append(found_NK.argmax(axis=1))
+        first_row += len(found_NK)
+    return Agreement(np.concatenate(predicted), num_ties, largest)
+
+
+def answers(path: Path, test_set: ImageDataset, threads: int) -> Iterator[tuple[Tensor, Tensor, Floats]]:
+    """Batch by batch, the images, their labels, and the probabilities by the file at `path` in onnxruntime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    predicted, num_ties, largest = [], 0, 0.0
-    for rows in tqdm(
-        torch.arange(len(test_set)).split(batch_size(test_set)), desc="comparing", unit="batch", disable=None, leave=False
-    ):
-        images_NCHW, _ = test_set.batch(rows)
-        with torch.inference_mode():
-            wanted_NK: Floats = network(images_NCHW).numpy()
+    batches = torch.arange(len(test_set)).split(batch_size(test_set))
+    for rows in tqdm(batches, desc=f"checking {path.name}", unit="batch", disable=None, leave=False):
+        images_NCHW, labels_N = test_set.batch(rows)
         (found_NK,) = session.run([OUTPUT], {INPUT: images_NCHW.numpy()})
-        largest = max(largest, float(np.abs(found_NK - wanted_NK).max()))
-        num_ties += check_agreement(wanted_NK, found_NK, int(rows[0]), classes)
-        predicted.append(found_NK.argmax(axis=1))
-    return Agreement(np.concatenate(predicted), num_ties, largest)
+        yield images_NCHW, labels_N, found_NK
 
 
 def check_agreement(wanted_NK: Floats, found_NK: Floats, first_row: int, classes: list[str]) -> int:

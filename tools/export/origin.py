@@ -20,6 +20,7 @@ from record.results import DATA_TABLE, EVALUATE, MODEL_FILES, TEST_SPLIT, Result
 from record.revisions import WORKSPACE, find_revision
 
 MODELS = Path("models")
+TRAIN_SPLIT = "data/dataset/train"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,17 @@ def read_origin() -> Origin:
         _check_unrecorded(results.lock, path)
     data, table = read_json(Path(DATA_METRICS), DataMetrics), read_csv(Path(DATA_TABLE), ["class", "train", "test"])
     return Origin(model, description, results, test_set, data, table)
+
+
+def read_train_set(origin: Origin) -> ImageDataset:
+    """The images that the model was trained on. Raises UserError where they are missing or others."""
+    from record.content import md5  # the import of DVC takes a second
+
+    if not Path(TRAIN_SPLIT).is_dir() or md5(Path(TRAIN_SPLIT)) != origin.lock.stages["train"].dep_hashes.get(TRAIN_SPLIT):
+        raise UserError(
+            f"{TRAIN_SPLIT}: int8 needs the images that the model was trained on; `dvc checkout` or `dvc repro` brings them"
+        )
+    return ImageDataset.from_folder(Path(TRAIN_SPLIT), origin.description)
 
 
 def check_lock(lock: Lock) -> None:

@@ -1,7 +1,7 @@
 """All that the report tells of the run in the current folder, with intervals and calibration. Legend: N images, B bins."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,6 @@ from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.images.arrays import Images
-from classifier.images.schema import CSV, FOLDER
 from classifier.model.description import ModelDescription
 from record.lock_file import Lock, is_recorded
 from record.metrics import DATA_METRICS, DataMetrics
@@ -39,10 +38,8 @@ class Run:
     @property
     def title(self) -> str:
         """The data set (of one's own, the name of its folder) and the network, as far as the stages have such params."""
-        values = {name: value for stage in self.results.lock.stages.values() for name, value in stage.param_values.items()}
-        if values.get("dataset") in (FOLDER, CSV):
-            values["dataset"] = PurePath(str(values.get("source"))).name or values["dataset"]
-        return ", ".join(str(values[name]) for name in ("dataset", "network") if name in values) or "A run"
+        lock = self.results.lock
+        return ", ".join(str(word) for word in (lock.dataset, lock.param_values.get("network")) if word) or "A run"
 
 
 def read_run() -> Run:

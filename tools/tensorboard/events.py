@@ -1,13 +1,18 @@
 """Writes one run as TensorBoard's event file. Legend: N images, C channels, H height, W width."""
 
+import json
+import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
@@ -15,9 +20,9 @@ from classifier.common.files import read_json
 from classifier.images.schema import DatasetInfo, KeptEpoch
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
-from record.metrics import TRAIN_METRICS
+from record.metrics import TEST_METRICS, TRAIN_METRICS, Metrics
 from record.results import HISTORY, MODEL_WEIGHTS, PREDICTIONS
-from tools.tensorboard.runs import DATASET, STEPS, RunFiles
+from tools.tensorboard.runs import CONFUSION, DATASET, STEPS, RunFiles
 
 SAMPLES_PER_CLASS = 10
 MAX_CLASSES = 20
@@ -30,11 +35,14 @@ _LARGEST_STEP = 2**63 - 1
 def write_run(folder: Path, run: RunFiles) -> int:
     """Write the event file of `run` into `folder`; return the number of its epochs. Raises UserError for a damaged part."""
     history = read_curves(run.folder / HISTORY, "epoch")
+    now = time.time()  # one for all points: when each was made is not recorded, and the axis of time shall not invent it
     # purge_step tells a server at work to drop what it has read of the run before.
     with SummaryWriter(str(folder), purge_step=0) as writer:
-        _add_curves(writer, history, "epoch")
+        _add_curves(writer, history, "epoch", now)
         if has_rows(run.folder / STEPS):
-            _add_curves(writer, read_curves(run.folder / STEPS, "step"), "step")
+            _add_curves(writer, read_curves(run.folder / STEPS, "step"), "step", now)
+        if run.params:
+            _add_params(writer, run.params)
         writer.add_custom_scalars({"by epoch": _charts(history)})
         if run.has_samples:
             _add_samples(writer, run.folder / DATASET)
@@ -42,6 +50,7 @@ def write_run(folder: Path, run: RunFiles) -> int:
             _add_model(writer, run.folder)
         if run.has_confidences:
             _add_confidences(writer, run.folder)
+            _add_test(writer, run.folder, now)
     return len(history)
 
 
@@ -63,10 +72,31 @@ def has_rows(path: Path) -> bool:
         return bool(file.readline() and file.readline())
 
 
-def _add_curves(writer: SummaryWriter, table: pd.DataFrame, counter: str) -> None:
+def _add_curves(writer: SummaryWriter, table: pd.DataFrame, counter: str, now: float) -> None:
     for name in table.columns.drop(counter):
         for number, figure in zip(table[counter], table[name], strict=True):
-            writer.add_scalar(f"by_{counter}/{name}", figure, int(number))
+            writer.add_scalar(f"by_{counter}/{name}", figure, int(number), walltime=now)
+
+
+def _add_params(writer: SummaryWriter, params: dict[str, Any]) -> None:
+    """For the tab HParams, which finds the columns of all runs itself, and as a table for the tab Text."""
+    plain = {
+        name: value if isinstance(value, bool | int | float | str) else json.dumps(value) for name, value in params.items()
+    }
+    _, session, _ = hparams(plain, {})
+    writer._get_file_writer().add_summary(session)  # add_hparams would write a run of its own below this one
+    rows = "".join(f"| {name} | `{json.dumps(value)}` |\n" for name, value in sorted(params.items()))
+    writer.add_text("params", f"| param | value |\n| :-- | :-- |\n{rows}")
+
+
+def _add_test(writer: SummaryWriter, root: Path, now: float) -> None:
+    """The metrics of the test split as scalars, which the tab HParams shows beside the params; and the confusion matrix."""
+    epoch = read_json(root / TRAIN_METRICS, KeptEpoch).best_epoch
+    for name, figure in read_json(root / TEST_METRICS, Metrics).root.items():
+        writer.add_scalar(f"test/{name.removeprefix('test_')}", figure, epoch, walltime=now)
+    if (root / CONFUSION).is_file():
+        with Image.open(root / CONFUSION) as picture:
+            writer.add_image("test/confusion", np.asarray(picture.convert("RGB")), epoch, dataformats="HWC")
 
 
 def _charts(history: pd.DataFrame) -> dict[str, list[str | list[str]]]:

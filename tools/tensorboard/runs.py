@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from classifier.common.errors import UserError
 from classifier.common.files import naming
 from record.lock_file import LOCK_FILE, Lock, is_recorded, read_lock
-from record.metrics import TRAIN_METRICS
+from record.metrics import TEST_METRICS, TRAIN_METRICS
 from record.results import EVALUATE, HISTORY, MODEL_FILES, PREDICTIONS
 from record.revisions import Revision
 
@@ -56,7 +57,8 @@ STEPS = "plots/steps.csv"
 DATASET = "data/dataset"
 SAMPLED = ("dataset.json", "train/images.npy", "train/labels.npy")
 """Of data/dataset, what the sample images are taken from."""
-IN_GIT = [LOCK_FILE, HISTORY, STEPS, PREDICTIONS, TRAIN_METRICS]
+CONFUSION = "plots/confusion.png"
+IN_GIT = [LOCK_FILE, HISTORY, STEPS, PREDICTIONS, TRAIN_METRICS, TEST_METRICS, CONFUSION]
 WATCHED = [*IN_GIT, *MODEL_FILES, *(f"{DATASET}/{name}" for name in SAMPLED)]
 """All that a run in TensorBoard is made from."""
 
@@ -72,7 +74,9 @@ class RunFiles:
     has_model: bool
     """And it is the one that this history led to."""
     has_confidences: bool
-    """And they are those of this model."""
+    """And test metrics; and they are those of this model."""
+    params: dict[str, Any]
+    """That the stages of this run ran with; empty while it goes on."""
     notes: list[str] = field(default_factory=list)
     """What is left out, and why: a line each."""
 
@@ -100,12 +104,14 @@ def _described(revision: Revision, folder: Path, missing: str) -> RunFiles:
     if not (folder / HISTORY).is_file():
         raise UserError(f"{revision.name}: has no {HISTORY}, so no run yet; `dvc repro` makes one")
     reasons = _reasons(folder, missing)
+    lock = _lock(folder)
     return RunFiles(
         run_name(revision),
         folder,
         has_samples="sample images" not in reasons,
         has_model="graph, weights" not in reasons,
         has_confidences="confidences" not in reasons,
+        params=lock.param_values if lock and is_recorded(lock, HISTORY, folder) else {},
         notes=[f"without {part}: {reason}" for part, reason in reasons.items()],
     )
 
@@ -123,7 +129,9 @@ def _reasons(folder: Path, missing: str) -> dict[str, str]:
         return reasons | {"graph, weights": unfinished, "confidences": unfinished}
     if reason := _reason_without_model(folder, lock, missing):
         reasons["graph, weights"] = reason
-    if not _are_of_one_run(lock) or not all(is_recorded(lock, path, folder) for path in (PREDICTIONS, TRAIN_METRICS)):
+    if not _are_of_one_run(lock) or not all(
+        is_recorded(lock, path, folder) for path in (PREDICTIONS, TRAIN_METRICS, TEST_METRICS)
+    ):
         reasons["confidences"] = f"dvc.lock does not record this {PREDICTIONS} for the model of this {HISTORY}; run `dvc repro`"
     return reasons
 
