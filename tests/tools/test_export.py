@@ -253,7 +253,7 @@ def test_a_card_for_own_images_without_validation(exported: Repository, monkeypa
     found = {"images": {"train": 1200, "test": 355}, "leaked": {"test_in_train": 3}}
     own = replace(
         origin,
-        description=origin.description.model_copy(update={"dataset": "folder"}),
+        description=origin.description.model_copy(update={"dataset": "folder"}),  # its name is that of dvc.lock
         data=origin.data.model_copy(update=found),
     )
     many = [f"file {number}" for number in range(25)]
@@ -262,7 +262,7 @@ def test_a_card_for_own_images_without_validation(exported: Repository, monkeypa
     text = model_card(Export(own, provenance, agreement, b"content", None, 18, None))
     assert "license" not in text.partition("\n---\n")[0]
     assert "model.int8" not in text
-    assert "A person's own images (folder). Images: 1,200 to train on, 355 to test on." in text
+    assert "A person's own images (digits). Images: 1,200 to train on, 355 to test on." in text
     assert r"The data check found: 3 of 355 test images are also in train, pixel for pixel." in text
     assert "the same class to 353 of the 355 test images (the other 2 are ties between two classes) as PyTorch does" in text
     assert "`file 19` and 5 more |" in text

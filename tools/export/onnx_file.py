@@ -34,10 +34,11 @@ class Probabilities(nn.Module):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Normalise, classify, and bring the scores of each image to a sum of 1."""
-        if not self.flip_tta:
-            return self.model(images_NCHW).softmax(dim=1)
-        logits_2NK = self.model(torch.cat((images_NCHW, images_NCHW.flip(3)))).unflatten(0, (2, -1))
-        return ((logits_2NK[0] + logits_2NK[1]) / 2).softmax(dim=1)
+        if self.flip_tta:
+            logits_2NK: Tensor = self.model(torch.cat((images_NCHW, images_NCHW.flip(3)))).unflatten(0, (2, -1))
+            return ((logits_2NK[0] + logits_2NK[1]) / 2).softmax(dim=1)
+        logits_NK: Tensor = self.model(images_NCHW)
+        return logits_NK.softmax(dim=1)
 
 
 INPUT, OUTPUT = "images", "probabilities"
