@@ -11,7 +11,7 @@ STARTED_NS = time.time_ns()
 # With `python -m stages.NAME` this runs first, while Python still looks for NAME (then sys.argv[0] is "-m"): before the imports
 # of the stage, which can take seconds. Until they are done, a Ctrl-C ends the process without the traceback of a half-made
 # import; then stages.runner takes over. `signal` itself imports more for some milliseconds: hence what it stands on, _signal.
-# Whether dvc still runs, or torchrun, is watched from here on.
+# Whether dvc still runs, or torchrun, is watched from here on. The libraries, which come later, read the environment once.
 # Where there is too little memory for these imports, that is a line and no traceback.
 
 
@@ -28,6 +28,10 @@ if sys.argv[:1] == ["-m"]:
     sys.excepthook = _say_uncaught
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    from classifier.common.environment import remove_unused
+
+    if removed := remove_unused():
+        print(f"environment: not used, as bytes would depend on it: {', '.join(removed)}", file=sys.stderr)
     if "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ:
         from classifier.common.process import end_with_parent
 

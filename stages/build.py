@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from classifier.common.errors import UserError
-from classifier.common.files import read_json, replacing_folder, write_json, write_text
+from classifier.common.files import read_json, replacing_folder, together, write_json, write_text
 from classifier.images.arrays import Images, Labels, load_split, take_rows, write_split
 from classifier.images.groups import Groups, read_groups
 from classifier.images.packed_pixels import read_packed
@@ -28,31 +28,32 @@ def main(params: BuildParams, root: Path = Path()) -> None:
     tables = root / "data/csv"
     schema = read_json(tables / "schema.json", TableSchema)
     unreadable = [one.path for one in read_unreadable(tables)]
-    with replacing_folder(root / "data/dataset") as folder:
-        given = {split: _arrays(tables, split, schema, folder / f"given_{split}") for split in schema.rows}
-        labels = {name: labels_N for name, (_, labels_N) in given.items()}
-        groups_N = read_groups(tables, schema.rows["train"])
-        for split, (source, rows_N) in _cut(params, labels, groups_N, schema.classes).items():
-            write_split(folder / split, len(rows_N), schema.shape_CHW, take_rows(*given[source], rows_N))
-        for split in given:
-            shutil.rmtree(folder / f"given_{split}", ignore_errors=True)
-        splits = {split: load_split(folder / split) for split in _SPLITS}
-        mean, std = channel_statistics(splits["train"][0])
-        info = DatasetInfo(
-            dataset=schema.dataset,
-            classes=schema.classes,
-            shape_CHW=schema.shape_CHW,
-            hflip_invariant=schema.hflip_invariant,
-            pixel_max=schema.pixel_max,
-            rows={split: len(labels_N) for split, (_, labels_N) in splits.items()},
-            mean=mean,
-            std=std,
-        )
-        write_json(folder / "dataset.json", info.model_dump(mode="json", exclude_none=True))
-        report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max)
-        table = class_table(splits, schema.classes)
-    write_json(root / "metrics/data.json", data_metrics(report))
-    write_text(root / "plots/data.csv", table)
+    with together():
+        with replacing_folder(root / "data/dataset") as folder:
+            given = {split: _arrays(tables, split, schema, folder / f"given_{split}") for split in schema.rows}
+            labels = {name: labels_N for name, (_, labels_N) in given.items()}
+            groups_N = read_groups(tables, schema.rows["train"])
+            for split, (source, rows_N) in _cut(params, labels, groups_N, schema.classes).items():
+                write_split(folder / split, len(rows_N), schema.shape_CHW, take_rows(*given[source], rows_N))
+            for split in given:
+                shutil.rmtree(folder / f"given_{split}", ignore_errors=True)
+            splits = {split: load_split(folder / split) for split in _SPLITS}
+            mean, std = channel_statistics(splits["train"][0])
+            info = DatasetInfo(
+                dataset=schema.dataset,
+                classes=schema.classes,
+                shape_CHW=schema.shape_CHW,
+                hflip_invariant=schema.hflip_invariant,
+                pixel_max=schema.pixel_max,
+                rows={split: len(labels_N) for split, (_, labels_N) in splits.items()},
+                mean=mean,
+                std=std,
+            )
+            write_json(folder / "dataset.json", info.model_dump(mode="json", exclude_none=True))
+            report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max)
+            table = class_table(splits, schema.classes)
+        write_json(root / "metrics/data.json", data_metrics(report))
+        write_text(root / "plots/data.csv", table)
     for remark in remarks(report):
         print(f"data check: {remark}", file=sys.stderr)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from classifier.common.csv_file import write_csv
 from classifier.common.errors import UserError
-from classifier.common.files import write_json
+from classifier.common.files import together, write_json
 from classifier.compute.device import set_up_compute
 from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
@@ -39,9 +39,10 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
         weights = root / "models/model.safetensors"
         raise UserError(f"{weights}: needs weights of a finite loss, found a test loss of {predictions.loss}; run `dvc repro`")
     metrics = summary_metrics(predictions)
-    write_csv(root / "plots/predictions.csv", predictions_table(predictions, description.classes))
-    write_csv(root / "plots/classes.csv", classes_table(predictions, description.classes))
-    write_json(root / "metrics/test.json", metrics)
+    with together():
+        write_csv(root / "plots/predictions.csv", predictions_table(predictions, description.classes))
+        write_csv(root / "plots/classes.csv", classes_table(predictions, description.classes))
+        write_json(root / "metrics/test.json", metrics)
     print("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     if remark := no_better_than_guessing(metrics):
         print(remark)

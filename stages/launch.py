@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from classifier.common.errors import UserError, short_message, short_repr
-from classifier.common.process import LAUNCHER_VARIABLE, PEER_LOST, identity
+from classifier.common.process import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE, LAUNCHER_VARIABLE, PEER_LOST, identity
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -27,6 +27,8 @@ CPP_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 """In the environment: from what level on torch's C++ parts log. Of a lost or late machine they print their stack."""
 REFUSALS = (ArithmeticError, AssertionError, ImportError, LookupError, OSError, RuntimeError, ValueError)
 """What torchrun raises of options that make no sense."""
+OF_A_JOB = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", LAUNCHED_VARIABLE, ERROR_FILE_VARIABLE)
+"""Variables that say which process of a job this is. Those that a batch system has left are not of the launcher's job."""
 GOES_ON = "the same command goes on after the last whole epoch"
 
 
@@ -35,6 +37,8 @@ def main(arguments: list[str]) -> None:
     program = arguments[0] if arguments else ""
     if not program or program.startswith("-"):
         raise UserError("launcher: needs a command that runs a Python module, got none; write `launcher: python`")
+    for name in OF_A_JOB:
+        os.environ.pop(name, None)
     if Path(program).name == "torchrun":
         _run_torchrun(arguments[1:])
         return
@@ -55,10 +59,12 @@ def _run_torchrun(arguments: list[str]) -> None:
 
     options = _parsed(run.get_args_parser(), arguments)
     os.environ[LAUNCHER_VARIABLE] = identity()
-    logging.disable(logging.ERROR)  # what torchrun logs of a failed process is told below
+    logging.disable(logging.ERROR)  # what torchrun logs of a failed process is said below
     try:
         with TemporaryDirectory(prefix="torchrun-", ignore_cleanup_errors=True) as folder:
-            _tell_unknown_host(run, options)
+            if _is_on_one_machine(run, options):  # torchrun waits for ever where the machine's own name is not known
+                options.local_addr = options.local_addr or "127.0.0.1"
+            _print_unknown_host(run, options)
             options.log_dir = options.log_dir or folder  # torchrun leaves its own in the folder for temporary files
             run.run(options)
     except ChildFailedError as error:
@@ -72,7 +78,13 @@ def _run_torchrun(arguments: list[str]) -> None:
         raise UserError(f"launcher: torchrun cannot run the processes: {words}") from None
 
 
-def _tell_unknown_host(run: ModuleType, options: Any) -> None:
+def _is_on_one_machine(run: ModuleType, options: Any) -> bool:
+    """By the options from which torchrun itself makes it `--standalone`."""
+    has_place = options.rdzv_backend != "static" or options.rdzv_endpoint or options.master_port is not None
+    return bool(options.standalone or (not has_place and run.parse_min_max_nnodes(options.nnodes)[1] == 1))
+
+
+def _print_unknown_host(run: ModuleType, options: Any) -> None:
     """The first of several machines may become known later, as a container that starts: torchrun goes on asking for it."""
     if run.parse_min_max_nnodes(options.nnodes)[1] == 1 or options.rdzv_backend not in ("static", "c10d"):
         return

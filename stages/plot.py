@@ -7,7 +7,7 @@ import pandas as pd
 
 from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError, short_repr
-from classifier.common.files import read_json
+from classifier.common.files import read_json, together
 from classifier.figures.charts import class_bars, confusion_matrix, learning_curves
 from classifier.figures.galleries import mistake_gallery, sample_grid
 from classifier.figures.params import PlotParams
@@ -27,7 +27,7 @@ def main(params: PlotParams, root: Path = Path()) -> None:
     images_NCHW, _ = load_split(root / "data/dataset/test")
     kept_epoch = read_json(root / "metrics/train.json", KeptEpoch).best_epoch
     _check_misfits(plots, history, kept_epoch, predictions, names, len(images_NCHW))
-    with styled(names) as remark:
+    with together(), styled(names) as remark:
         save_png(learning_curves(history, kept_epoch), plots / "curves.png")
         save_png(confusion_matrix(predictions, names), plots / "confusion.png")
         save_png(class_bars(classes), plots / "classes.png")

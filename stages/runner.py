@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from classifier.common.dvcignore import check_not_ignored
+from classifier.common.environment import recorded_variables
 from classifier.common.errors import PeerLostError, UserError, memory_errors, one_line
-from classifier.common.files import one_process, state_folder, write_text
+from classifier.common.files import drop_recorded, one_process, state_folder, write_text
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
 from classifier.common.graph import GRAPH_FILE, declared_paths, is_code, load_graph, used_keys, with_modules
 from classifier.common.params import PARAMS_FILE, AnyParams, read_yaml, unknown_keys, validate
@@ -20,6 +21,8 @@ from classifier.common.process import ERROR_FILE_VARIABLE, LAUNCHED_VARIABLE, PE
 from classifier.common.versions import REQUIREMENTS_FILE, differing_versions
 from stages import STARTED_NS
 
+MADE = ("data", "models", "metrics", "plots")
+"""Folders of what stages write."""
 SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 
 
@@ -60,9 +63,9 @@ def _fail(error: Exception) -> NoReturn:
     file = _file_for_torchrun()
     if file is None:
         sys.exit(f"error: {one_line(error)}")
-    told = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
+    reason = {"message": one_line(error), "timestamp": int(time.time()), PEER_LOST: isinstance(error, PeerLostError)}
     try:
-        write_text(file, json.dumps(told))
+        write_text(file, json.dumps(reason))
     except (OSError, ValueError):
         print(f"error: {one_line(error)}", file=sys.stderr)
     _leave(1)
@@ -97,12 +100,16 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     stage = _stage(name)
     check_not_ignored(Path(), declared_paths(stage, values))
     dependencies = [Path(path) for path in declared_paths(stage, values, kinds=["deps"])]
+    _check_present(name, dependencies, values.get("source"))
     if speaks and REQUIREMENTS_FILE in dependencies:
-        _tell_differing_versions()
+        _print_differing_versions()
+        _print_variables()
     _check_late_edits(name, dependencies)
     before = fingerprints(with_modules(dependencies))
+    states = state_folder(Path()) / "resume"
+    if speaks:
+        drop_recorded(states, Path("dvc.lock"))
     if resumable:
-        states = state_folder(Path()) / "resume"
         digest = combined_digest(before, params.model_dump())
         main(params, resume=states / f"{name}-{digest[:32]}", inputs=combined_digest(before))
     else:
@@ -117,6 +124,18 @@ def _stage(name: str) -> dict[str, Any]:
     return stages[name]
 
 
+def _check_present(name: str, dependencies: list[Path], source: object) -> None:
+    """Raise UserError for the first file that is not there: DVC looks for some only after the stage, which is then lost."""
+    for path in dependencies:
+        if not path.exists():
+            bring = "`git restore` brings it"
+            if str(path) == source:
+                bring = "`source` in params.yaml names it"
+            elif path.parts[0] in MADE:
+                bring = f"`dvc repro` makes it, and `dvc checkout {path}` brings back what was made before"
+            raise UserError(f"{path}: no such file, and {name} depends on it; {bring}")
+
+
 def _checked_params(values: dict[str, Any], model: type[AnyParams]) -> AnyParams:
     unknown = unknown_keys(PARAMS_FILE, values, used_keys(GRAPH_FILE))
     if unknown:
@@ -124,11 +143,17 @@ def _checked_params(values: dict[str, Any], model: type[AnyParams]) -> AnyParams
     return validate(PARAMS_FILE, values, model)
 
 
-def _tell_differing_versions() -> None:
+def _print_differing_versions() -> None:
     differing = differing_versions(REQUIREMENTS_FILE)
     if differing:
         listed = ", ".join(f"{name} {installed} (pinned {pinned})" for name, (installed, pinned) in differing.items())
         print(f"versions differ from {REQUIREMENTS_FILE}, so bytes may too: {listed}", file=sys.stderr)
+
+
+def _print_variables() -> None:
+    if variables := recorded_variables():
+        listed = " ".join(f"{name}={value}" for name, value in variables.items())
+        print(f"environment: bytes may depend on {listed}", file=sys.stderr)
 
 
 def _check_late_edits(name: str, dependencies: list[Path]) -> None:

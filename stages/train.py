@@ -1,17 +1,19 @@
 """Stage `train`: data/dataset/{train,val}, pretrained.safetensors -> models/, metrics/train.json, plots/{history,steps}.csv."""
 
+import hashlib
 import math
+import os
 from pathlib import Path
 
 import torch
 
 from classifier.common.csv_file import write_csv
 from classifier.common.errors import UserError
-from classifier.common.files import read_json, state_folder, write_json
-from classifier.compute.device import compute_facts, processes_fact, set_up_compute
+from classifier.common.files import read_json, state_folder, together, write_json
+from classifier.compute.device import all_facts, compute_facts, processes_fact, set_up_compute
 from classifier.images.schema import DatasetInfo
 from classifier.model.dataset import ImageDataset
-from classifier.model.description import ModelDescription
+from classifier.model.description import WEIGHTS, ModelDescription
 from classifier.model.file import save_model
 from classifier.model.image_classifier import ImageClassifier, resolve_precision
 from classifier.networks.own import build_network, count_parameters
@@ -53,9 +55,9 @@ def _train(
             f"{root / 'data/dataset/train'}: needs an image at least, found none; lower `val_fraction` and run `dvc repro`"
         )
     recipe = resolve(params, info, train_set.labels_N, precision, context.size)
-    together = f", {context.size} processes" if context.size > 1 else ""
+    shared = f", {context.size} processes" if context.size > 1 else ""
     chosen = f"optimizer: {recipe.optimizer}, augment: [{', '.join(recipe.augment)}]"
-    print(f"training {recipe.network} in {precision} on {device.type}{together}, {chosen}", flush=True)
+    print(f"training {recipe.network} in {precision} on {device.type}{shared}, {chosen}", flush=True)
     if recipe.epochs > params.epochs:
         why = f"{len(train_set)} images need so many for min_steps {params.min_steps}"
         print(f"{recipe.epochs} epochs in place of {params.epochs}: {why}")
@@ -67,15 +69,18 @@ def _train(
         print(f"the frozen backbone is computed anew in every epoch: {reason}")
     elif recipe.freeze and inputs:
         trained = head_model(model, info.shape_CHW)
-        depends_on = inputs, facts, recipe.network, recipe.mean, recipe.std
+        depends_on = inputs, all_facts(facts), recipe.network, recipe.mean, recipe.std
         features = FeatureStore(state_folder(root) / "features", model, context, *depends_on)
         train_set = features.of(train_set, "train", num_views=2 if "flip" in recipe.augment else 1)
         val_set = features.of(val_set, "val", num_views=1)
     train_state = TrainState(trained, recipe, context)
-    store = CheckpointStore.of_run(resume, facts) if resume else None
+    store = CheckpointStore.of_run(resume, all_facts(facts)) if resume else None
     if store and store.restore(train_state) and train_state.result:
         done = len(train_state.result.history)
-        print(f"going on after epoch {done} of {recipe.epochs}, where this run was broken off", flush=True)
+        if done < recipe.epochs:
+            print(f"going on after epoch {done} of {recipe.epochs}, where this run was broken off", flush=True)
+        else:
+            print(f"all {done} epochs were trained before, but not recorded: writing what they gave", flush=True)
         if context.is_main_process:
             _write_progress(root, train_state.result)
     elif context.is_main_process:
@@ -92,8 +97,6 @@ def _train(
     again = evaluate_kept(train_state, result, train_set) if recipe.evaluate_train else None
     if not context.is_main_process:
         return
-    if again:
-        write_json(root / "metrics/train.json", train_metrics(result, again))
     description = ModelDescription(
         dataset=info.dataset,
         classes=info.classes,
@@ -110,8 +113,14 @@ def _train(
         computed_with=facts | processes_fact(result.processes),
     )
     weights = result.weights if trained is model else with_head(model, result.weights)
-    save_model(root / "models", weights, description)
-    if store:
+    with together():
+        if again:
+            write_json(root / "metrics/train.json", train_metrics(result, again))
+        save_model(root / "models", weights, description)
+    if store and "DVC_STAGE" in os.environ:  # which has yet to record them
+        content = (root / "models" / WEIGHTS).read_bytes()
+        store.finish(hashlib.md5(content, usedforsecurity=False).hexdigest())
+    elif store:
         store.discard()
 
 

@@ -24,7 +24,7 @@ class UserError(ValueError):
 
 
 class PeerLostError(UserError):
-    """Another process of the job is gone: the error of that one is the one to tell."""
+    """Another process of the job is gone: the error of that one is the one to print."""
 
 
 def short_repr(value: object) -> str:
@@ -101,7 +101,7 @@ def say_uncaught(kind: type[BaseException], error: BaseException, _: object) -> 
 
 
 def _missing(error: BaseException) -> str:
-    """What could not be had, with its amount where that is told."""
+    """What could not be had, with its amount where that is known."""
     of_gpu = any(name in str(error) for name in ("CUDA", "CUBLAS", "CUDNN", "MPS"))
     found = AMOUNT.search(str(error))
     return (f"{found['number']} {found['unit']} of " if found else "") + ("the GPU's memory" if of_gpu else "memory")

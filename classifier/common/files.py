@@ -1,4 +1,7 @@
-"""Files that are either whole or not there: written under a temporary name, flushed to disk, then renamed."""
+"""Files that are either whole or not there: written under a temporary name, flushed to disk, then renamed.
+
+Those that are written inside `together` appear together, or none of them.
+"""
 
 import errno
 import json
@@ -6,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +32,57 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+_waiting: ContextVar[dict[Path, Path] | None] = ContextVar("_waiting", default=None)
+"""Inside `together`: the temporary path of each file and folder that is written, and waits to be renamed."""
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Rename what is written inside only when all of it is: on a full disk no file appears without those that belong to it.
+
+    Until then the earlier ones are there, if any. Inside another `together` the outer one does it.
+    """
+    if _waiting.get() is not None:
+        yield
+        return
+    waiting: dict[Path, Path] = {}
+    token = _waiting.set(waiting)
+    renamed: list[Path] = []
+    try:
+        yield
+        for path, partial in waiting.items():
+            _rename(partial, path)
+            renamed.append(path)
+    except BaseException:
+        for path in (*waiting.values(), *renamed):
+            _remove(path)
+        raise
+    finally:
+        _waiting.reset(token)
+
+
+def _put(partial: Path, path: Path) -> None:
+    """Rename what is whole on the disk: now, or together with the others."""
+    waiting = _waiting.get()
+    if waiting is None:
+        _rename(partial, path)
+    else:
+        waiting[path] = partial
+
+
+def _rename(partial: Path, path: Path) -> None:
+    if partial.is_dir() and path.is_dir():
+        shutil.rmtree(path)
+    partial.replace(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -56,30 +111,35 @@ def replacing(path: Path) -> Iterator[Path]:
         with naming(path):
             yield partial
             _flush(partial)
-        partial.replace(path)
-    finally:
+        _put(partial, path)
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; it becomes `path` on success and is deleted on failure.
 
-    What a killed run left under the temporary name is deleted first. An earlier `path` is replaced whole.
+    What a killed run left under the temporary name is deleted first. An earlier `path` is replaced whole. Files inside need not
+    wait for `together`.
     """
     partial = _partial(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with naming(path):
-            yield partial
-            for file in partial.rglob("*"):
-                _flush(file)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.replace(path)
-    finally:
+        token = _waiting.set(None)
+        try:
+            with naming(path):
+                yield partial
+                for file in partial.rglob("*"):
+                    _flush(file)
+        finally:
+            _waiting.reset(token)
+        _put(partial, path)
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -140,3 +200,16 @@ def one_process(
 def state_folder(root: Path) -> Path:
     """Where stages keep what outlives a run: $DVC_ROOT is the repository also when an experiment runs in a copy of it."""
     return Path(os.environ.get("DVC_ROOT") or root) / ".dvc/tmp"
+
+
+FINISHED = ".finished"
+"""Ends the name of a training's last state, `<run>.<MD5 of the weights>.finished`: kept until dvc.lock has these weights."""
+
+
+def drop_recorded(states: Path, lock: Path) -> None:
+    """Delete the finished states in the folder `states` whose weights DVC has recorded in `lock`."""
+    finished = list(states.glob(f"*{FINISHED}")) if states.is_dir() else []
+    recorded = lock.read_bytes() if finished and lock.is_file() else b""
+    for file in finished:
+        if file.name.split(".")[-2].encode() in recorded:
+            file.unlink(missing_ok=True)

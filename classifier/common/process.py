@@ -32,7 +32,12 @@ class RankInfo:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Raises UserError for an environment that makes no sense."""
+        """The only one where torchrun did not start it: a batch system may leave such variables to its programs.
+
+        Raises UserError for an environment that makes no sense.
+        """
+        if LAUNCHED_VARIABLE not in os.environ:
+            return cls()
         rank, size, local_rank = (_number(name, default) for name, default in _VARIABLES.items())
         if not 0 <= rank < size or local_rank < 0:
             raise UserError(f"RANK must be from 0 to below WORLD_SIZE, got {rank} of {size}; start the job with torchrun")
@@ -76,7 +81,7 @@ def end_with_parent() -> None:
     """From now on look twice a second, in a thread, whether the caller still runs; when it does not, leave at once.
 
     The caller is the parent process, or the parent's parent where the parent is the shell that DVC starts a command with. Of
-    each of several processes it is stages.launch, whatever stands between, where torchrun runs in it; it has this lifeline too.
+    each of several processes it is stages.launch, whatever stands between, where torchrun runs in it; that is watched too.
     Nothing needs to be cleaned up: outputs appear by renaming, and the resume state is written between epochs.
     """
     launcher = _number_of_launcher()
@@ -84,7 +89,7 @@ def end_with_parent() -> None:
     if launcher is not None if caller is None else _was_left(caller):
         os._exit(EXIT_STATUS)
     if caller is not None:
-        threading.Thread(target=_watch, args=(caller,), name="lifeline", daemon=True).start()
+        threading.Thread(target=_watch, args=(caller,), name="watch parent", daemon=True).start()
 
 
 def _number_of_launcher() -> int | None:

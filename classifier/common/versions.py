@@ -16,11 +16,12 @@ def differing_versions(requirements: Path) -> dict[str, tuple[str, str]]:
     A package that is not installed has the installed version "none".
     """
     pins = dict(_PIN.findall(requirements.read_text(encoding="utf-8")))
-    installed = {name: _installed(name) for name in pins}
+    installed = {name: installed_version(name) for name in pins}
     return {name: (installed[name], pin) for name, pin in pins.items() if installed[name].partition("+")[0] != pin}
 
 
-def _installed(name: str) -> str:
+def installed_version(name: str) -> str:
+    """It is "none" of what is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from classifier.common.errors import UserError, short_message, short_repr
-from classifier.common.files import read_json, replacing, write_json
+from classifier.common.files import read_json, replacing, together, write_json
 from classifier.compute.device import parameter_dtype
 from classifier.model.description import DESCRIPTION, WEIGHTS, ModelDescription
 from classifier.model.image_classifier import ImageClassifier
@@ -16,10 +16,11 @@ from classifier.networks.own import build_network
 
 
 def save_model(folder: Path, weights: dict[str, Tensor], description: ModelDescription) -> None:
-    """Write both files, each whole or not at all."""
-    with replacing(folder / WEIGHTS) as partial:
-        partial.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}))
-    write_json(folder / DESCRIPTION, description.model_dump(exclude_none=True))
+    """Write both files, whole, or none."""
+    with together():
+        with replacing(folder / WEIGHTS) as partial:
+            partial.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}))
+        write_json(folder / DESCRIPTION, description.model_dump(exclude_none=True))
 
 
 def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:

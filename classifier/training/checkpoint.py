@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from classifier.common.errors import UserError, memory_errors
+from classifier.common.files import FINISHED
 from classifier.training.history import Epoch, MetricSums, Result, StepRow
 from classifier.training.loop import TrainState
 from classifier.training.state_files import make_room, replacing_alone
@@ -152,7 +153,7 @@ class CheckpointStore:
         self.path = path
 
     @classmethod
-    def of_run(cls, start: Path, facts: dict[str, str | int]) -> Self:
+    def of_run(cls, start: Path, facts: Mapping[str, object]) -> Self:
         """`start` is different for all that the stage declares to read; `facts` are what else the bytes depend on."""
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return cls(start.with_name(f"{start.name}-{digest[:8]}.safetensors"))
@@ -170,6 +171,9 @@ class CheckpointStore:
 
     def _read(self, train_state: TrainState) -> Checkpoint | None:
         make_room([self.path])
+        if not self.path.exists():
+            for finished in self.path.parent.glob(f"{self.path.stem}.*{FINISHED}"):
+                finished.replace(self.path)
         while True:
             before = _file_version(self.path)
             try:
@@ -178,8 +182,19 @@ class CheckpointStore:
                 if _file_version(self.path) == before:
                     if before:
                         self._set_aside(error)
+                    else:
+                        self._print_others()
                     return None
                 # Another run of the same experiment replaced or removed it while it was read.
+
+    def _print_others(self) -> None:
+        others = self.path.parent.glob(f"{self.path.stem.rpartition('-')[0]}-*{self.path.suffix}")
+        if next(others, None):
+            print(
+                "a broken-off run of the same was computed on another CPU or GPU, by other versions or in another environment: "
+                "not mixed with this one, which starts from the beginning",
+                file=sys.stderr,
+            )
 
     def _set_aside(self, error: DamagedCheckpointError) -> None:
         aside = self.path.with_suffix(".damaged")
@@ -190,6 +205,11 @@ class CheckpointStore:
     def save(self, train_state: TrainState) -> None:
         """Replace the checkpoint, whole or not at all."""
         write_checkpoint(self.path, train_state)
+
+    def finish(self, weights_md5: str) -> None:
+        """Keep the checkpoint of the complete run until DVC has recorded these weights; `drop_recorded` then deletes it."""
+        with suppress(FileNotFoundError):  # another run of the same experiment may have done so
+            self.path.replace(self.path.with_name(f"{self.path.stem}.{weights_md5}{FINISHED}"))
 
     def discard(self) -> None:
         """Remove the checkpoint: the run is complete."""

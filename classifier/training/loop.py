@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -31,6 +32,7 @@ from classifier.training.loader import Batches, EpochInput, steps_of_epoch
 from classifier.training.losses import Gradients, build_loss
 from classifier.training.optim import build_optimizers, lr_factor
 from classifier.training.recipe import Recipe
+from classifier.training.stall import StallNotice
 
 
 class TrainState:
@@ -46,6 +48,7 @@ class TrainState:
         self.optimizers = build_optimizers(model.network, recipe)
         self.average = copy.deepcopy(model) if recipe.ema_decay else None
         self.result: Result | None = None
+        self.num_steps = 0
 
     @property
     def eval_model(self) -> ImageClassifier:
@@ -58,6 +61,7 @@ class TrainState:
         The gradients' joint norm is first brought to `clip_norm` at most. The average is short in the first steps, so that the
         first weights fade: its decay is (1 + number) / (10 + number) at most.
         """
+        self.num_steps = number + 1
         recipe = self.recipe
         if recipe.clip_norm < math.inf:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
@@ -107,14 +111,18 @@ def fit(
         return evaluate(eval_model, val_set, context) if len(val_set) else None
 
     steps = StepHistory(recipe.eval_every, validate, result)
-    for number in range(len(result.history) + 1 if result else 1, recipe.epochs + 1):
-        sums = _train_epoch(train_state, forward, backward, batches, number, steps)
-        epoch = Epoch(**row_metrics(sums, validate()), epoch=number)
-        epoch.check_finite(f"epoch {number}")
-        result = result.with_epoch(epoch, eval_model) if result else first_result(epoch, eval_model)
-        result = replace(result, steps=tuple(steps.rows), since_row=steps.since_row).with_processes(context.size)
-        train_state.result = result
-        after_epoch(result)
+    notice: AbstractContextManager[object] = nullcontext()
+    if context.is_main_process:
+        notice = StallNotice(lambda: train_state.num_steps)
+    with notice:
+        for number in range(len(result.history) + 1 if result else 1, recipe.epochs + 1):
+            sums = _train_epoch(train_state, forward, backward, batches, number, steps)
+            epoch = Epoch(**row_metrics(sums, validate()), epoch=number)
+            epoch.check_finite(f"epoch {number}")
+            result = result.with_epoch(epoch, eval_model) if result else first_result(epoch, eval_model)
+            result = replace(result, steps=tuple(steps.rows), since_row=steps.since_row).with_processes(context.size)
+            train_state.result = result
+            after_epoch(result)
     assert result, "a recipe has epochs >= 1"
     return result
 

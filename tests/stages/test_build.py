@@ -176,3 +176,15 @@ def test_torch_is_not_imported() -> None:
     program = "import sys, stages.build; print({'torch', 'torchvision', 'sklearn', 'pandas'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_its_three_outputs_appear_together(tmp_path: Path) -> None:
+    """A folder in the place of the last one stands in for a disk that is full by then."""
+    write_tables(tmp_path)
+    (tmp_path / "plots/data.csv").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        main(build_params(val_fraction=0.2, seed=0), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["csv", "data.csv"]
+    (tmp_path / "plots/data.csv").rmdir()
+    main(build_params(val_fraction=0.2, seed=0), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["csv", "data.csv", "data.json", "dataset"]

@@ -371,9 +371,26 @@ def test_a_disk_that_fills_up_in_training_costs_no_finished_epoch(
     assert len(states(repository)) == 1
     assert not list((repository.root / "models").glob("*model*"))
     again = run_limited(repository.root, "train", None)
-    epochs_saved = {"state": 1, "model": EPOCHS}[full]
-    assert f"going on after epoch {epochs_saved} of {EPOCHS}, {GOES_ON}" in again.stdout
+    line = {"state": f"going on after epoch 1 of {EPOCHS}, {GOES_ON}", "model": f"all {EPOCHS} epochs were trained before"}[full]
+    assert line in again.stdout
     assert outputs(repository.root) == straight
+
+
+@pytest.mark.slow
+def test_a_training_that_dvc_did_not_record_is_found_again_and_a_recorded_one_is_not(repository: Repository) -> None:
+    """The stage ends well, started as by DVC, which is gone then. DVC runs it again; at last it is asked to train anew."""
+    repository.set_params(lr=0.002)
+    started_by_dvc = repository.environment() | {"DVC_STAGE": "train", "DVC_ROOT": str(repository.root)}
+    subprocess.run([sys.executable, "-m", "stages.train"], cwd=repository.root, env=started_by_dvc, check=True)
+    (finished,) = (repository.root / ".dvc/tmp/resume").glob("train-*.finished")
+    weights = (repository.root / "models/model.safetensors").read_bytes()
+    assert hashlib.md5(weights, usedforsecurity=False).hexdigest() in finished.name
+    assert f"all {EPOCHS} epochs were trained before, but not recorded" in repository.dvc("repro", "evaluate")
+    assert (repository.root / "models/model.safetensors").read_bytes() == weights
+    assert not list((repository.root / ".dvc/tmp/resume").iterdir()), "the next stage finds it recorded"
+    printed = repository.dvc("repro", "--force", "--single-item", "train")
+    assert f"epoch 1/{EPOCHS}" in printed and "were trained before" not in printed
+    assert (repository.root / "models/model.safetensors").read_bytes() == weights
 
 
 def remove(repository: Repository, names: list[str]) -> None:

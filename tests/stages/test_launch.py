@@ -1,6 +1,7 @@
 """The stage of the training under torchrun: who speaks and writes, what a kill, Ctrl-C or an error leaves, how it goes on."""
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ import yaml
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from classifier.training.params import LauncherParams
+from stages import launch as launch_module
 from stages.launch import _why_failed
 from tests.support.killed_runs import ended
 from tests.support.pipeline import SOURCE, Repository
@@ -415,3 +417,35 @@ def test_the_slurm_script_of_the_documentation_trains_on_two_nodes(
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("epoch 1/") == 1
     assert outputs(repository) == straight
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        ("--standalone --nproc-per-node 2", "127.0.0.1"),
+        ("--nproc-per-node 2", "127.0.0.1"),
+        ("--standalone --local-addr ::1", "::1"),
+        ("--nnodes 2 --master-addr 127.0.0.1 --master-port 29500", None),
+        ("--nnodes 2 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:29500", None),
+    ],
+)
+def test_on_one_machine_its_own_name_is_not_looked_up(
+    options: str, address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is not known, torchrun would wait for ever."""
+    given: list[str | None] = []
+    monkeypatch.setattr("torch.distributed.run.run", lambda options: given.append(options.local_addr))
+    monkeypatch.setattr(logging, "disable", lambda level: None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    launch_module.main(["torchrun", *options.split(), "-m", "stages.train"])
+    assert given == [address]
+
+
+def test_what_a_batch_system_left_of_a_job_is_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"RANK": "3", "WORLD_SIZE": "8", "MASTER_ADDR": "node1", "TORCHELASTIC_RUN_ID": "7", "HOME": "/home/me"}
+    monkeypatch.setattr(os, "environ", environment)
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda program, arguments: started.append(arguments))
+    launch_module.main(["python", "-m", "stages.train"])
+    assert started == [["python", "-m", "stages.train"]]
+    assert environment == {"HOME": "/home/me"}

@@ -430,3 +430,44 @@ def test_other_versions_than_the_pinned_ones_are_told_in_one_line(folder: Path) 
     assert errors.startswith("versions differ from requirements.txt, so bytes may too: numpy ")
     assert errors.endswith(" (pinned 0.1), no-such-thing none (pinned 1)\n")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("gone", "hint"),
+    [
+        ("data.txt", "`source` in params.yaml names it"),
+        ("requirements.txt", "`git restore` brings it"),
+        ("models/first", "`dvc repro` makes it, and `dvc checkout models/first` brings back what was made before"),
+    ],
+)
+def test_a_dependency_that_is_missing_at_the_start_is_refused_at_the_start(folder: Path, gone: str, hint: str) -> None:
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text().replace("folder]", "folder, models/first]"))
+    (folder / "models").mkdir()
+    (folder / "models/first").touch()
+    assert finish(start(folder), folder) == (0, "")
+    (folder / "began").unlink()
+    (folder / gone).unlink()
+    assert finish(start(folder), folder) == (1, f"error: {gone}: no such file, and toy depends on it; {hint}\n")
+    assert not (folder / "began").exists()
+
+
+def test_variables_that_bytes_depend_on_are_put_aside_or_named(folder: Path) -> None:
+    """Those of the threads are gone before a library is imported; the other ones stay."""
+    body = "import os\nprint(os.environ.get('OMP_THREAD_LIMIT'), os.environ.get('MKL_CBWR'))"
+    process = start(folder, body, OMP_THREAD_LIMIT="1", OMP_DYNAMIC="true", MKL_CBWR="COMPATIBLE")
+    printed, errors = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (0, "None COMPATIBLE\n")
+    assert errors.splitlines() == [
+        "environment: not used, as bytes would depend on it: OMP_DYNAMIC, OMP_THREAD_LIMIT",
+        "environment: bytes may depend on MKL_CBWR=COMPATIBLE",
+    ]
+
+
+def test_a_finished_training_that_was_recorded_leaves_with_the_next_stage(folder: Path) -> None:
+    states = folder / ".dvc/tmp/resume"
+    states.mkdir(parents=True)
+    for name in ("train-1-2.0123.finished", "train-1-3.4567.finished"):
+        (states / name).touch()
+    (folder / "dvc.lock").write_text("md5: 4567\n")
+    assert finish(start(folder, DVC_ROOT=str(folder)), folder) == (0, "")
+    assert [path.name for path in states.iterdir()] == ["train-1-2.0123.finished"]

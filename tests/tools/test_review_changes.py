@@ -1,7 +1,9 @@
 """What changed between two dvc.lock files, which stages that touches, and which results are stale."""
 
 import hashlib
+import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from record.results import read_results
 from record.revisions import find_revision
 from record.staleness import code_hashes, stale_inputs
 from tests.support.review_case import CODE, Case
-from tools.review.changes import ABSENT, Change, Touched, by_module, find_changes, touched_stages
+from tools.review.changes import ABSENT, Change, Touched, by_module, fact_changes, find_changes, touched_stages
 
 A, B = "a" * 32, "b" * 32
 
@@ -120,3 +122,41 @@ def test_params_and_files_that_differ_from_what_ran(tmp_path: Path, monkeypatch:
     (tmp_path / CODE).unlink()
     (tmp_path / "params.yaml").unlink()
     assert stale("workspace") == {"train": [CODE]}
+
+
+def test_what_the_models_were_computed_with_is_told_where_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the cache of a real DVC repository; nothing where a description is no longer in it."""
+    monkeypatch.chdir(tmp_path)
+    made = {"model": {"torch": "2", "threads": 2}, "other": {"torch": "2", "threads": 1, "MKL_CBWR": "COMPATIBLE"}}
+    locks = []
+    for facts in made.values():
+        content = json.dumps(DESCRIPTION | {"computed_with": facts}).encode()
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        place = tmp_path / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+        place.parent.mkdir(parents=True)
+        place.write_bytes(content)
+        outs = [{"path": "models/model.json", "md5": digest}]
+        locks.append(lock(more={"train": {"cmd": "train", "outs": outs}}))
+    (tmp_path / ".dvc/config").touch()
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    assert fact_changes(*locks) == [
+        Change("machine", "threads", "2", "1", ["train"]),
+        Change("machine", "MKL_CBWR", "not set", "COMPATIBLE", ["train"]),
+    ]
+    assert fact_changes(locks[0], locks[0]) == []
+    place.unlink()
+    assert fact_changes(*locks) == []
+
+
+DESCRIPTION = {
+    "dataset": "digits",
+    "classes": ["a", "b"],
+    "shape_CHW": [1, 8, 8],
+    "hflip_invariant": False,
+    "mean": [0.5],
+    "std": [0.5],
+    "network": "mlp",
+    "precision": "float32",
+    "num_parameters": 1,
+    "kept_epoch": 1,
+}

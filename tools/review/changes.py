@@ -1,21 +1,23 @@
 """What differs between two dvc.lock files, and which stages that touches."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from classifier.common.graph import is_code
 from record.lock_file import Lock, LockedStage, md5_of_folder
+from record.results import MODEL_DESCRIPTION
 from record.revisions import Revision
 from record.staleness import module_hashes
 
 DATA = "data/"
 """Where the stages put data sets. Models, metrics and plots are results: that they differ is no reason, but the outcome."""
 ABSENT = "not there"
+NOT_SET = "not set"
 _HASH_DIGITS = 7
 _ORDER = ("param", "data", "code", "file", "command")
 
-Kind = Literal["param", "code", "file", "data", "command"]
+Kind = Literal["param", "code", "file", "data", "command", "machine"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,24 @@ def find_changes(before: Lock, after: Lock) -> list[Change]:
         Change(kind, name, _short(kind, old), _short(kind, new), stages) for (kind, name, old, new), stages in found.items()
     ]
     return sorted(changes, key=lambda change: (_ORDER.index(change.kind), change.name))
+
+
+def fact_changes(before: Lock, after: Lock) -> list[Change]:
+    """What the models were computed with, as threads or MKL_CBWR, where it differs and DVC's cache has both descriptions."""
+    hashes = [lock.out_hashes.get(MODEL_DESCRIPTION) for lock in (before, after)]
+    if None in hashes or hashes[0] == hashes[1] or not Path(".dvc").is_dir():
+        return []
+    from record.experiments import read_model  # which takes a second, for DVC
+
+    models = [read_model(lock) for lock in (before, after)]
+    old, new = (model.computed_with if model else {} for model in models)
+    if not all(models):
+        return []
+    return [
+        Change("machine", name, str(old.get(name, NOT_SET)), str(new.get(name, NOT_SET)), ["train"])
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
 
 
 def by_module(change: Change, before: Revision, after: Revision) -> list[Change]:

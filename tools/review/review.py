@@ -19,7 +19,7 @@ from record.verdicts import (
     reason_not_to_compare,
     same_predictions,
 )
-from tools.review.changes import Change, Touched, by_module, find_changes, touched_stages
+from tools.review.changes import Change, Touched, by_module, fact_changes, find_changes, touched_stages
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def review(base: Revision, head: Revision) -> Review:
     return Review(
         before,
         after,
-        [one for change in find_changes(before.lock, after.lock) for one in by_module(change, base, head)],
+        [one for change in find_changes(before.lock, after.lock) for one in by_module(change, base, head)]
+        + fact_changes(before.lock, after.lock),
         touched_stages(before.lock, after.lock),
         {name: stages for name, stages in stale.items() if stages},
         refusal,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from classifier.common.environment import recorded_variables, remove_unused
 from classifier.common.errors import UserError, one_line
 from classifier.common.params import PARAMS_FILE, read_yaml
 from classifier.common.versions import REQUIREMENTS_FILE, differing_versions
@@ -97,16 +98,24 @@ def _missing_files(output: str, room: Path) -> Iterator[str]:
 
 def likely_reason(repo: Any, stage: Any, room: Room) -> str:
     """Why bytes may differ: other facts than those in models/model.json, other versions than pinned, or the stage itself."""
-    differing = [f"{name} is {here} here, {there} in {MODEL_DESCRIPTION}" for name, there, here in _facts(repo, stage, room)]
+    differing = [
+        f"{name} is {_shown(here)} here, {_shown(there)} in {MODEL_DESCRIPTION}"
+        for name, there, here in _facts(repo, stage, room)
+    ]
     if (room.root / REQUIREMENTS_FILE).is_file():
         pins = differing_versions(room.root / REQUIREMENTS_FILE).items()
         differing += [f"{name} is {here} here, {pin} in {REQUIREMENTS_FILE}" for name, (here, pin) in pins]
     if differing:
         return f"likely reason: {'; '.join(differing)}"
+    variables = " ".join(f"{name}={value}" for name, value in recorded_variables().items())
     return (
         "nothing that is recorded differs on this machine; look for the time, a draw without a seed, the order of a folder or "
-        "set, a file or param read only when it is there, or an environment variable"
+        f"set, a file or param read only when it is there, or an environment variable{variables and f', as {variables} here'}"
     )
+
+
+def _shown(fact: Any) -> Any:
+    return "not set" if fact is None else fact
 
 
 def _facts(repo: Any, stage: Any, room: Room) -> list[tuple[str, Any, Any]]:
@@ -132,6 +141,7 @@ def _facts_here(stage: Any, network: str) -> dict[str, Any]:
     from classifier.compute.device import compute_facts, set_up_compute
     from classifier.model.image_classifier import resolve_precision
 
+    remove_unused()  # as the stage does
     values = {name: value for dep in stage.params for name, value in dep.hash_info.value.items()}
     device = set_up_compute(values["device"], values["threads"])
     return dict(compute_facts(device, values["threads"], resolve_precision(values["precision"], network, device)))

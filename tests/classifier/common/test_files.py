@@ -9,7 +9,16 @@ import pytest
 from pydantic import BaseModel
 
 from classifier.common.errors import UserError
-from classifier.common.files import one_process, read_json, replacing, replacing_folder, write_json, write_text
+from classifier.common.files import (
+    drop_recorded,
+    one_process,
+    read_json,
+    replacing,
+    replacing_folder,
+    together,
+    write_json,
+    write_text,
+)
 
 
 class Point(BaseModel):
@@ -145,3 +154,45 @@ def test_a_file_system_without_locks_keeps_nobody_out(tmp_path: Path, number: in
     assert inside
     with pytest.raises(ZeroDivisionError), one_process(tmp_path / "work.lock", "another process"):
         raise ZeroDivisionError
+
+
+def test_what_is_written_together_appears_together(tmp_path: Path) -> None:
+    with together():
+        write_text(tmp_path / "a", "new")
+        with replacing_folder(tmp_path / "folder") as folder:
+            write_text(folder / "inside", "new")
+            assert (folder / "inside").read_text() == "new", "what is inside need not wait"
+        with together():
+            write_text(tmp_path / "b", "new")
+        assert not any((tmp_path / name).exists() for name in ("a", "b", "folder"))
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["a", "b", "folder", "folder/inside"]
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_when_one_cannot_be_written_none_of_those_that_belong_together_appears(tmp_path: Path, blocked: bool) -> None:
+    """A full disk; or a folder in the place of a file, which is found only when the others are renamed."""
+    if blocked:
+        (tmp_path / "c").mkdir()
+    with pytest.raises(OSError, match=r"b|c"), together():
+        write_text(tmp_path / "a", "new")
+        with replacing_folder(tmp_path / "folder") as folder:
+            write_text(folder / "inside", "new")
+        write_text(tmp_path / "c", "new")
+        if not blocked:
+            with replacing(tmp_path / "b"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.name for path in tmp_path.iterdir()] == (["c"] if blocked else [])
+    write_text(tmp_path / "a", "later")
+    assert (tmp_path / "a").read_text() == "later", "what is written afterwards does not wait"
+
+
+def test_a_finished_state_is_kept_until_its_weights_are_recorded(tmp_path: Path) -> None:
+    drop_recorded(tmp_path / "no folder", tmp_path / "dvc.lock")
+    states = tmp_path / "resume"
+    for name in ("train-1-2.0123abcd.finished", "train-1-3.4567abcd.finished", "train-1-4.safetensors"):
+        write_text(states / name, "state")
+    drop_recorded(states, tmp_path / "dvc.lock")
+    assert len(list(states.iterdir())) == 3, "there is no dvc.lock"
+    write_text(tmp_path / "dvc.lock", "    md5: 0123abcd\n")
+    drop_recorded(states, tmp_path / "dvc.lock")
+    assert sorted(path.name for path in states.iterdir()) == ["train-1-3.4567abcd.finished", "train-1-4.safetensors"]

@@ -58,6 +58,14 @@ def test_the_weights_hold_the_network_alone(saved: Path) -> None:
     assert load_file(saved / "model.safetensors").keys() == build_network("cnn", (1, 16, 16), 3, seed=0).state_dict().keys()
 
 
+def test_the_weights_do_not_appear_without_their_description(tmp_path: Path) -> None:
+    """A folder in its place stands in for a disk that is full by then."""
+    (tmp_path / "model.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        save_model(tmp_path, build_network("cnn", (1, 16, 16), 3, seed=5).state_dict(), DESCRIPTION)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+
+
 @pytest.mark.parametrize("length", [0, 7, 8, 100, 5000])
 def test_a_truncated_file_is_refused(saved: Path, length: int) -> None:
     path = saved / "model.safetensors"

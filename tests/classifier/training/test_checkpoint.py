@@ -110,6 +110,34 @@ def test_the_state_of_other_facts_has_another_name() -> None:
     assert all(path.parent == start.parent and path.name.startswith("train-abc-") for path in paths)
 
 
+def test_a_state_of_other_facts_is_not_taken_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights of two arithmetics are what no single command gives."""
+    start, settings = tmp_path / "train-abc", params(network="mlp", epochs=2)
+    with pytest.raises(BrokenOffError):
+        run(settings, CheckpointStore.of_run(start, {"ONEDNN_MAX_CPU_ISA": "AVX2"}), broken_off_after=1)
+    with pytest.raises(BrokenOffError):
+        run(settings, CheckpointStore.of_run(start, {}), broken_off_after=1)
+    line = capsys.readouterr().err
+    assert line.startswith("a broken-off run of the same was computed on another CPU or GPU, by other versions or in another ")
+    assert line.count("\n") == 1
+    run(settings, CheckpointStore.of_run(start, {}))
+    run(settings, CheckpointStore.of_run(tmp_path / "train-other", {}))
+    assert capsys.readouterr().err == "", "this run's own is there; another run has none"
+
+
+def test_a_finished_run_is_found_again_until_dvc_has_recorded_it(tmp_path: Path) -> None:
+    point = CheckpointStore(tmp_path / "train-1-2.safetensors")
+    settings = params(network="mlp", epochs=2)
+    with pytest.raises(BrokenOffError):
+        run(settings, point, broken_off_after=2)
+    point.finish("0123")
+    assert [path.name for path in tmp_path.iterdir()] == ["train-1-2.0123.finished"]
+    point.finish("0123")  # another run of the same may have been first
+    result, _ = run(settings, point, broken_off_after=2)
+    assert len(result.history) == 2, "nothing is left to train: broken_off_after would have been raised again"
+    assert [path.name for path in tmp_path.iterdir()] == ["train-1-2.safetensors"]
+
+
 def test_old_states_and_the_oldest_of_too_many_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("classifier.training.state_files.MAX_BYTES", 250)
     for name, days in (("ancient", 31), ("older", 3), ("old", 2), ("new", 1), ("own", 90)):

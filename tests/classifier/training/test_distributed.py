@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from classifier.common.errors import PeerLostError, UserError
-from classifier.common.process import RankInfo
+from classifier.common.process import LAUNCHED_VARIABLE, RankInfo
 from classifier.compute.device import processes_fact
 from classifier.training.distributed import SINGLE_PROCESS, DistributedContext, _peer_errors, init_distributed
 from classifier.training.history import MetricSums
@@ -171,12 +171,14 @@ def test_an_environment_that_makes_no_sense_is_refused(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    assert RankInfo.from_environment() == RankInfo(), "not of torchrun, but what a batch system has left"
+    monkeypatch.setenv(LAUNCHED_VARIABLE, "1")
     with pytest.raises(UserError, match=message):
         RankInfo.from_environment()
 
 
 def test_a_device_for_one_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", LAUNCHED_VARIABLE: "1"}.items():
         monkeypatch.setenv(name, value)
     message = r"^device 'mps' has one process only; write `device: cpu` or `launcher: python`$"
     with pytest.raises(UserError, match=message), init_distributed(torch.device("mps")):
