@@ -371,7 +371,9 @@ def test_a_disk_that_fills_up_in_training_costs_no_finished_epoch(
     assert len(states(repository)) == 1
     assert not list((repository.root / "models").glob("*model*"))
     again = run_limited(repository.root, "train", None)
-    line = {"state": f"going on after epoch 1 of {EPOCHS}, {GOES_ON}", "model": f"all {EPOCHS} epochs were trained before"}[full]
+    line = {"state": f"going on after epoch 1 of {EPOCHS}, {GOES_ON}", "model": f"all {EPOCHS} epochs were trained before"}[
+        full
+    ]
     assert line in again.stdout
     assert outputs(repository.root) == straight
 
