@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from classifier.common.errors import UserError, one_line
-from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, filled, load_graph
+from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, filled, load_graph, names
 from classifier.common.params import PARAMS_FILE, read_yaml
 from record.lock_file import LOCK_FILE, Lock, LockedStage, read_lock
 from record.revisions import Revision
@@ -28,7 +28,7 @@ _EXPRESSION = re.compile(r"\$\{\s*(.+?)\s*\}")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Stages have the names that DVC gives them: `train`, `train@digits`, `other/dvc.yaml:train`.
+    """Stages have the names that DVC gives them: `train`, `train@digits`, `other/dvc.yaml:train`. They stand as they run.
 
     A param of another file than params.yaml is named `other.json:width`, as LockedStage.param_values has it.
     """
@@ -53,7 +53,28 @@ def read_pipeline(revision: Revision) -> Pipeline:
         graph |= {prefix + name: _from_project(stage, folder) for name, stage in declared.items()}
     for name, stage in graph.items():
         stage["params"] = [*_param_names(revision, stage["params"], stages.get(name))]
-    return Pipeline(graph, Lock(stages=stages))
+    return Pipeline(_as_they_run(graph), Lock(stages=stages))
+
+
+def _as_they_run(graph: Graph) -> Graph:
+    """The stages in the order of `dvc repro`: those that make what a stage reads come before it."""
+    makers = [(PurePosixPath(out), name) for name, stage in graph.items() for kind in OUTPUTS for out in names(stage[kind])]
+    ordered: Graph = {}
+    begun: set[str] = set()
+
+    def add(name: str) -> None:
+        if name in begun:
+            return
+        begun.add(name)
+        for dep in map(PurePosixPath, names(graph[name]["deps"])):
+            for out, maker in makers:
+                if dep.is_relative_to(out) or out.is_relative_to(dep):
+                    add(maker)
+        ordered[name] = graph[name]
+
+    for name in graph:
+        add(name)
+    return ordered
 
 
 def rebased(lock: Lock, wdirs: dict[str, str], folder: PurePosixPath = PROJECT) -> Lock:
@@ -162,9 +183,9 @@ def _from_project(stage: dict[str, Any], folder: PurePosixPath) -> dict[str, Any
 def _param_names(revision: Revision, entries: list[dict[str, Any]], recorded: LockedStage | None) -> Iterator[str]:
     """Of a file without names, all that it has or had."""
     for entry in entries:
-        for file, names in entry.items():
+        for file, listed in entry.items():
             prefix = "" if file == str(PARAMS_FILE) else f"{file}:"
-            yield from (f"{prefix}{name}" for name in names or _all_names(revision, file, recorded))
+            yield from (f"{prefix}{name}" for name in listed or _all_names(revision, file, recorded))
 
 
 def _all_names(revision: Revision, file: str, recorded: LockedStage | None) -> dict[str, Any]:

@@ -82,7 +82,9 @@ def test_fresh_results_say_so_and_a_stale_param_is_named(case: Case, capsys: pyt
     assert main(["HEAD^"]) == 0
 
 
-def test_code_and_several_params_stand_on_one_line(case: Case) -> None:
+@pytest.mark.parametrize("names", [["download", "train", "evaluate"], ["evaluate", "train", "download"]])
+def test_code_and_several_params_stand_on_one_line_and_stages_as_they_run(case: Case, names: list[str]) -> None:
+    write_graph(case, {name: GRAPH[name] for name in names})
     case.write(CODE, "edited")
     case.write("params.yaml", yaml.safe_dump(PARAMS | {"lr": 1, "momentum": 0.5, "dataset": "mnist"}))
     assert found() == [

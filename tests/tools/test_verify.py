@@ -230,7 +230,7 @@ def test_each_stage_has_its_own_state() -> None:
     allowed = {stage: state_of(SimpleNamespace(name=stage)) for stage in ALL}
     assert allowed.pop("download") == {".dvc/tmp/download.lock", ".dvc/tmp/downloads"}
     assert allowed.pop("weights") == {".dvc/tmp/weights.lock", ".dvc/tmp/downloads"}
-    assert allowed.pop("train") == {".dvc/tmp/train.lock", ".dvc/tmp/resume"}
+    assert allowed.pop("train") == {".dvc/tmp/train.lock", ".dvc/tmp/resume", ".dvc/tmp/features"}
     assert allowed == {stage: {f".dvc/tmp/{stage}.lock"} for stage in ("convert", "build", "evaluate", "plot")}
 
 

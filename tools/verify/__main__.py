@@ -14,6 +14,7 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 
 from classifier.common.errors import UserError, one_line
@@ -26,11 +27,11 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def choose_stages(repo: Any, names: list[str], train: bool) -> list[Any]:
-    """The stages of every dvc.yaml in its order: those in `names`, or all, without the training one unless `train`.
+    """Stages of every dvc.yaml, in the order in which they run: those in `names`, or all; the training one only with `train`.
 
     A name of `foreach` or `matrix` stands for all its stages. Raises UserError for a name that no dvc.yaml has.
     """
-    stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
+    stages = [stage for stage in plan_repro(repo.index.graph) if isinstance(stage, PipelineStage)]
     known = {stage.addressing: {stage.addressing, stage.addressing.partition("@")[0]} for stage in stages}
     for name in names:
         if not any(name in all_names for all_names in known.values()):
