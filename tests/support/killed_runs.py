@@ -19,7 +19,7 @@ from tests.support.pipeline import Repository
 STAGES = ["download", "convert", "build", "weights", "train", "evaluate", "plot"]
 MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
 GROWING = {"metrics/train.json", "plots/history.csv", "plots/steps.csv"}
-"""What `train` rewrites after every epoch."""
+"""What `train` writes before its first epoch, and anew after every one."""
 EPOCHS = 60
 SECONDS_FOR_AN_ORPHAN = 15
 """A second, on a machine that does nothing else."""
@@ -35,7 +35,12 @@ def wipe(repository: Repository) -> None:
     for name in MADE:
         path = repository.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    repository.git("checkout", "--", ":(glob)**/.gitignore")  # a dvc killed before it wrote one would leave data to `git add`
+    bring_back_ignored(repository)
+
+
+def bring_back_ignored(repository: Repository) -> None:
+    """Put .gitignore files back. A dvc killed before it writes one, or that skips a stage, leaves data to `git add`."""
+    repository.git("checkout", "--", ":(glob)**/.gitignore")
 
 
 def start(repository: Repository, *arguments: str) -> subprocess.Popen[bytes]:
@@ -140,5 +145,6 @@ def retrain(repository: Repository) -> None:
     """Leave train to be run again: its outputs and what DVC remembers of it are gone."""
     for name in ("models", "metrics", "plots", ".dvc/cache/runs"):
         shutil.rmtree(repository.root / name, ignore_errors=True)
+    bring_back_ignored(repository)
     lock = repository.read("dvc.lock")
     (repository.root / "dvc.lock").write_text(lock[: lock.index("  train:\n")] if "  train:\n" in lock else lock)
