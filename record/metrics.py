@@ -41,7 +41,7 @@ class DataMetrics(BaseModel):
     label_conflicts: Count
     unreadable: Count
     unreadable_files: list[str] = []
-    table_max: int | None = None
+    pixel_max: int | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -185,7 +185,7 @@ def dvc_section() -> Iterator[str]:
     if status:
         yield Wrong(f"`dvc status` fails: {words}")
         return
-    stages = [*json.loads(words.splitlines()[-1])]
+    stages = [*json.loads(words.splitlines()[-1])][::-1]  # dvc.yaml begins with the last stage
     yield f"`dvc repro` would check: {', '.join(stages)}" if stages else "all stages are up to date"
 
 

@@ -83,7 +83,10 @@ def _parsed(
     path: Path, first_line: int, text: bytes, separator: str, num_columns: int, kinds: dict[int, type[str]]
 ) -> pd.DataFrame:
     try:
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        with (
+            warnings.catch_warnings(action="error", category=pd.errors.ParserWarning),
+            pd.option_context("mode.string_storage", "python"),  # where pyarrow is installed, a separator at the end is refused
+        ):
             return pd.read_csv(
                 io.BytesIO(text),
                 sep=separator,

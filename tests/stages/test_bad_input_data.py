@@ -8,6 +8,7 @@ import math
 import re
 import struct
 import sys
+import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def without_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socket.socket.connect", refuse)
         patch.setattr("socket.getaddrinfo", refuse)
-        patch.setattr("classifier.sources.transfer.time", SimpleNamespace(sleep=lambda seconds: None))
+        patch.setattr("classifier.sources.transfer.time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
         patch.setitem(sys.modules, "unspecified", ModuleType("unspecified"))
         patch.delenv("DVC_ROOT", raising=False)
         yield

@@ -480,7 +480,13 @@ def train_params(epochs: int) -> TrainParams:
     return params(network="softmax", optimizer="adam", lr=0.1, momentum=None, batch_size=4, epochs=epochs, seed=0)
 
 
-MADE = ("models/model.json", "models/model.safetensors", "metrics/train.json", "plots/history.csv", "plots/steps.csv")
+GROWING = {
+    "metrics/train.json": b'{\n  "train_epoch": 0\n}\n',
+    "plots/history.csv": b"epoch,train_loss,train_accuracy,val_loss,val_accuracy\n",
+    "plots/steps.csv": b"step,train_loss,train_accuracy,val_loss,val_accuracy\n",
+}
+"""As `train` writes them before its first epoch; where that diverges, they stay so."""
+MADE = ("models/model.json", "models/model.safetensors", *GROWING)
 
 
 def trained(box: Sandbox, info: bytes, train_labels: NDArray[Any] = LABELS_N, val_labels: NDArray[Any] = LABELS_N[:3]) -> Any:
@@ -489,7 +495,11 @@ def trained(box: Sandbox, info: bytes, train_labels: NDArray[Any] = LABELS_N, va
     for name in MADE:
         box.write(name, b"earlier")
     names = ("dataset.json", "data/dataset/train", "data/dataset/val", "training diverged")
-    if box.refusal(lambda: train.main(train_params(1), box.root), MADE, names) is not None:
+    line = box.refusal(lambda: train.main(train_params(1), box.root), MADE, names, keeps=tuple(GROWING))
+    if line is not None:
+        started = "training diverged in epoch 1" in line
+        for name, content in GROWING.items():
+            assert (box.root / name).read_bytes() == (content if started else b"earlier")
         return None
     header, row = csv.reader((box.root / "plots/history.csv").open(newline=""))
     assert all(math.isfinite(float(cell)) for cell in row)

@@ -23,6 +23,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 from statsmodels.stats.proportion import proportion_confint
 
+from classifier.splits.data_check import data_metrics
 from record.lock_file import read_lock
 from tests.support.report_case import ACTUAL, CONFIDENCE, DATA_REPORT, MODEL, NUM_IMAGES, PREDICTED, ReportCase
 from tools.report import confusions as thumbnails
@@ -321,6 +322,12 @@ class TestPage:
         assert "Left out." not in words and "Stale." not in words
         assert f"Commit {case.git('rev-parse', 'HEAD')}, without uncommitted changes." in words
         assert hashlib.sha256((case.root / "dvc.lock").read_bytes()).hexdigest() in words
+
+    def test_a_scale_of_tables_other_than_that_of_bytes(self, case: ReportCase) -> None:
+        remark = "the pixels of the tables lie within 0 to 16; they were scaled to 0 to 255"
+        assert "the pixels of the tables" not in text()
+        case.add("download", "metrics/data.json", json.dumps(data_metrics(DATA_REPORT | {"pixel_max": 16})))
+        assert remark in text()
 
     def test_the_pictures_are_those_of_the_rows_that_they_name(self, case: ReportCase) -> None:
         shown = re.findall(r'alt="Test image (\d+): (\w+)" src="data:image/png;base64,([^"]+)"', as_page(read_run()))

@@ -136,7 +136,7 @@ def _classes(run: Run) -> tuple[list[str], Rows]:
 
 
 def _remarks(report: DataMetrics) -> list[str]:
-    found = list(remarks(report.model_dump()))
+    found = list(remarks(report.model_dump(exclude_unset=True)))
     return found + [f"pictures that could not be read and were left out: {report.unreadable:,}"] * bool(report.unreadable)
 
 

@@ -15,7 +15,8 @@ def test_an_archive_or_a_folder_of_pictures(tmp_path: Path) -> None:
         check_source(tmp_path / name, "folder")
     check_source(tmp_path, "folder")
     (tmp_path / "a.rar").touch()
-    with pytest.raises(UserError, match=r"a\.rar: found a file; dataset 'folder' needs as source a folder of pictures, or"):
+    needed = r"a folder of pictures, a \.zip or \.tar of one, or \.parquet files, such as"
+    with pytest.raises(UserError, match=rf"a\.rar: found a file; dataset 'folder' needs as source {needed}"):
         check_source(tmp_path / "a.rar", "folder")
 
 
