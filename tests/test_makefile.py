@@ -91,6 +91,18 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SETUP = ("Makefile", ".gitignore", "tools/__init__.py", "tools/setup.sh", "tools/half_installed.py", "tools/uv.py")
+IMPORTED = ("classifier/__init__.py", "classifier/common/__init__.py", "classifier/common/errors.py")
+"""By tools/__init__.py. It runs before a package is installed: a further file here has to do without, too."""
+
+
+def copy_setup(root: Path) -> None:
+    for name in (*SETUP, *IMPORTED):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SOURCE / name, root / name)
+    write_requirements(root)
+
+
 def write_requirements(root: Path) -> None:
     """Of the same names as ours, with packages that take no time."""
     (root / "requirements.txt").write_text("-c constraints.txt\ntiny==1.0\n", encoding="utf-8")
@@ -106,10 +118,7 @@ def write_requirements(root: Path) -> None:
 def archive(tmp_path: Path, wheels: Path) -> Project:
     """A downloaded archive: no .git, no .venv, and a path with a space and an apostrophe."""
     root = tmp_path / "Ann's own folder"
-    (root / "tools").mkdir(parents=True)
-    for name in ("Makefile", ".gitignore", "tools/__init__.py", "tools/setup.sh", "tools/half_installed.py", "tools/uv.py"):
-        shutil.copy(SOURCE / name, root / name)
-    write_requirements(root)
+    copy_setup(root)
     return Project(root, wheels)
 
 
@@ -117,10 +126,7 @@ def archive(tmp_path: Path, wheels: Path) -> Project:
 def ready_venv(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     """A .venv as `make setup` leaves it for the requirements of `archive`; made once, since pip takes seconds to arrive."""
     project = Project(tmp_path_factory.mktemp("ready"), wheels)
-    shutil.copytree(SOURCE / "tools", project.root / "tools")
-    shutil.copy(SOURCE / "Makefile", project.root)
-    (project.root / ".gitignore").write_text("/.venv/\n", encoding="utf-8")
-    write_requirements(project.root)
+    copy_setup(project.root)
     project.make("setup")
     return project.root / ".venv"
 
