@@ -150,6 +150,7 @@ def test_an_int8_file_that_is_worse_is_not_kept(project: Path, monkeypatch: pyte
 def test_metadata_of_the_file(exported: Repository) -> None:
     for name in ("model.onnx", "model.int8.onnx"):
         model = onnx.load(exported.root / TARGET / name)
+        assert [(one.domain, one.version) for one in model.opset_import] == [("", 18)]
         found = {one.key: one.value for one in model.metadata_props}
         assert json.loads(found["classes"]) == [str(digit) for digit in range(10)]
         assert found["commit"] == exported.git("rev-parse", "HEAD").strip()

@@ -63,6 +63,10 @@ def write_int8(path: Path, source: Path, train_set: ImageDataset) -> None:
         )
         model = onnx.load(written)
     model.producer_name, model.producer_version = "onnxruntime.quantization", ""
+    used = {"", *(node.domain for node in model.graph.node)}
+    kept = [one for one in model.opset_import if one.domain in used]  # older programs refuse a version that they do not know
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
     metadata = {one.key: one.value for one in onnx.load(source, load_external_data=False).metadata_props}
     onnx.helper.set_model_props(model, metadata | {"quantisation": "int8"})
     onnx.checker.check_model(model, full_check=True)
