@@ -81,7 +81,7 @@ install() {
     cat requirements*.txt constraints.txt >"$stamp"
 }
 
-# In a fraction of pip's time. Where uv is not to be had, or fails, pip does it.
+# In about a quarter of pip's time (docs/decisions/installing.md). Where uv is not to be had, or fails, pip does it.
 by_uv() {
     "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check --retries 1 "$UV" 2>/dev/null &&
         "$VENV_PYTHON" -m tools.uv "$1"
