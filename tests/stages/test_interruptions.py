@@ -139,6 +139,8 @@ def start(repository: Repository, tmp_path: Path) -> Iterator[Callable[..., Runn
 def trained_alone(repository: Repository, folder: Path, lr: float) -> dict[str, str]:
     """MD5 of each output of `train`, run once with a learning rate in a copy of the repository, without DVC."""
     shutil.copytree(repository.root, folder, ignore=shutil.ignore_patterns(".git", ".dvc", "models", "metrics", "plots"))
+    (folder / "models").mkdir()
+    shutil.copy(repository.root / "models/pretrained.safetensors", folder / "models")
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(re.sub(r"^lr: .*", f"lr: {lr}", text, flags=re.MULTILINE))
     Repository.at(folder).python("stages.train")

@@ -156,6 +156,7 @@ DESCRIPTION = {
     "mean": [0.5],
     "std": [0.5],
     "network": "mlp",
+    "optimizer": "adamw",
     "precision": "float32",
     "num_parameters": 1,
     "kept_epoch": 1,
