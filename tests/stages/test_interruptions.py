@@ -209,7 +209,7 @@ def test_a_broken_off_temporary_experiment_goes_on_when_the_same_is_typed(
     assert GOES_ON in output
     assert "epoch 1/" not in output
     assert trained_by(repository, experiment_in(output)) == trained_alone(repository, tmp_path / "alone", lr)
-    assert list((repository.root / ".dvc/tmp/resume").iterdir()) == [], "a finished run leaves no state"
+    assert states(repository) == [], "a finished run leaves none to go on from; its last one goes with the next stage"
     assert_git_is_as_it_was(repository)
     left = list((repository.root / ".dvc/tmp/exps/standalone").glob("tmp*"))
     assert len(list(left_experiments(repository.root))) == len(left)
