@@ -386,7 +386,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_training_does(tmp_path: Path) -> None:
     assert len(re.findall(r"^epoch \d+/60 ", done.stdout, re.MULTILINE)) < 60
     (run,) = json.loads(repository.read("benchmarks/results.json"))["good"]["runs"]
     assert run["seconds"] is None, "half of a training was timed"
-    assert run["metrics"]["best_epoch"] <= 60
+    assert run["metrics"]["train_best_epoch"] <= 60
     assert run["num_parameters"] == 64 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10
     assert run["computed_with"]["threads"] == 1
 
