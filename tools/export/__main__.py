@@ -95,7 +95,7 @@ def _metadata(origin: Origin, provenance: Provenance) -> dict[str, str]:
     described = origin.description
     return {
         "commit": f"{provenance.commit}{'-dirty' if provenance.changed else ''}",
-        "dataset": origin.lock.dataset or described.dataset,
+        "dataset": origin.dataset,
         "network": described.network,
         "input_shape": json.dumps(described.shape_CHW),
         "versions": json.dumps(provenance.versions),

@@ -121,7 +121,7 @@ def model_card(export: Export) -> str:
 def _front_matter(export: Export) -> Iterator[str]:
     """What model hubs read: https://huggingface.co/docs/hub/model-cards."""
     origin = export.origin
-    described, dataset = origin.description, origin.lock.dataset or origin.description.dataset
+    described, dataset = origin.description, origin.dataset
     entry = _catalogued(origin)
     intervals = metric_intervals(origin.results)
     metrics = [
@@ -151,7 +151,7 @@ def _head(export: Export) -> Iterator[str]:
     channels, height, width = described.shape_CHW
     num_classes = len(described.classes)
     kind = "grey" if channels == 1 else "colour (red, green, blue)"
-    yield f"# {text(described.network)} for {text(export.origin.lock.dataset or described.dataset)}"
+    yield f"# {text(described.network)} for {text(export.origin.dataset)}"
     yield (
         f"`model.onnx` gives an image of {height}×{width} pixels in {kind} one of {num_classes} classes. Normalisation"
         f"{', averaging with the mirror image' if export.origin.flip_tta else ''} and softmax are inside. "
@@ -207,7 +207,7 @@ _SPLIT_WORDS = {"train": "to train on", "val": "to choose the epoch on", "test":
 def _dataset_words(origin: Origin) -> str:
     entry = _catalogued(origin)
     if entry is None:
-        return f"A person's own images ({text(origin.lock.dataset or origin.description.dataset)})"
+        return f"A person's own images ({text(origin.dataset)})"
     licence = f"; licence {code(entry.license)}" if entry.license else ""
     return f"{text(entry.title)} ({_long(entry.reference)}{licence})"
 

@@ -40,6 +40,11 @@ class Origin:
         """The dvc.lock that all of it agrees with."""
         return self.results.lock
 
+    @property
+    def dataset(self) -> str:
+        """Its name; of a person's own images, that of their folder or file."""
+        return self.lock.dataset or self.description.dataset
+
     def param(self, stage: str, name: str) -> Any:
         """The value that `stage` ran with. Raises UserError where dvc.lock has none."""
         locked = self.lock.stages.get(stage)

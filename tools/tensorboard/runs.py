@@ -103,8 +103,8 @@ def _described(revision: Revision, folder: Path, missing: str) -> RunFiles:
     """`missing` says of a file that belongs to the run what is the matter and how to mend it."""
     if not (folder / HISTORY).is_file():
         raise UserError(f"{revision.name}: has no {HISTORY}, so no run yet; `dvc repro` makes one")
-    reasons = _reasons(folder, missing)
     lock = _lock(folder)
+    reasons = _reasons(folder, missing, lock)
     return RunFiles(
         run_name(revision),
         folder,
@@ -116,13 +116,12 @@ def _described(revision: Revision, folder: Path, missing: str) -> RunFiles:
     )
 
 
-def _reasons(folder: Path, missing: str) -> dict[str, str]:
+def _reasons(folder: Path, missing: str, lock: Lock | None) -> dict[str, str]:
     """Each part that is to be left out, with the reason."""
     reasons = {}
     absent = [name for name in SAMPLED if not (folder / DATASET / name).is_file()]
     if absent:
         reasons["sample images"] = f"{DATASET}/{absent[0]} {missing}"
-    lock = _lock(folder)
     if lock is None or not is_recorded(lock, HISTORY, folder):
         # While `train` is at work, model and predictions are missing or those of an earlier run.
         unfinished = f"dvc.lock does not record this {HISTORY}, so its run has not ended"
