@@ -28,7 +28,9 @@ CPP_LOG_LEVEL = "TORCH_CPP_LOG_LEVEL"
 REFUSALS = (ArithmeticError, AssertionError, ImportError, LookupError, OSError, RuntimeError, ValueError)
 """What torchrun raises of options that make no sense."""
 OF_A_JOB = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", LAUNCHED_VARIABLE, ERROR_FILE_VARIABLE)
-"""Variables that say which process of a job this is. Those that a batch system has left are not of the launcher's job."""
+"""Variables that say which process of a job this is. Those that a batch system has left are not of a job that begins here;
+another launcher, as `srun`, may need them.
+"""
 GOES_ON = "the same command goes on after the last whole epoch"
 
 
@@ -37,7 +39,8 @@ def main(arguments: list[str]) -> None:
     program = arguments[0] if arguments else ""
     if not program or program.startswith("-"):
         raise UserError("launcher: needs a command that runs a Python module, got none; write `launcher: python`")
-    for name in OF_A_JOB:
+    own_job = Path(program).name.startswith(("python", "torchrun"))
+    for name in OF_A_JOB if own_job else ():
         os.environ.pop(name, None)
     if Path(program).name == "torchrun":
         _run_torchrun(arguments[1:])

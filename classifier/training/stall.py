@@ -14,7 +14,8 @@ DISTRIBUTED = "distributed.py"
 class StallNotice:
     """While it is open, `steps` of the caller is read every `seconds`: when it has not moved, one line, and no more after it.
 
-    A thread of its own does that. It changes no number, and the loop does nothing for it but count.
+    A thread of its own does that. It changes no number, and the loop does nothing for it but count. It has ended when this is
+    left: a thread that frees tensors while Python shuts down makes the process abort.
     """
 
     def __init__(self, steps: Callable[[], int], *, seconds: float = SECONDS) -> None:
@@ -30,6 +31,7 @@ class StallNotice:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._closed.set()
+        self._thread.join()
 
     def _watch(self) -> None:
         before = self._steps()

@@ -442,10 +442,14 @@ def test_on_one_machine_its_own_name_is_not_looked_up(
 
 
 def test_what_a_batch_system_left_of_a_job_is_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = {"RANK": "3", "WORLD_SIZE": "8", "MASTER_ADDR": "node1", "TORCHELASTIC_RUN_ID": "7", "LANG": "C"}
+    """But another launcher gets it: `srun` hands it to the torchrun that it starts."""
+    left = {"RANK": "3", "WORLD_SIZE": "8", "MASTER_ADDR": "node1", "TORCHELASTIC_RUN_ID": "7"}
+    environment = {"LANG": "C"} | left
     monkeypatch.setattr(os, "environ", environment)
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execvp", lambda program, arguments: started.append(arguments))
+    launch_module.main(["srun", "sh", "node.sh", "-m", "stages.train"])
+    assert environment == {"LANG": "C"} | left
     launch_module.main(["python", "-m", "stages.train"])
-    assert started == [["python", "-m", "stages.train"]]
+    assert started == [["srun", "sh", "node.sh", "-m", "stages.train"], ["python", "-m", "stages.train"]]
     assert environment == {"LANG": "C"}
