@@ -52,6 +52,18 @@ class Results:
     """Cross-entropy of each image in nats."""
 
     @property
+    def baseline(self) -> float:
+        """Share of the largest class of the test images, 0 to 1: the accuracy of always guessing it."""
+        return float(np.bincount(self.actual_N).max() / len(self.actual_N))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have test images."""
+        images_K = np.bincount(self.actual_N)
+        right_K = np.bincount(self.actual_N[self.right_N], minlength=len(images_K))
+        return float((right_K[images_K > 0] / images_K[images_K > 0]).mean())
+
+    @property
     def test_hash(self) -> str:
         """Hash of the test split that these predictions are of."""
         return self.lock.stages[EVALUATE].dep_hashes[TEST_SPLIT]
@@ -124,14 +136,12 @@ ADDED_LATER = {"test_balanced_accuracy", "test_baseline_accuracy"}
 
 
 def _recomputed(results: Results) -> dict[str, float]:
-    images_K = np.bincount(results.actual_N)
-    right_K = np.bincount(results.actual_N[results.right_N], minlength=len(images_K))
     return {
         "test_accuracy": float(results.right_N.mean()),
         "test_loss": float(results.loss_N.mean()),
         "test_macro_f1": macro_f1(results.actual_N, results.predicted_N, len(results.classes)),
-        "test_balanced_accuracy": float((right_K[images_K > 0] / images_K[images_K > 0]).mean()),
-        "test_baseline_accuracy": float(images_K.max() / len(results.actual_N)),
+        "test_balanced_accuracy": results.balanced_accuracy,
+        "test_baseline_accuracy": results.baseline,
     }
 
 

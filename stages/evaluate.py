@@ -11,12 +11,8 @@ from classifier.model.dataset import ImageDataset
 from classifier.model.file import load_model
 from classifier.model.image_classifier import resolve_precision
 from classifier.model.inference import predict
-from classifier.scores.metrics import (
-    classes_table,
-    no_better_than_guessing,
-    predictions_table,
-    summary_metrics,
-)
+from classifier.scores.baseline import no_better_than_guessing
+from classifier.scores.metrics import classes_table, predictions_table, summary_metrics
 from classifier.scores.params import EvaluateParams, resolve_flip_tta
 from stages.runner import run_stage
 
@@ -44,7 +40,8 @@ def main(params: EvaluateParams, root: Path = Path()) -> None:
         write_csv(root / "plots/classes.csv", classes_table(predictions, description.classes))
         write_json(root / "metrics/test.json", metrics)
     print("  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    if remark := no_better_than_guessing(metrics):
+    of_accuracy = (metrics[f"test_{name}"] for name in ("accuracy", "accuracy_low", "accuracy_high", "baseline_accuracy"))
+    if remark := no_better_than_guessing(*of_accuracy):
         print(remark)
 
 

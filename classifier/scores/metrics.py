@@ -34,17 +34,6 @@ def summary_metrics(predictions: Predictions) -> dict[str, float]:
     return {name: round(float(figure), 6) for name, figure in figures.items()}
 
 
-def no_better_than_guessing(metrics: dict[str, float]) -> str | None:
-    """A sentence where the interval of the accuracy does not lie above the baseline; None where it does."""
-    low, high, baseline = (metrics[f"test_{name}"] for name in ("accuracy_low", "accuracy_high", "baseline_accuracy"))
-    if low > baseline:
-        return None
-    return (
-        f"not significantly better than always guessing the largest class, which is right for {baseline:.1%} of the test "
-        f"images: the accuracy is {metrics['test_accuracy']:.1%}, its 95 % interval {low:.1%} to {high:.1%}"
-    )
-
-
 def predictions_table(predictions: Predictions, classes: list[str]) -> pd.DataFrame:
     """One row an image, in test order: actual and predicted class by name, confidence (0 to 1), loss (nats)."""
     return pd.DataFrame(

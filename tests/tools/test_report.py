@@ -319,9 +319,21 @@ class TestPage:
         assert "290 of 300 test images of 3 classes are classified right." in words
         assert "7 of 300 test images are also in train, pixel for pixel" in words
         assert "pictures that could not be read and were left out: 1" in words
-        assert "Left out." not in words and "Stale." not in words
+        assert "Always guessing the largest class is right for 33.3 % of them." in words.replace("\u00a0", " ")
+        assert not [one for one in ("Left out.", "Stale.", "No better than guessing.", "balanced accuracy") if one in words]
         assert f"Commit {case.git('rev-parse', 'HEAD')}, without uncommitted changes." in words
         assert hashlib.sha256((case.root / "dvc.lock").read_bytes()).hexdigest() in words
+
+    def test_a_model_that_is_no_better_than_guessing_the_largest_class(self, case: ReportCase) -> None:
+        """88 of 100 images are cats, 90 answers are right: 0.826 is where Wilson's interval begins."""
+        actual = [0] * 88 + [1] * 12
+        predicted = [0] * 80 + [1] * 18 + [0] * 2
+        case.results(actual, predicted, test_hash=case.test_hash)
+        words = text().replace("\u00a0", " ")
+        assert "Always guessing the largest class is right for 88.0 % of them." in words
+        assert "No better than guessing. The model is not significantly better than always guessing the largest class" in words
+        assert "the accuracy is 90.0%, its 95 % interval 82.6% to 94.5%." in words
+        assert "balanced accuracy (mean recall)87.12 %always guessing: 50.0 %" in words  # (80 / 88 + 10 / 12) / 2
 
     def test_a_scale_of_tables_other_than_that_of_bytes(self, case: ReportCase) -> None:
         remark = "the pixels of the tables lie within 0 to 16; they were scaled to 0 to 255"

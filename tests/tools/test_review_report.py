@@ -25,6 +25,7 @@ from record.content import md5
 from record.revisions import find_revision
 from tests.support.review_case import Case
 from tools.review.__main__ import main
+from tools.review.markdown import as_page
 from tools.review.pictures import confusion_change, flip_gallery, overlaid_curves
 from tools.review.review import Review, review
 from tools.review.wording import other_metric_cells
@@ -126,6 +127,20 @@ class TestVerdicts:
         document = json.loads(printed(capsys, "--json", "--fail-on", "worse"))
         assert document["not_comparable_because"] == reason
         assert [metric["difference"] for metric in document["metrics"]] == [None] * 3
+
+    def test_a_side_that_is_no_better_than_guessing_the_largest_class(
+        self, case: Case, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """88 of 100 images are cats. Wilson's interval of 96 of 100 begins at 0.902, that of 90 of 100 at 0.826."""
+        actual = [0] * 88 + [1] * 12
+        case.results(actual, [0] * 88 + [1] * 8 + [0] * 4)
+        case.commit()
+        case.results(actual, [0] * 80 + [1] * 18 + [0] * 2)
+        remark = "workspace is not significantly better than always guessing the largest class, which is right for 88.0%"
+        found = re.findall("No better than guessing.*", printed(capsys))
+        assert len(found) == 1 and f"No better than guessing.** {remark}" in found[0].replace("\\", "")
+        page = as_page(compared(), {}, None)
+        assert f"<strong>No better than guessing.</strong> {remark}" in page
 
     def test_stale_results_are_told(self, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
         case.write("stages/train.py", "edited")

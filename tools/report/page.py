@@ -28,9 +28,11 @@ from tools.report.confusions import (
 from tools.report.pipeline import pipeline_picture
 from tools.report.run import METHODS, NUM_BINS, Calibration, Figures, Run, work_out
 from tools.review.changes import as_yaml
-from tools.review.wording import figure, metric_words, percent, stale_stages
+from tools.review.wording import figure, guessing_remark, metric_words, percent, stale_stages
 
 MAX_FILES_NAMED = 20
+UNBALANCED = 1.5
+"""The largest class of the test images against the smallest; from there on accuracy alone says too little."""
 COARSE_SIDE = 48
 """Images up to this many pixels are enlarged with sharp edges."""
 _MEASURES = {"loss": "cross-entropy (nats)", "accuracy": "share of images right"}
@@ -48,6 +50,7 @@ def as_page(run: Run) -> str:
     kept = results.metrics.get("train_best_epoch", results.metrics.get("best_epoch"))
     kept_epoch = int(kept) if kept is not None and kept in set(results.history["epoch"]) else None
     class_heads, class_rows = _classes(run)
+    images_K = np.unique(results.actual_N, return_counts=True)[1]
     return render(
         "report/report",
         title=run.title,
@@ -57,6 +60,9 @@ def as_page(run: Run) -> str:
         actual=list(results.predictions["actual"]),
         predicted=list(results.predictions["predicted"]),
         confidence=list(results.predictions["confidence"]),
+        guessing=guessing_remark(results),
+        unbalanced=images_K.max() >= UNBALANCED * images_K.min(),
+        num_tested=len(images_K),
         num_right=int(results.right_N.sum()),
         intervals=figures.intervals,
         calibration=figures.calibration,

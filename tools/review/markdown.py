@@ -56,6 +56,8 @@ def _verdict(review: Review) -> Iterator[str]:
     yield f"### Review: {_name(review, 'before')} → {_name(review, 'after')}"
     verdict, sentence = wording.headline(review)
     yield " ".join([f"**{verdict}**{text_of_sentence(sentence)}", *map(text_of_sentence, wording.further_verdicts(review))])
+    for line in wording.guessing_sentences(review):
+        yield f"> **No better than guessing.** {text_of_sentence(line)}."
     for line in wording.stale_sentences(review):
         yield f"> **Stale.** {text_of_sentence(line)}. Run `dvc repro` and commit its results."
 

@@ -1,7 +1,8 @@
 """The sentences and cells of a review, as plain text that Markdown and HTML share."""
 
+from classifier.scores.baseline import no_better_than_guessing
 from record.results import Results
-from record.statistics import Interval
+from record.statistics import Interval, share_interval
 from record.verdicts import BETTER, NO_EVIDENCE, WORSE, ClassVerdict, TestedMetric, commonest_mistakes
 from tools.review.review import Review
 
@@ -88,6 +89,18 @@ def further_verdicts(review: Review) -> list[str]:
         if names:
             sentences.append(f"{'Class' if len(names) == 1 else 'Classes'} {verdict}: {', '.join(names)}.")
     return [*sentences, *_spread_sentences(review)]
+
+
+def guessing_sentences(review: Review) -> list[str]:
+    """One for each side whose accuracy is not significantly above that of always guessing the largest class."""
+    sides = ((revision_words(results), guessing_remark(results)) for results in (review.before, review.after))
+    return [f"{name} is {remark}" for name, remark in sides if remark]
+
+
+def guessing_remark(results: Results) -> str | None:
+    """The same for one model, without its name."""
+    accuracy = share_interval(int(results.right_N.sum()), len(results.right_N))
+    return no_better_than_guessing(accuracy.estimate, accuracy.low, accuracy.high, results.baseline)
 
 
 def _spread_sentences(review: Review) -> list[str]:
