@@ -1,5 +1,6 @@
 """Stage `build`: data/csv -> data/dataset/ (arrays of train, val and test, dataset.json), metrics/data.json, plots/data.csv."""
 
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -85,13 +86,22 @@ def _cut(
     if not num_given:
         fraction = TEST_FRACTION if params.test_fraction is None else params.test_fraction
         rest_N, test_N = split_rows(labels["train"], fraction, params.seed, "test_fraction", classes, groups_N)
+        _say_more("test_fraction", fraction, rest_N, test_N, groups_N)
     rest_groups_N = None if groups_N is None else groups_N[rest_N]
     train, val = split_rows(labels["train"][rest_N], params.val_fraction, params.seed, "val_fraction", classes, rest_groups_N)
+    _say_more("val_fraction", params.val_fraction, train, val, groups_N)
     return {
         "train": ("train", rest_N[train]),
         "val": ("train", rest_N[val]),
         "test": ("test" if num_given else "train", test_N),
     }
+
+
+def _say_more(name: str, fraction: float, rest: Rows, cut: Rows, groups_N: Groups | None) -> None:
+    """Where the fraction is too small for one image of each class."""
+    asked = math.ceil(fraction * (len(rest) + len(cut)))
+    if groups_N is None and len(cut) > asked:
+        print(f"{name} {fraction}: {len(cut)} images in place of {asked}, so that each class has one", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def _not_too_large(shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
     return shape_CHW
 
 
-LONGEST_NAME = 100
+LONGEST_NAME = 128
 """Characters of a class name: it must fit beside a picture."""
 
 # A name becomes part of a path, so it has no slash and no leading dot: no file can make us read or write elsewhere.

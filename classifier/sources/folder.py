@@ -626,7 +626,7 @@ class _Reader:
             if name != name.strip() or not is_printable(name) or len(name) > LONGEST_NAME:
                 raise UserError(
                     f"{self.source}: the class name {short_repr(name)} must be printable and of at most {LONGEST_NAME} "
-                    "characters, without spaces at its ends"
+                    f"characters, without spaces at its ends; it has {len(name)}"
                 )
         empty = sorted(self.expected - set(classes))
         if empty and not by_table:

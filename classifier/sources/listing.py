@@ -77,8 +77,8 @@ def shown(names: list[str], most: int = 3) -> str:
 MOST_CLASSES = 8
 """Named one by one; of more the first and the last few."""
 MAX_NAME = 30
-FEW = 8
-"""Pictures of a class with which the usual fractions can be cut for sure."""
+FEW = 3
+"""Pictures of a class that can be in all splits."""
 NO_TEXT = re.compile(r"[+-]?[0-9][0-9_.eE+-]*|[+-]?(inf|nan)|true|false|null", re.IGNORECASE)
 """What Hydra does not take for a text, and a little more."""
 
@@ -96,8 +96,8 @@ def listing_lines(listing: Listing, source: str) -> Iterator[str]:
     few = [f"{name} ({counts[name]['train']})" for name in names if counts[name]["train"] < FEW]
     if few:
         yield (
-            f"fewer than {FEW} pictures to train on, maybe too few to cut validation from: {shown(few, 5)}; add some, or raise "
-            "val_fraction"
+            f"fewer than {FEW} pictures to train on, maybe too few to cut a split from: {shown(few, 5)}; add some, or set "
+            "val_fraction to 0"
         )
     yield from listing.notes
 

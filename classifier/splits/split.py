@@ -28,25 +28,27 @@ def split_rows(
 
     `name` (of PURPOSES) and the names of the `classes` stand in an error. Rows of one group of `groups_N` stay together.
     Drawn by `seed`, `fraction` of the rows are cut, stratified: of each class the same share. 0 means none. They are those of
-    scikit-learn's train_test_split, without its lists of Python numbers, 80 bytes an image, and without its import. Raises
-    UserError when a class would be left without an image in either.
+    scikit-learn's train_test_split, without its lists of Python numbers, 80 bytes an image, and without its import. Where
+    that would leave a class without an image in either, the class has one there. Raises UserError for a class of one image.
     """
     if fraction == 0:
         return np.arange(len(labels_N)), np.arange(0)
     if groups_N is not None:
         return _split_groups(labels_N, groups_N, fraction, seed, name, classes)
     labels, counts = _classes(labels_N)
+    if counts.min() < 2:
+        raise UserError(
+            f"{name} {fraction} leaves the class {_name(int(labels[counts.argmin()]), classes)} without an image to train on "
+            f"or to {PURPOSES[name]} on, as it has only one; add images"
+            + (f", or set {name} to 0 for no validation" if name == "val_fraction" else " or remove the class")
+        )
     num_cut = math.ceil(fraction * len(labels_N))
-    if counts.min() < 2 or num_cut < len(labels) or len(labels_N) - num_cut < len(labels):
-        raise _refusal(labels_N, fraction, name, classes)
     random = np.random.RandomState(seed)
     kept = _shared_out(counts, len(labels_N) - num_cut, random)
-    cut = _shared_out(counts - kept, num_cut, random)
-    if not kept.all() or not cut.all():
-        raise _refusal(labels_N, fraction, name, classes)
+    cut = _shared_out(counts - kept, num_cut, random).clip(1, counts - 1)
     is_cut_N = np.zeros(len(labels_N), dtype=np.bool_)
-    for label, count, num_kept, num_left in zip(labels, counts.tolist(), kept.tolist(), cut.tolist(), strict=True):
-        drawn = random.permutation(count)[num_kept : num_kept + num_left]
+    for label, count, num_cut in zip(labels, counts.tolist(), cut.tolist(), strict=True):
+        drawn = random.permutation(count)[count - num_cut :]
         is_cut_N[np.flatnonzero(labels_N == label)[drawn]] = True
     return np.flatnonzero(~is_cut_N), np.flatnonzero(is_cut_N)
 
@@ -126,15 +128,6 @@ def _shared_out(counts: Rows, num_draws: int, random: np.random.RandomState) -> 
         num_missing -= len(rounded_up)
     rounded: Rows = whole.astype(np.intp)
     return rounded
-
-
-def _refusal(labels_N: Labels, fraction: float, name: str, classes: Sequence[str] | None) -> UserError:
-    labels, counts = _classes(labels_N)
-    rarest = _name(int(labels[counts.argmin()]), classes)
-    return UserError(
-        f"{name} {fraction} leaves some class without an image to train on or to {PURPOSES[name]} on: there are "
-        f"{len(labels_N)} images of {len(labels)} classes, {counts.min()} of class {rarest}; {_advice(name)}"
-    )
 
 
 def _advice(name: str) -> str:

@@ -148,11 +148,13 @@ def test_what_is_refused_leaves_what_was_there(tmp_path: Path, file: str, old: s
     assert (tmp_path / "data/dataset/dataset.json").read_text() == before
 
 
-def test_a_fraction_too_small_is_refused(tmp_path: Path) -> None:
+def test_a_fraction_too_small_takes_one_image_of_each_class_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_tables(tmp_path)
-    with pytest.raises(UserError, match=r"val_fraction 0.01 leaves some class without an image .* 60 images of 3 classes"):
-        main(build_params(val_fraction=0.01, seed=0), tmp_path)
-    assert not (tmp_path / "data/dataset").exists()
+    main(build_params(val_fraction=0.01, seed=0), tmp_path)
+    assert "val_fraction 0.01: 3 images in place of 1, so that each class has one" in capsys.readouterr().err
+    assert sorted(np.load(tmp_path / "data/dataset/val/labels.npy").tolist()) == [0, 1, 2]
 
 
 def test_memory_does_not_follow_the_number_of_rows(tmp_path: Path) -> None:

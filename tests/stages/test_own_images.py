@@ -365,9 +365,8 @@ def test_a_test_fraction_beside_a_test_split_is_refused(tmp_path: Path) -> None:
 def test_a_class_too_small_for_a_test_split_is_refused(tmp_path: Path) -> None:
     add_pictures(tmp_path / "in", ["ant"], 20)
     add_pictures(tmp_path / "in", ["bee"], 1)
-    with pytest.raises(
-        UserError, match=r"test_fraction 0\.2 leaves some class without .* or to test on: .*; change test_fraction"
-    ):
+    needed = r"test_fraction 0\.2 leaves the class 'bee' without .* or to test on, as it has only one; add images or remove the"
+    with pytest.raises(UserError, match=needed):
         run(tmp_path, "folder", tmp_path / "in")
 
 

@@ -131,7 +131,7 @@ REFUSED = {
     "a space after a class": (["a /1.jpg", "a/1.jpg"], r"the class name 'a ' must be .*, without spaces at its ends"),
     "a line end in a class": (["a\nb/1.jpg", "b/1.jpg"], r"the class name 'a\\nb' must be printable"),
     "a joiner that joins nothing": (["\u200ca/1.jpg", "a/1.jpg"], r"the class name '\\u200ca' must be printable"),
-    "a long class": ([f"{'a' * 101}/1.jpg", "b/1.jpg"], r"must be printable and of at most 100 characters"),
+    "a long class": ([f"{'a' * 129}/1.jpg", "b/1.jpg"], r"must be printable and of at most 128 characters, .*; it has 129$"),
 }
 
 

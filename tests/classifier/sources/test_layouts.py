@@ -381,11 +381,11 @@ def test_a_listing_holds_at_most_300_bytes_a_picture(tmp_path: Path, with_table:
 
 def test_classes_of_few_pictures_are_named_before_anything_is_cut(tmp_path: Path) -> None:
     fill(
-        tmp_path, [*names("train/a/{}.png", *range(8)), *names("train/b/{}.png", *range(7)), *names("test/b/{}.png", *range(9))]
+        tmp_path, [*names("train/a/{}.png", *range(3)), *names("train/b/{}.png", *range(2)), *names("test/b/{}.png", *range(9))]
     )
     lines = [line for line in listing_lines(list_pictures(tmp_path), "x") if "fewer than" in line]
     assert lines == [
-        "fewer than 8 pictures to train on, maybe too few to cut validation from: 'b (7)'; add some, or raise val_fraction"
+        "fewer than 3 pictures to train on, maybe too few to cut a split from: 'b (2)'; add some, or set val_fraction to 0"
     ]
 
 

@@ -83,7 +83,7 @@ def test_classes_are_in_the_order_of_numbers_or_of_names(labels: set[str], class
         (b"label,p\n01,2\n", r"line 2, column label: needs a plain whole number or a name, found '01'"),
         (b"label,p\n-1,2\n", r"line 2, column label: needs a plain whole number or a name, found '-1'"),
         (b"label,p\n\xff,2\n", r"line 2, column label: needs UTF-8"),
-        (b"label,p\n" + b"x" * 101 + b",2\n", r"line 2, column label: needs a number or a name of at most 100 characters"),
+        (b"label,p\n" + b"x" * 129 + b",2\n", r"line 2, column label: needs a number or a name of at most 128 characters"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, text: bytes, message: str) -> None:

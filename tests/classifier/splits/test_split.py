@@ -39,22 +39,32 @@ def test_no_validation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "val_fraction"),
+    ("counts", "val_fraction", "of_each"),
     [
-        ([5, 5, 1], 0.5),  # one image cannot be in both
-        ([5, 5, 5], 0.1),  # two images for three classes
-        ([5, 5, 5], 0.95),  # no image left to train on
-        ([5, 5, 5], 0.0001),
-        ([500, 500, 2], 0.1),  # a class so rare that its share rounds to none
+        ([5, 5, 5], 0.1, [1, 1, 1]),  # two images for three classes
+        ([5, 5, 5], 0.95, [4, 4, 4]),  # no image left to train on
+        ([5, 5, 5], 0.0001, [1, 1, 1]),
+        ([500, 500, 2], 0.1, [50, 50, 1]),  # a class so rare that its share rounds to none
+        ([2, 2], 0.9, [1, 1]),
     ],
 )
-def test_a_class_left_without_images_is_refused(counts: list[int], val_fraction: float) -> None:
-    labels_N = np.repeat(np.arange(3), counts)
-    rarest = (
-        rf"there are {sum(counts)} images of 3 classes, {min(counts)} of class {int(np.argmin(counts))}; change val_fraction"
-    )
-    with pytest.raises(UserError, match=rf"val_fraction {val_fraction} leaves some class without an image .*: {rarest}"):
-        split_rows(labels_N, val_fraction, seed=0)
+def test_a_fraction_too_small_or_too_large_leaves_each_class_one_image(
+    counts: list[int], val_fraction: float, of_each: list[int]
+) -> None:
+    labels_N = np.repeat(np.arange(len(counts)), counts)
+    train, val = split_rows(labels_N, val_fraction, seed=0)
+    assert sorted([*train.tolist(), *val.tolist()]) == list(range(sum(counts)))
+    assert np.abs(np.bincount(labels_N[val]) - of_each).max() <= (max(counts) > 5)  # of 100.2 images one more or less
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 120])
+@pytest.mark.parametrize("num_images", [8, 10])
+def test_few_images_of_each_class_are_cut_with_the_default_fractions(num_classes: int, num_images: int) -> None:
+    labels_N = np.repeat(np.arange(num_classes), num_images)
+    rest, test = split_rows(labels_N, 0.2, 0, "test_fraction")
+    train, val = split_rows(labels_N[rest], 0.1, 0)
+    for labels in (labels_N[rest][train], labels_N[rest][val], labels_N[test]):
+        assert np.bincount(labels).all() and len(np.bincount(labels)) == num_classes
 
 
 def rows_of_sklearn(labels_N: NDArray[np.int64], fraction: float, seed: int) -> list[list[int]] | None:
@@ -76,11 +86,17 @@ def rows_of_sklearn(labels_N: NDArray[np.int64], fraction: float, seed: int) -> 
 def test_the_rows_are_those_of_scikit_learn(labels: list[int], fraction: float, seed: int) -> None:
     labels_N = np.array(labels, dtype=np.int64)
     needed = rows_of_sklearn(labels_N, fraction, seed)
-    if needed is None:
-        with pytest.raises(UserError, match="leaves some class without an image"):
+    if (np.unique(labels_N, return_counts=True)[1] < 2).any():
+        assert needed is None
+        with pytest.raises(UserError, match=r"leaves the class [0-9]+ without an image .*, as it has only one"):
             split_rows(labels_N, fraction, seed)
+        return
+    train, cut = split_rows(labels_N, fraction, seed)
+    if needed is None:
+        assert sorted([*train.tolist(), *cut.tolist()]) == list(range(len(labels_N)))
+        assert set(labels_N[train]) == set(labels_N[cut]) == set(labels)
     else:
-        assert [rows.tolist() for rows in split_rows(labels_N, fraction, seed)] == needed
+        assert [train.tolist(), cut.tolist()] == needed
 
 
 def test_the_rows_are_those_of_scikit_learn_where_the_classes_are_large() -> None:
@@ -130,5 +146,9 @@ def test_a_class_of_one_group_is_named() -> None:
 
 
 def test_a_refusal_has_the_name_of_the_class() -> None:
-    with pytest.raises(UserError, match="1 of class 'bee'; change val_fraction"):
+    with pytest.raises(
+        UserError,
+        match=r"val_fraction 0\.5 leaves the class 'bee' without an image to train on or to validate on, as it has only one; "
+        "add images, or set val_fraction to 0 for no validation",
+    ):
         split_rows(np.array([0, 0, 0, 0, 0, 1]), 0.5, 0, "val_fraction", ["ant", "bee"])
