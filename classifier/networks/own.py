@@ -43,7 +43,8 @@ def softmax(shape_CHW: Shape, num_classes: int) -> nn.Module:
     """Softmax regression: one linear layer, its weights and biases drawn from a normal distribution of deviation 0.01."""
     linear = nn.Linear(math.prod(shape_CHW), num_classes)
     for parameter in linear.parameters():
-        nn.init.normal_(parameter, std=0.01)
+        if not parameter.is_meta:  # of which nothing is drawn, but torch imports its compiler to do so
+            nn.init.normal_(parameter, std=0.01)
     return nn.Sequential(nn.Flatten(), linear)
 
 

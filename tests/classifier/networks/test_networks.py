@@ -1,8 +1,12 @@
 """The networks: sizes worked out by hand, functions compared with the plain form."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from classifier.common.errors import UserError
 from classifier.networks.names import SMALLEST_IMAGE
@@ -44,6 +48,29 @@ def test_the_published_counts_for_28x28() -> None:
         "pyramid": 1_165_632,
         "half_pyramid": 2 * 32 + 9 * (32 * 32 * 2 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128) + 2 * 2 * (32 + 64 + 128) + 1280,
     }
+
+
+class Calls(TorchFunctionMode):
+    """The names of what is called of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", SMALLEST_IMAGE)
+def test_a_network_without_memory_draws_from_no_normal_distribution(name: str) -> None:
+    """For that alone torch 2.14 imports its compiler, with Triton and SymPy: 1.6 seconds of each `evaluate`."""
+    with Calls() as calls, torch.device("meta"):
+        build_network(name, (1, 28, 28), 10, seed=0)
+    assert calls.names, "the calls are seen"
+    assert "normal_" not in calls.names
 
 
 @pytest.mark.parametrize("channels", [1, 3])
