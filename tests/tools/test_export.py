@@ -33,6 +33,7 @@ from classifier.model.file import load_model
 from record.results import read_results
 from record.revisions import WORKSPACE, Provenance, find_revision
 from record.verdicts import metric_intervals
+from tests.support.node import install, needs_node
 from tests.support.pipeline import Repository
 from tools.export import __main__ as export
 from tools.export.card import Export, model_card
@@ -411,13 +412,9 @@ for (const path of process.argv.slice(2)) {
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js")
+@needs_node
 def test_a_browser_s_runtime_gives_the_same(exported: Repository, tmp_path: Path) -> None:
-    npm = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "onnxruntime-web@1.30.0"]
-    installed = subprocess.run(npm, cwd=tmp_path, capture_output=True, text=True, check=False)
-    if any(code in installed.stderr for code in ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT")):
-        pytest.skip("no package index can be reached from here")
-    assert installed.returncode == 0, installed.stderr
+    install(tmp_path, "onnxruntime-web@1.30.0")
     (tmp_path / "run.mjs").write_text(WEB, encoding="utf-8")
     images_NCHW = np.load(exported.root / "data/dataset/test/images.npy")[:9]
     (tmp_path / "images.json").write_text(json.dumps([images_NCHW.flatten().tolist(), *images_NCHW.shape]), encoding="utf-8")

@@ -59,7 +59,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
-        if tag == "div" and ("class", "wide") in attrs:
+        if ("class", "wide") in attrs:
             self._rows = self.tables[dict(attrs)["aria-label"] or ""] = []
         elif tag == "tr":
             self._rows.append([])
@@ -301,6 +301,15 @@ class TestPage:
         run = read_run()
         assert run.title == title
         assert f"<h1><bdi>{title.replace('<', '&lt;').replace('>', '&gt;')}</bdi></h1>" in as_page(run)
+
+    def test_a_single_epoch_has_no_mark_of_the_kept_one(self, case: ReportCase) -> None:
+        """It would stand in the middle of the chart like an axis."""
+        both = "kept: epoch 2", 'class="kept"'
+        text = as_page(read_run())
+        assert all(words in text for words in both)
+        case.add("train", "plots/history.csv", "epoch,train_loss,train_accuracy\n2,2.0,0.5\n")
+        text = as_page(read_run())
+        assert not any(words in text for words in both)
 
     def test_it_tells_of_every_part(self, case: ReportCase) -> None:
         found = page()

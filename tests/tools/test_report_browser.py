@@ -1,20 +1,19 @@
 """The report in a real Chromium: cells open by click and by key, nothing is loaded or logged, it fits, it can be read."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.support.browser import chromium
 from tests.support.report_case import ACTUAL, CONFIDENCE, PREDICTED, ReportCase
 from tools.report.__main__ import main
 from tools.report.confusions import SHADE_WORDS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = ["<script>document.title='hacked'</script>", "الفئة", '"><b onclick=x autofocus>' + "long " * 15]
 DOG_FOR_EMU = [row for row in range(len(ACTUAL)) if (ACTUAL[row], PREDICTED[row]) == (1, 2)]
 CONTRAST = 4.5
@@ -23,16 +22,8 @@ CONTRAST = 4.5
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """That of the system; else the one that `playwright install chromium` brings."""
-    with sync_playwright() as playwright:
-        try:
-            launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except Error as error:
-            if CHROMIUM:
-                raise
-            pytest.skip(f"needs chromium or google-chrome on PATH, or `playwright install chromium`: {error.message[:80]}")
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")

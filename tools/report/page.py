@@ -48,7 +48,7 @@ def as_page(run: Run) -> str:
     pictures = None if run.images_NCHW is None else thumbnails(run.images_NCHW, [*mistakes, *fair_order(cells)])
     figures = work_out(results)
     kept = results.metrics.get("train_best_epoch", results.metrics.get("best_epoch"))
-    kept_epoch = int(kept) if kept is not None and kept in set(results.history["epoch"]) else None
+    kept_epoch = int(kept) if kept is not None and len(results.history) > 1 and kept in set(results.history["epoch"]) else None
     class_heads, class_rows = _classes(run)
     images_K = np.unique(results.actual_N, return_counts=True)[1]
     return render(

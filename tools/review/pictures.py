@@ -19,7 +19,7 @@ from record.results import Results, load_test_images
 from record.verdicts import Flips, surest_first
 from tools.review.review import Review
 
-IMAGES_PER_ROW = 8
+IMAGES_PER_ROW = 6
 MAX_IMAGES = 24
 """Of each direction."""
 LONGEST_NAME, SHORT_NAME = 25, 12
@@ -84,7 +84,7 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
         ("wrong → right", surest_first(flips.gained, before), BLUE),
     ]
     num_rows = [max(1, math.ceil(min(len(rows), MAX_IMAGES) / IMAGES_PER_ROW)) for _, rows, _ in parts]
-    figure = Figure(figsize=(9, 1.55 * sum(num_rows) + 0.9))
+    figure = Figure(figsize=(9, 1.9 * sum(num_rows) + 0.9))
     halves = figure.subfigures(2, 1, height_ratios=num_rows, squeeze=False).ravel()
     for half, height, (words, rows, colour) in zip(halves, num_rows, parts, strict=True):
         shown = rows[:MAX_IMAGES]
@@ -97,7 +97,7 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
         for axes, row in zip(all_axes, shown, strict=False):
             show_image(axes, images_NCHW[row])
             was, now = (isolated(shortened(results.classes[results.predicted_N[row]])) for results in (before, after))
-            axes.set_title(f"{row}: {isolated(shortened(before.classes[before.actual_N[row]]))}\n{was} →\n{now}", fontsize=6.5)
+            axes.set_title(f"{row}: {isolated(shortened(before.classes[before.actual_N[row]]))}\n{was} →\n{now}", fontsize=8)
     return figure
 
 
