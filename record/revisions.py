@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from classifier.common.errors import UserError
+from classifier.common.files import naming
 from classifier.common.graph import GRAPH_FILE, counts, with_modules
 from record.git import run_git
 from record.lock_file import CONFLICTS, LOCK_FILE, has_conflicts
@@ -72,9 +73,10 @@ class Revision:
         """A temporary folder that has those of `paths` that are files here; errors about one say `main:params.yaml`."""
         with tempfile.TemporaryDirectory(prefix="revision-") as name, self.naming(Path(name)):
             folder = Path(name)
-            for path, content in self.files(paths).items():
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_bytes(content)
+            with naming(folder):
+                for path, content in self.files(paths).items():
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / path).write_bytes(content)
             yield folder
 
     @contextmanager

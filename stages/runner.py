@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from classifier.common.dvcignore import check_not_ignored
-from classifier.common.environment import recorded_variables
+from classifier.common.environment import variables_in_words
 from classifier.common.errors import PeerLostError, UserError, memory_errors, one_line
 from classifier.common.files import drop_recorded, one_process, state_folder, write_text
 from classifier.common.fingerprint import changed_file, combined_digest, fingerprints
@@ -23,6 +23,8 @@ from stages import STARTED_NS
 
 MADE = ("data", "models", "metrics", "plots")
 """Folders of what stages write."""
+IN_GIT = ("metrics", "plots")
+"""Lists in dvc.yaml of what git keeps, and not DVC's cache."""
 SECONDS_FOR_ANOTHER_RUN_TO_END = 10
 
 
@@ -100,7 +102,7 @@ def _run(name: str, main: Callable[..., None], model: type[AnyParams], resumable
     stage = _stage(name)
     check_not_ignored(Path(), declared_paths(stage, values))
     dependencies = [Path(path) for path in declared_paths(stage, values, kinds=["deps"])]
-    _check_present(name, dependencies, values.get("source"))
+    _check_present(name, dependencies, declared_paths(stage, values, kinds=IN_GIT), values.get("source"))
     if speaks and REQUIREMENTS_FILE in dependencies:
         _print_differing_versions()
         _print_variables()
@@ -124,8 +126,11 @@ def _stage(name: str) -> dict[str, Any]:
     return stages[name]
 
 
-def _check_present(name: str, dependencies: list[Path], source: object) -> None:
-    """Raise UserError for the first file that is not there: DVC looks for some only after the stage, which is then lost."""
+def _check_present(name: str, dependencies: list[Path], results: list[str], source: object) -> None:
+    """Raise UserError for the first file that is not there: DVC looks for some only after the stage, which is then lost.
+
+    Of the `results` that git keeps DVC has removed the earlier ones by now.
+    """
     for path in dependencies:
         if not path.exists():
             bring = "`git restore` brings it"
@@ -133,7 +138,9 @@ def _check_present(name: str, dependencies: list[Path], source: object) -> None:
                 bring = "`source` in params.yaml names it"
             elif path.parts[0] in MADE:
                 bring = f"`dvc repro` makes it, and `dvc checkout {path}` brings back what was made before"
-            raise UserError(f"{path}: no such file, and {name} depends on it; {bring}")
+            gone = [result for result in results if not Path(result).exists()]
+            removed = f"; what DVC removed before is in git if it was committed: `git restore {' '.join(gone)}`" if gone else ""
+            raise UserError(f"{path}: no such file, and {name} depends on it; {bring}{removed}")
 
 
 def _checked_params(values: dict[str, Any], model: type[AnyParams]) -> AnyParams:
@@ -151,9 +158,8 @@ def _print_differing_versions() -> None:
 
 
 def _print_variables() -> None:
-    if variables := recorded_variables():
-        listed = " ".join(f"{name}={value}" for name, value in variables.items())
-        print(f"environment: bytes may depend on {listed}", file=sys.stderr)
+    if variables := variables_in_words():
+        print(f"environment: bytes may depend on {variables}", file=sys.stderr)
 
 
 def _check_late_edits(name: str, dependencies: list[Path]) -> None:

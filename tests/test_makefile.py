@@ -92,7 +92,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 SETUP = ("Makefile", ".gitignore", "tools/__init__.py", "tools/setup.sh", "tools/half_installed.py", "tools/uv.py")
-IMPORTED = ("classifier/__init__.py", "classifier/common/__init__.py", "classifier/common/errors.py")
+IMPORTED = (
+    "classifier/__init__.py",
+    *(f"classifier/common/{name}.py" for name in ("__init__", "environment", "errors")),
+)
 """By tools/__init__.py. It runs before a package is installed: a further file here has to do without, too."""
 
 

@@ -3,7 +3,6 @@
 One line a problem; exit status 1 if any.
 """
 
-import argparse
 import ast
 import re
 import sys
@@ -15,6 +14,7 @@ from classifier.common.dvcignore import ignore_problems
 from classifier.common.errors import UserError, one_line, short_repr
 from classifier.common.graph import GRAPH_FILE, PACKAGES, declared_paths, is_code, load_graph, names, used_keys, with_modules
 from classifier.common.params import PARAMS_FILE, Params, read_yaml, refusals, unknown_keys
+from classifier.common.text import visible
 from classifier.decoding.params import ConvertParams
 from classifier.figures.params import PlotParams
 from classifier.images.schema import OWN
@@ -28,7 +28,7 @@ from classifier.training.params import LauncherParams, TrainParams
 from record.dvc_locks import damaged_tables
 from record.killed import interrupted_experiment
 from record.lock_file import lock_file_problem
-from tools.command import run_command, visible
+from tools.command import Parser, run_command
 
 
 def declared_code(deps: Iterable[str], root: Path) -> dict[str, str]:
@@ -238,7 +238,7 @@ def _differences(declared: set[str], used: set[str]) -> Iterator[tuple[str, str]
 
 def main(arguments: list[str] | None = None) -> int:
     """Print every problem, and return the exit status."""
-    argparse.ArgumentParser(
+    Parser(
         prog="python -m tools.check", description=(__doc__ or "").partition("\n")[0], epilog="example: python -m tools.check"
     ).parse_args(arguments)
     found = problems()

@@ -1,29 +1,36 @@
-"""How a tool that a person runs ends: with a status, and with one line that a terminal can show where something is wrong."""
+"""How a tool that a person runs begins and ends: its options, a status, and one line where something is wrong.
 
+It must work where packages are missing (tools.doctor), so that only the standard library is imported.
+"""
+
+import argparse
 import io
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from classifier.common.errors import UserError, memory_errors, one_line
-from classifier.images.schema import JOINERS
+from classifier.common.text import visible
 
-_KEPT = frozenset(f"{JOINERS}\n\N{NO-BREAK SPACE}\N{WORD JOINER}")
-"""Python does not count them as printable. The last two are our own: between a figure and its unit, and behind an @."""
-
-
-def visible(text: str) -> str:
-    r"""`text` with the code of each character that cannot be seen, as `\x1b`: colours, turned writing, half characters."""
-    return "".join(
-        letter if letter.isprintable() or letter in _KEPT else letter.encode("unicode_escape").decode() for letter in text
-    )
-
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 """What a shell tells of a program that SIGINT or SIGPIPE has ended."""
+
+
+class Parser(argparse.ArgumentParser):
+    """As argparse has it, which passes over a help that cannot be written."""
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        """Raises OSError."""
+        if file is None:
+            print(self.format_help(), end="", flush=True)
+        else:
+            super().print_help(file)
 
 
 def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False) -> NoReturn:
@@ -34,8 +41,8 @@ def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False
     Texts go to the standard output in UTF-8, whatever the locale: class names may be of any script. Half a character, as YAML
     and the names of files may have one, goes there as its code.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if isinstance(sys.__stdout__, io.TextIOWrapper):  # DVC, where it is imported, has put one of its own before it
+        sys.__stdout__.reconfigure(encoding="utf-8", errors="backslashreplace")
     if tidy_when_ended:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
@@ -47,11 +54,23 @@ def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # as of `| head`; what is still to be written must not fail again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # as of `| head`
+        _drop_unwritable()
         sys.exit(PIPE_CLOSED)
     except (UserError, OSError) as error:
+        if _drop_unwritable() and isinstance(error, OSError) and error.filename is None:
+            error.filename = "the standard output"
         sys.exit(f"error: {visible(one_line(error))}")
+
+
+def _drop_unwritable() -> bool:
+    """Whether what was printed cannot be written; it is then dropped, so that it does not fail again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _unwind(number: int, frame: object) -> None:

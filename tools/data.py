@@ -10,6 +10,7 @@ from pathlib import Path
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import PARAMS_FILE, validate
+from classifier.common.text import visible
 from classifier.images.schema import CSV, FOLDER
 from classifier.images.table import image_shape
 from classifier.sources.csv_layouts import Asked
@@ -20,7 +21,7 @@ from classifier.sources.npz_file import Arrays
 from classifier.sources.npz_file import image_shape as npz_shape
 from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
 from classifier.sources.tables import Table, find_tables, open_tables, other_tables, survey
-from tools.command import run_command, visible
+from tools.command import Parser, run_command
 
 SHAPE = "image_shape"
 LEGEND = ("channels", "height", "width")
@@ -114,7 +115,7 @@ def _holds_only_tables(source: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.data",
         description="how your own files are read",
         epilog="example: python -m tools.data ~/pictures -S group_pattern=null",

@@ -3,7 +3,6 @@
 It must work where packages are missing or broken, so that only the standard library is imported before it is needed.
 """
 
-import argparse
 import fcntl
 import json
 import os
@@ -19,11 +18,11 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
 from classifier.common.versions import differing_versions
 from record.dvc_locks import living_processes
 from record.git import run_git
+from tools.command import Parser, run_command
 from tools.half_installed import half_installed
 
 VENV = Path(".venv")
@@ -283,7 +282,7 @@ SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the facts, then what is wrong. Returns the exit status."""
-    argparse.ArgumentParser(
+    Parser(
         prog="python -m tools.doctor", description=(__doc__ or "").partition("\n")[0], epilog="example: python -m tools.doctor"
     ).parse_args(arguments)
     wrong = []
@@ -338,18 +337,5 @@ def _gb(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.2f} GB"
 
 
-def run() -> NoReturn:
-    """As tools.command.run_command, which needs packages."""
-    try:
-        status = main()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except OSError as error:  # of the standard output alone: what is still to be written must not fail again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141 if isinstance(error, BrokenPipeError) else f"error: the standard output: {_one_line(error)}")
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    run()
+    run_command(main)

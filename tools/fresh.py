@@ -4,7 +4,6 @@ It reads what git holds, and needs neither data nor cache nor DVC. It judges as 
 must be as dvc.lock records it. Only what lies inside a stage's output folder cannot be compared without the data.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -14,11 +13,12 @@ from classifier.common.dvcignore import IGNORE_FILE, check_not_ignored, inside
 from classifier.common.errors import UserError
 from classifier.common.graph import GRAPH_FILE, OUTPUTS, Graph, declared_paths, names
 from classifier.common.params import PARAMS_FILE
+from classifier.common.text import visible
 from record.lock_file import LOCK_FILE, Lock, LockedStage, md5_of_bytes
 from record.pipeline import Pipeline, read_pipeline
 from record.revisions import WORKSPACE, Revision, find_revision
 from record.staleness import stale_by_paths
-from tools.command import run_command, visible
+from tools.command import Parser, run_command
 
 MEND = "run `dvc repro` and commit dvc.lock, metrics and plots"
 
@@ -97,7 +97,7 @@ def _other_results(revision: Revision, graph: Graph, lock: Lock) -> Iterator[str
 
 def main(arguments: list[str] | None = None) -> int:
     """Judge, print, and return the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.fresh",
         description=(__doc__ or "").partition("?")[0] + "?",
         epilog="example: python -m tools.fresh main",

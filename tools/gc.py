@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         kept = Path(repo.cache.local_cache_dir) / KEPT
         _bring_back(repo, kept)  # what a killed one left
         _keep(repo, kept)
+        print("the metrics and plots of each run whose other results stay are put back after it", flush=True)
         scope = [] if any(option.startswith(SCOPES) for option in given) else DEFAULT
         status = subprocess.run([sys.executable, "-m", "dvc", "gc", *scope, *given], check=False).returncode
         _bring_back(repo, kept)

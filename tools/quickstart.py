@@ -1,6 +1,5 @@
 """Get the data, train, measure and plot, after the set-up of `make quickstart`; without a network, on the digits."""
 
-import argparse
 import json
 import re
 import signal
@@ -17,7 +16,7 @@ from classifier.sources.catalogue import load_dataset
 from classifier.sources.fetch import UnreachableError
 from classifier.sources.params import DownloadParams
 from stages.download import fetch
-from tools.command import run_command
+from tools.command import Parser, run_command
 
 FALLBACK = "digits"
 _MARK = "  # put by make quickstart in place of "
@@ -27,7 +26,7 @@ _LINE_PUT_BY_US = re.compile(rb"^(dataset:[ \t]+)" + re.escape(FALLBACK + _MARK)
 
 def main(arguments: list[str] | None = None) -> int:
     """Get the data, then check and run the pipeline. Returns the exit status."""
-    argparse.ArgumentParser(
+    Parser(
         prog="python -m tools.quickstart", description=(__doc__ or "").partition("\n")[0], epilog="example: make quickstart"
     ).parse_args(arguments)
     _rewrite(PARAMS_FILE, without_fallback)

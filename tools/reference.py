@@ -20,7 +20,7 @@ from classifier.common.graph import GRAPH_FILE, is_code, load_graph, names
 from classifier.common.params import PARAMS_FILE
 from tools.__main__ import verbs
 from tools.check import COMMAND_PARAMS, STAGE_PARAMS
-from tools.command import run_command
+from tools.command import Parser, run_command
 
 FOLDER = Path("docs/reference")
 MADE = "Made from the code by `python -m tools.reference`: edit the code, not this page."
@@ -28,7 +28,7 @@ MADE = "Made from the code by `python -m tools.reference`: edit the code, not th
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the pages, or compare them; return the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.reference",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.reference --check",
@@ -152,7 +152,7 @@ def _catch(parser: argparse.ArgumentParser, *_: object) -> Never:
 def parser_of(verb: str) -> argparse.ArgumentParser | None:
     """The parser of a tool, caught as the tool begins to parse, so that nothing runs; None for a tool without options."""
     module = importlib.import_module(f"tools.{verb}.__main__" if Path("tools", verb).is_dir() else f"tools.{verb}")
-    if not hasattr(module, "argparse"):
+    if not hasattr(module, "Parser"):
         return None
     parse_args = argparse.ArgumentParser.parse_args
     argparse.ArgumentParser.parse_args = _catch  # type: ignore[method-assign, assignment]

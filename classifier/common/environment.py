@@ -37,6 +37,8 @@ RECORDED = (
 """Whoever sets one means it, as MKL_CBWR for the same bytes on other machines. DNNL_… is the old name of ONEDNN_…."""
 CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 """What we set for kernels that give the same bits, unless it is set."""
+RECORDED_AS_A_FACT = ("ATEN_CPU_CAPABILITY",)
+"""`cpu_capability` in model.json is what it makes of the processor."""
 OLD_PREFIX, PREFIX = "DNNL_", "ONEDNN_"
 
 
@@ -45,11 +47,16 @@ def remove_unused() -> list[str]:
     return [name for name in NOT_USED if os.environ.pop(name, None) is not None]
 
 
-def recorded_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Those of RECORDED that are set to something, by name and in ASCII."""
+def recorded_variables(environment: Mapping[str, str] = os.environ, names: tuple[str, ...] = RECORDED) -> dict[str, str]:
+    """Those of `names` that are set to something, by name and in ASCII."""
     found = {}
-    for name in RECORDED:
+    for name in names:
         text = environment.get(name) or (environment.get(name.replace(PREFIX, OLD_PREFIX)) if name.startswith(PREFIX) else None)
         if text and (name, text) != CUBLAS_WORKSPACE:
             found[name] = text.strip().encode("ascii", "backslashreplace").decode()
     return found
+
+
+def variables_in_words() -> str:
+    """All that are set here and may change bytes, as `MKL_CBWR=COMPATIBLE`."""
+    return " ".join(f"{name}={value}" for name, value in recorded_variables(names=RECORDED + RECORDED_AS_A_FACT).items())

@@ -107,8 +107,18 @@ def _missing(error: BaseException) -> str:
     return (f"{found['number']} {found['unit']} of " if found else "") + ("the GPU's memory" if of_gpu else "memory")
 
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, or a person's share of it, is full."""
+_NOT_NAMED = "the standard output or a temporary file"
+"""Of the files that we write the others are named: see classifier.common.files.naming."""
+
+
 def one_line(error: Exception) -> str:
     """The text of an error on one line; of a system error, the file and the system's reason."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return " ".join(f"{error.filename}: {error.strerror}".split())
+    if isinstance(error, OSError) and error.strerror:
+        place = error.filename
+        if error.errno in NO_SPACE:
+            place = error.filename2 or place or _NOT_NAMED  # the second is what a copy goes to
+        if place is not None:
+            return " ".join(f"{place}: {error.strerror}".split())
     return " ".join(str(error).split())

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from classifier.common.errors import MAX_SHOWN, short_repr
+from classifier.common.text import is_printable
 
 FOLDER = "folder"
 CSV = "csv"
@@ -14,13 +15,6 @@ OWN = (FOLDER, CSV)
 """What `dataset` is called for a person's own images, which stand in no catalogue."""
 HFLIP_INVARIANT = {FOLDER: False, CSV: False}
 """Whether a mirror image is taken to show the same class. Nobody but the person knows: left and right turns, digits, hands."""
-JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-"""Part of how words are written in Persian and in the scripts of India; Python does not count them as printable."""
-
-
-def is_printable(name: str) -> bool:
-    """Whether `name` can stand in tables and pictures, and in lines on the screen; joiners may stand between its letters."""
-    return name == name.strip(JOINERS) and all(letter.isprintable() or letter in JOINERS for letter in name)
 
 
 def _printable(name: str) -> str:

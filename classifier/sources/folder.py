@@ -25,8 +25,9 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from classifier.common.errors import UserError, short_repr
+from classifier.common.text import is_printable
 from classifier.images.picture_pack import SUFFIXES
-from classifier.images.schema import FOLDER, LONGEST_NAME, DatasetSplit, is_printable
+from classifier.images.schema import FOLDER, LONGEST_NAME, DatasetSplit
 from classifier.sources.files import ARCHIVE_SUFFIXES, LFS_POINTER, PARQUET, SourceFiles, is_picture, open_source, read_lines
 from classifier.sources.labels import (
     TABLE_SUFFIXES,

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.common.errors import UserError, short_repr
+from classifier.common.text import is_printable
 from classifier.images.arrays import Images
-from classifier.images.schema import LONGEST_NAME, DatasetSplit, TableSplit, is_printable
+from classifier.images.schema import LONGEST_NAME, DatasetSplit, TableSplit
 from classifier.images.table import read_rows
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
 from classifier.sources import npz_file

@@ -447,19 +447,25 @@ def test_a_dependency_that_is_missing_at_the_start_is_refused_at_the_start(folde
     assert finish(start(folder), folder) == (0, "")
     (folder / "began").unlink()
     (folder / gone).unlink()
-    assert finish(start(folder), folder) == (1, f"error: {gone}: no such file, and toy depends on it; {hint}\n")
+    line = f"error: {gone}: no such file, and toy depends on it; {hint}"
+    assert finish(start(folder), folder) == (1, f"{line}\n")
     assert not (folder / "began").exists()
+    (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text() + "    metrics: [here, m.json: {cache: false}]\n")
+    (folder / "here").touch()
+    removed = "; what DVC removed before is in git if it was committed: `git restore m.json`"
+    assert finish(start(folder), folder) == (1, f"{line}{removed}\n")
 
 
 def test_variables_that_bytes_depend_on_are_put_aside_or_named(folder: Path) -> None:
     """Those of the threads are gone before a library is imported; the other ones stay."""
     body = "import os\nprint(os.environ.get('OMP_THREAD_LIMIT'), os.environ.get('MKL_CBWR'))"
-    process = start(folder, body, OMP_THREAD_LIMIT="1", OMP_DYNAMIC="true", MKL_CBWR="COMPATIBLE")
+    of_torch = {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default"}
+    process = start(folder, body, OMP_THREAD_LIMIT="1", OMP_DYNAMIC="true", **of_torch)
     printed, errors = process.communicate(timeout=120)
     assert (process.returncode, printed) == (0, "None COMPATIBLE\n")
     assert errors.splitlines() == [
         "environment: not used, as bytes would depend on it: OMP_DYNAMIC, OMP_THREAD_LIMIT",
-        "environment: bytes may depend on MKL_CBWR=COMPATIBLE",
+        "environment: bytes may depend on MKL_CBWR=COMPATIBLE ATEN_CPU_CAPABILITY=default",
     ]
 
 

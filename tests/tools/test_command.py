@@ -1,7 +1,6 @@
 """How the tools end, each seen from outside."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -52,6 +51,13 @@ def test_statuses(tmp_path: Path, body: str, status: int, out: str, err: str) ->
     assert (process.returncode, found_out, found_err) == (status, out, err)
 
 
+def test_the_output_is_utf_8_also_where_dvc_has_put_its_own_before_it() -> None:
+    program = "import dvc.repo; from tools.command import run_command; run_command(lambda: print('猫'))"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=SOURCE, env=environment, capture_output=True, check=False)
+    assert (done.stdout.decode(), done.stderr) == ("猫\n", b"")
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     process = running("assert False, 'ours'", tmp_path)
     assert b"AssertionError: ours" in process.communicate(timeout=60)[1]
@@ -79,7 +85,7 @@ def test_an_end_from_outside(tmp_path: Path, options: str, status: int, is_tidie
     assert (tmp_path / "tidied").exists() == is_tidied
 
 
-@pytest.mark.parametrize("name", sorted(verbs().keys() - {"doctor"}))
+@pytest.mark.parametrize("name", verbs())
 def test_each_tool_ends_so(name: str) -> None:
     path = SOURCE / "tools" / name
     text = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
@@ -87,20 +93,34 @@ def test_each_tool_ends_so(name: str) -> None:
 
 
 LISTING = "import tools.__main__ as tool; tool.run_command(tool.main)"
-CONSULTING = "import tools.doctor as tool; tool.SECTIONS = {'disk': tool.disk_section}; tool.run()"
+HELP = "from tools.command import Parser, run_command; run_command(lambda: Parser().parse_args(['--help']))"
+CONSULTING = "import tools.doctor as tool; tool.SECTIONS = {'disk': tool.disk_section}; tool.run_command(tool.main)"
 
 
-@pytest.mark.parametrize("program", [LISTING, CONSULTING])
-def test_no_room_for_the_output_and_nobody_who_reads_it(program: str) -> None:
+REFUSING = "from tools.command import *\ndef main():\n  print(1)\n  raise UserError('no')\nrun_command(main)"
+ONLY_OUTPUT = "the standard output: No space left on device"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("program", "line"), [(LISTING, ONLY_OUTPUT), (CONSULTING, ONLY_OUTPUT), (HELP, ONLY_OUTPUT), (REFUSING, "no")]
+)
+def test_no_room_for_the_output_and_nobody_who_reads_it(program: str, line: str, unbuffered: str) -> None:
+    """Where Python does not keep what it could not write, all that is known is that no other file was named."""
     command = [sys.executable, "-c", program]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, cwd=SOURCE, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1
-    assert re.fullmatch(r"error: .*No space left on device\n", done.stderr)
+        done = subprocess.run(command, cwd=SOURCE, env=environment, stdout=full, stderr=-1, text=True, check=False)
+    if unbuffered:
+        line = "the standard output or a temporary file: No space left on device"
+    assert (done.returncode, done.stderr) == (1, f"error: {line}\n")
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(command, cwd=SOURCE, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=SOURCE, env=environment, stdout=write, stderr=-1, text=True, check=False)
     os.close(write)
+    if program == REFUSING and not unbuffered:
+        assert (done.returncode, done.stderr) == (1, "error: no\n")
+        return
     assert (done.returncode, done.stderr) == (141, "")
 
 
@@ -153,3 +173,16 @@ def test_a_user_without_a_name(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.tool"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{os.getuid()}\n", "")
+
+
+def test_what_a_tool_does_not_see(tmp_path: Path) -> None:
+    """Before it imports anything: what a stage removes from its environment, and a person's broken settings of matplotlib."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/__init__.py").write_text((SOURCE / "tools/__init__.py").read_text(encoding="utf-8"))
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
+    body = "import os, matplotlib.figure; print(*(os.environ.get(name) for name in ('OMP_THREAD_LIMIT', 'MKL_CBWR')))"
+    (tmp_path / "tools/tool.py").write_text(body)
+    environment = {"PYTHONPATH": str(SOURCE), "PATH": "", "OMP_THREAD_LIMIT": "1", "MKL_CBWR": "COMPATIBLE"}
+    command = [sys.executable, "-m", "tools.tool"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("None COMPATIBLE\n", "")

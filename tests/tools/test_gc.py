@@ -77,6 +77,13 @@ def test_one_that_was_killed_loses_nothing(root: Path, monkeypatch: pytest.Monke
     assert not run(1)
 
 
+def test_nothing_is_deleted_where_its_first_line_cannot_be_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        gc.main(["--workspace", "--force"])
+    assert not run(1)
+
+
 def test_the_workspace_alone(root: Path) -> None:
     """Of the others the models are gone, and with them the use of the rest: nothing of it takes room."""
     assert gc.main(["--workspace", "--force"]) == 0

@@ -37,19 +37,27 @@ def lock(**changed: Any) -> Lock:
 @pytest.mark.parametrize(
     ("changed", "change", "touched"),
     [
-        ({"lr": 0.2}, Change("param", "lr", "0.1", "0.2", ["use"]), Touched(["use"], [], [])),
-        ({"lr": None}, Change("param", "lr", "0.1", "null", ["use"]), Touched(["use"], [], [])),
-        ({"lr": True}, Change("param", "lr", "0.1", "true", ["use"]), Touched(["use"], [], [])),
-        ({"code": B}, Change("code", "lib.py", "aaaaaaa", "bbbbbbb", ["make", "use"]), Touched(["make", "use"], [], [])),
-        ({"folder": B}, Change("code", "classifier/lib", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [])),
-        ({"notes": B}, Change("file", "notes.txt", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [])),
-        ({"cmd": "x"}, Change("command", "use", "use it", "x", ["use"]), Touched(["use"], [], [])),
-        ({"data": B}, Change("data", "data/set/test", "aaaaaaa", "bbbbbbb", ["use"]), Touched([], ["use"], ["make"])),
+        ({"lr": 0.2}, Change("param", "lr", "0.1", "0.2", ["use"]), Touched(["use"], [], [], [])),
+        ({"lr": None}, Change("param", "lr", "0.1", "null", ["use"]), Touched(["use"], [], [], [])),
+        ({"lr": True}, Change("param", "lr", "0.1", "true", ["use"]), Touched(["use"], [], [], [])),
+        ({"code": B}, Change("code", "lib.py", "aaaaaaa", "bbbbbbb", ["make", "use"]), Touched(["make", "use"], [], [], [])),
+        ({"folder": B}, Change("code", "classifier/lib", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [], [])),
+        ({"notes": B}, Change("file", "notes.txt", "aaaaaaa", "bbbbbbb", ["use"]), Touched(["use"], [], [], [])),
+        ({"cmd": "x"}, Change("command", "use", "use it", "x", ["use"]), Touched(["use"], [], [], [])),
+        ({"data": B}, Change("data", "data/set/test", "aaaaaaa", "bbbbbbb", ["use"]), Touched([], ["use"], [], ["make"])),
     ],
 )
 def test_each_kind_of_change_with_its_stages(changed: dict[str, Any], change: Change, touched: Touched) -> None:
     assert find_changes(lock(), lock(**changed)) == [change]
     assert touched_stages(lock(), lock(**changed)) == touched
+
+
+def test_another_environment_that_is_recorded_is_no_change_without_a_record() -> None:
+    before, after = lock(), lock(result=B)
+    assert touched_stages(before, after) == Touched([], [], [], ["use"])
+    fact = Change("machine", "MKL_CBWR", "not set", "COMPATIBLE", ["use"])
+    assert touched_stages(before, after, [fact]) == Touched([], [], ["use"], [])
+    assert touched_stages(before, lock(result=B, lr=0.2), [fact]) == Touched(["use"], [], [], []), "a param says more"
 
 
 def test_of_a_folder_of_code_the_modules_that_differ_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,8 +96,8 @@ def test_code_that_is_no_folder_is_told_as_it_stands(name: str, tmp_path: Path, 
 
 def test_results_that_differ_for_no_reason_on_record() -> None:
     assert find_changes(lock(), lock(result=B)) == []
-    assert touched_stages(lock(), lock(result=B)) == Touched([], [], ["use"])
-    assert touched_stages(lock(), lock()) == Touched([], [], [])
+    assert touched_stages(lock(), lock(result=B)) == Touched([], [], [], ["use"])
+    assert touched_stages(lock(), lock()) == Touched([], [], [], [])
 
 
 def test_a_new_stage_and_one_that_is_gone() -> None:
@@ -98,7 +106,7 @@ def test_a_new_stage_and_one_that_is_gone() -> None:
         Change("code", "draw.py", ABSENT, "bbbbbbb", ["draw"]),
         Change("command", "draw", ABSENT, "draw", ["draw"]),
     ]
-    assert touched_stages(lock(), lock(**more)) == touched_stages(lock(**more), lock()) == Touched(["draw"], [], [])
+    assert touched_stages(lock(), lock(**more)) == touched_stages(lock(**more), lock()) == Touched(["draw"], [], [], [])
 
 
 def test_params_and_files_that_differ_from_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

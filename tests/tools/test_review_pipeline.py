@@ -40,7 +40,12 @@ def test_an_experiment_is_found_by_name_and_its_change_by_stage(
         ).strip()
     )
     assert [(change["kind"], change["name"], change["stages"]) for change in review["changes"]] == [("param", "lr", ["train"])]
-    assert review["touched_stages"] == {"directly": ["train"], "by_inputs": ["evaluate", "plot"], "unexplained": []}
+    assert review["touched_stages"] == {
+        "directly": ["train"],
+        "by_inputs": ["evaluate", "plot"],
+        "by_machine": [],
+        "unexplained": [],
+    }
     assert review["stale"] == {}
     assert [metric["verdict"] for metric in review["metrics"]] == ["worse"] * 3
     assert document(capsys, "HEAD", "workspace")["identical_predictions"]

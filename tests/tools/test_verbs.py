@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.__main__ import verbs
+from tools.command import Parser
 from tools.reference import parser_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,6 +31,7 @@ def test_each_tool_of_the_makefile_stands_in_the_list_with_a_line() -> None:
 @pytest.mark.parametrize("verb", verbs())
 def test_each_tells_an_example_that_it_takes(verb: str) -> None:
     parser = parser_of(verb)
+    assert parser is None or isinstance(parser, Parser), "says where its help cannot be written"
     if parser is None:  # as gc, which hands its options on
         assert f"`python -m tools.{verb}`" in verbs()[verb]
         return

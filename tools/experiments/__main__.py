@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from classifier.common.errors import UserError
-from tools.command import run_command
+from tools.command import Parser, run_command
 
 MAX_SEEDS = 1000
 LARGEST_SEED = 2**32 - 1
@@ -69,7 +69,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.experiments",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.experiments sweep lr=0.001,0.003 weight_decay=0,1e-4 --jobs 2",

@@ -14,7 +14,7 @@ from classifier.common.versions import differing_versions
 from classifier.compute.device import set_up_compute
 from record.results import EVALUATE
 from record.revisions import Provenance, read_provenance
-from tools.command import run_command
+from tools.command import Parser, run_command
 from tools.export.card import Export, model_card
 from tools.export.onnx_file import OLDEST_RUNTIME, OPSET, Probabilities, compare, write_onnx
 from tools.export.origin import Origin, check_lock, read_origin, read_train_set
@@ -29,7 +29,7 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 def main(arguments: list[str] | None = None) -> int:
     """Export, and say what was written."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.export",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.export --int8 --license mit",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from classifier.common.errors import UserError
 from classifier.common.files import replacing
 from classifier.sources.params import TABLE_SUFFIXES
-from tools.command import run_command
+from tools.command import Parser, run_command
 from tools.predict.paths import displayed_path, find_pictures
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _check_bad_output(option: str, path: Path, suffix: str, pictures: list[Path]
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.predict",
         description=first,
         epilog=f"{rest} example: python -m tools.predict shoe.jpg pictures --json",

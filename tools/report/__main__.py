@@ -3,13 +3,13 @@
 Exit status: 0; 1 when results are missing, damaged or not of one run; 2 for a wrong command line.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from classifier.common.errors import UserError
 from classifier.common.files import write_text
-from tools.command import run_command, visible
+from classifier.common.text import visible
+from tools.command import Parser, run_command
 from tools.report.page import as_page
 from tools.report.run import read_run
 from tools.review.wording import stale_stages
@@ -19,7 +19,7 @@ REPORT = Path("report.html")
 
 def main(arguments: list[str] | None = None) -> None:
     """Read, write, and say where the page is and what it lacks."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.report",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.report --output report.html",

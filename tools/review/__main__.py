@@ -11,9 +11,10 @@ from pathlib import Path
 
 from classifier.common.errors import UserError
 from classifier.common.files import write_text
+from classifier.common.text import visible
 from record.revisions import WORKSPACE, find_revision
 from record.verdicts import ACCURACY, TESTED, WORSE, regression
-from tools.command import run_command, visible
+from tools.command import Parser, run_command
 from tools.review.markdown import as_markdown, as_page
 from tools.review.review import Review, as_json, review
 
@@ -59,7 +60,7 @@ def _status(compared: Review, options: argparse.Namespace) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.review",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.review main --html review.html",

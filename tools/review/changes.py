@@ -1,5 +1,6 @@
 """What differs between two dvc.lock files, and which stages that touches."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -39,8 +40,10 @@ class Touched:
     """Their command, params, code or files differ, or only one side has them."""
     by_inputs: list[str]
     """Only what earlier stages made for them differs."""
+    by_machine: list[str]
+    """Nothing that they read differs, but what they were computed with does, and what they wrote."""
     unexplained: list[str]
-    """Nothing that they read differs, but what they wrote does."""
+    """Nothing that is recorded differs, but what they wrote does."""
 
 
 def find_changes(before: Lock, after: Lock) -> list[Change]:
@@ -92,9 +95,10 @@ def by_module(change: Change, before: Revision, after: Revision) -> list[Change]
     ]
 
 
-def touched_stages(before: Lock, after: Lock) -> Touched:
-    """Sort the stages that differ by why they do."""
-    touched = Touched([], [], [])
+def touched_stages(before: Lock, after: Lock, facts: Iterable[Change] = ()) -> Touched:
+    """Sort the stages that differ by why they do; `facts` are those of `fact_changes`."""
+    touched = Touched([], [], [], [])
+    computed_otherwise = {stage for fact in facts for stage in fact.stages}
     for name in _stage_names(before, after):
         old, new = _inputs(before, name), _inputs(after, name)
         differing = {kind for kind, path in {**old, **new} if old.get((kind, path)) != new.get((kind, path))}
@@ -103,7 +107,7 @@ def touched_stages(before: Lock, after: Lock) -> Touched:
         elif differing:
             touched.by_inputs.append(name)
         elif before.stages[name].outs != after.stages[name].outs:
-            touched.unexplained.append(name)
+            (touched.by_machine if name in computed_otherwise else touched.unexplained).append(name)
     return touched
 
 

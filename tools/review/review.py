@@ -65,13 +65,13 @@ def review(base: Revision, head: Revision) -> Review:
     """Compare two revisions from what git and the workspace hold; nothing is run. Raises UserError for bad results."""
     before, after = read_results(base), read_results(head)
     refusal = reason_not_to_compare(before, after)
+    facts = fact_changes(before.lock, after.lock)
     stale = {results.revision.name: stale_inputs(results.revision, results.lock) for results in (before, after)}
     return Review(
         before,
         after,
-        [one for change in find_changes(before.lock, after.lock) for one in by_module(change, base, head)]
-        + fact_changes(before.lock, after.lock),
-        touched_stages(before.lock, after.lock),
+        [one for change in find_changes(before.lock, after.lock) for one in by_module(change, base, head)] + facts,
+        touched_stages(before.lock, after.lock, facts),
         {name: stages for name, stages in stale.items() if stages},
         refusal,
         compare_metrics(before, after, comparable=refusal is None),

@@ -134,7 +134,8 @@ def touched_sentence(review: Review) -> str:
         for words, stages in (
             ("directly", touched.directly),
             ("through their inputs", touched.by_inputs),
-            ("without a recorded change (another kind of machine?)", touched.unexplained),
+            ("on another machine or in another environment", touched.by_machine),
+            ("without a change that is recorded here (another machine or environment?)", touched.unexplained),
         )
         if stages
     ]

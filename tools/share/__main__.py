@@ -9,7 +9,7 @@ from typing import NoReturn
 from dvc.exceptions import DvcException
 
 from classifier.common.errors import UserError
-from tools.command import run_command
+from tools.command import Parser, run_command
 from tools.share.storage import Storage, one_line_for, reason_of
 
 MAKE_THEM = "`make push` where the results were made brings them, or `make repro` makes them here"
@@ -112,7 +112,7 @@ def _ask_nobody(*arguments: object, **options: object) -> NoReturn:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.share",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.share push --remote storage",

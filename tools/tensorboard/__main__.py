@@ -13,7 +13,7 @@ from pathlib import Path
 from classifier.common.errors import UserError
 from record.results import HISTORY
 from record.revisions import WORKSPACE, Revision, find_revision
-from tools.command import run_command
+from tools.command import Parser, run_command
 from tools.tensorboard.runs import RUNS, replacing_run
 from tools.tensorboard.server import Watch, check_port, serve
 
@@ -64,7 +64,7 @@ def _write(revision: Revision) -> list[str]:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.tensorboard",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.tensorboard --watch",

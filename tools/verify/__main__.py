@@ -5,7 +5,6 @@ writes is compared with what is declared and recorded. docs/explain/reproducibil
 """
 
 import argparse
-import errno
 import json
 import sys
 import tempfile
@@ -17,13 +16,12 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 
-from classifier.common.errors import UserError, one_line
-from tools.command import run_command
+from classifier.common.errors import NO_SPACE, UserError, one_line
+from tools.command import Parser, run_command
 from tools.verify.room import group_of
 from tools.verify.verdict import COLUMNS, Verdict, verify_stage
 
 TRAIN = "train"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def choose_stages(repo: Any, names: list[str], train: bool) -> list[Any]:
@@ -85,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         for stage in stages:
             if sys.stderr.isatty():
                 print(f"{stage.addressing} ...", end="\r", file=sys.stderr, flush=True)
-            verdicts.append(verify_stage(repo, stage))
+            verdicts.append(_verified(repo, stage))
             if table:
                 table.row(verdicts[-1])
     broken = [verdict.stage for verdict in verdicts if verdict.breaches]
@@ -99,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tools.verify",
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m tools.verify --no-train",
@@ -110,17 +108,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _confirm() -> int:
-    """As `main`, with what DVC or a full disk says in words for a person."""
+def _verified(repo: Any, stage: Any) -> Verdict:
+    """As `verify_stage`, with what a full disk says in words for a person."""
     try:
-        return main()
-    except DvcException as error:
-        raise UserError(one_line(error)) from None
+        return verify_stage(repo, stage)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
         where = tempfile.gettempdir()
         raise UserError(f"{where}: no space left for a clean room; free some, or set TMPDIR to another folder") from None
+
+
+def _confirm() -> int:
+    """As `main`, with what DVC says on one line."""
+    try:
+        return main()
+    except DvcException as error:
+        raise UserError(one_line(error)) from None
 
 
 if __name__ == "__main__":

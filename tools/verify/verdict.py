@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from classifier.common.environment import recorded_variables, remove_unused
+from classifier.common.environment import variables_in_words
 from classifier.common.errors import UserError, one_line
 from classifier.common.params import PARAMS_FILE, read_yaml
 from classifier.common.versions import REQUIREMENTS_FILE, differing_versions
@@ -107,7 +107,7 @@ def likely_reason(repo: Any, stage: Any, room: Room) -> str:
         differing += [f"{name} is {here} here, {pin} in {REQUIREMENTS_FILE}" for name, (here, pin) in pins]
     if differing:
         return f"likely reason: {'; '.join(differing)}"
-    variables = " ".join(f"{name}={value}" for name, value in recorded_variables().items())
+    variables = variables_in_words()
     return (
         "nothing that is recorded differs on this machine; look for the time, a draw without a seed, the order of a folder or "
         f"set, a file or param read only when it is there, or an environment variable{variables and f', as {variables} here'}"
@@ -141,7 +141,6 @@ def _facts_here(stage: Any, network: str) -> dict[str, Any]:
     from classifier.compute.device import compute_facts, set_up_compute
     from classifier.model.image_classifier import resolve_precision
 
-    remove_unused()  # as the stage does
     values = {name: value for dep in stage.params for name, value in dep.hash_info.value.items()}
     device = set_up_compute(values["device"], values["threads"])
     return dict(compute_facts(device, values["threads"], resolve_precision(values["precision"], network, device)))
