@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.text import is_printable
@@ -40,7 +41,7 @@ from classifier.sources.labels import (
     split_in_words,
     split_of_word,
 )
-from classifier.sources.listing import Listing, Picture, command, shown
+from classifier.sources.listing import LAST, ClassDepth, Listing, Picture, command, shown
 from classifier.sources.parquet_file import ParquetFiles, parquet_names
 
 __all__ = ["Listing", "Picture", "list_pictures"]
@@ -65,7 +66,7 @@ MAX_TABLES = 20
 
 
 def list_pictures(
-    source: Path, columns: Columns | None = None, class_depth: int | None = None, group_pattern: str | None = None
+    source: Path, columns: Columns | None = None, class_depth: ClassDepth = None, group_pattern: str | None = None
 ) -> Listing:
     """Find the pictures of `source`. Raises UserError where a layout does not say clearly what belongs to which class."""
     return _Reader(source, columns or Columns(), class_depth, group_pattern).listing()
@@ -127,7 +128,7 @@ class _Reader:
 
     source: Path
     columns: Columns
-    class_depth: int | None
+    class_depth: ClassDepth
     group_pattern: str | None
     notes: list[str] = field(default_factory=list)
     layouts: list[str] = field(default_factory=list)
@@ -408,7 +409,7 @@ class _Reader:
                     self._add(place, split, _normal(name))
         self._note_others(root.others)
 
-    def _classify(self, tree: _Tree, split: DatasetSplit, depth: int | None) -> None:
+    def _classify(self, tree: _Tree, split: DatasetSplit, depth: ClassDepth) -> None:
         """Take the pictures of `tree` by the folder they lie in, or where there are no folders, by their name."""
         outer = tree
         if depth is None:
@@ -436,6 +437,8 @@ class _Reader:
         if depth is None:
             self._check_depth(tree, outer.prefix if self.in_splits else "")
             depth = 1
+        elif depth == LAST:
+            self.layouts.append("the folder that a picture lies in is its class")
         else:
             self.layouts.append(f"folders of classes, {depth} deep")
         name_of = _names_at(tree, depth)
@@ -445,7 +448,7 @@ class _Reader:
             parts = tree.parts(place)
             if len(parts) == 1:
                 continue
-            if len(parts) <= depth:
+            if depth != LAST and len(parts) <= depth:
                 raise UserError(
                     f"{self.source}: {short_repr(self.files.pictures[place])} lies above the folders of the classes; "
                     f"class_depth {depth} needs each picture {depth} folders deep"
@@ -488,9 +491,11 @@ class _Reader:
             return
         lower = next(iter(deeper.values())).prefix.count("/") - base.count("/") + 1
         below = sorted({folder for one in deeper.values() for folder in one.folders})
+        several = len(below) < sum(len(one.folders) for one in deeper.values())
+        joined = f", or to join those of one name `{command(FOLDER, self.source, {'class_depth': LAST})}`" if several else ""
         raise UserError(
             f"{self.source}: the classes may be {shown(tree.folders)}, or the folders in them, {shown(below, 4)}; say which: "
-            f"{self._either({'class_depth': upper}, {'class_depth': lower})}"
+            f"{self._either({'class_depth': upper}, {'class_depth': lower})}{joined}"
         )
 
     def _class_in_name(self, path: str) -> str:
@@ -803,8 +808,10 @@ def _is_split_inside(root: _Tree) -> bool:
     )
 
 
-def _names_at(tree: _Tree, depth: int) -> Callable[[list[str]], str]:
+def _names_at(tree: _Tree, depth: int | Literal["last"]) -> Callable[[list[str]], str]:
     """The name of the class by the parts of a path: of the folder `depth` deep, with those above it where two are called so."""
+    if depth == LAST:
+        return lambda parts: parts[-2]
     cut = len(tree.prefix)
     folders = [path[cut:].split("/") for path in _inside(tree.files.folders, tree.prefix) if path[cut:].count("/") == depth - 1]
     if len({parts[-1] for parts in folders}) == len(folders):

@@ -8,10 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from classifier.common.errors import short_repr
 from classifier.images.schema import FOLDER, TableSplit
 from classifier.sources.files import SourceFiles
+
+
+LAST: Literal["last"] = "last"
+ClassDepth = int | Literal["last"] | None
+"""How many folders deep the classes are; of `last` each picture's own folder is its class; None is found out."""
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -6,15 +6,17 @@ import warnings
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import Params, absolute_or_inside, check_has_effect
 from classifier.images.schema import CSV, FOLDER, OWN
 from classifier.sources.files import holds_pictures
 from classifier.sources.labels import Columns
+from classifier.sources.listing import LAST, ClassDepth
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".npz")
+MAX_DEPTH = 20
 
 
 def check_source(source: Path, dataset: str) -> None:
@@ -54,6 +56,12 @@ def _with_a_group(pattern: str | None) -> str | None:
     return pattern
 
 
+def _depth(value: object) -> object:
+    if value is None or value == LAST or (type(value) is int and 1 <= value <= MAX_DEPTH):
+        return value
+    raise ValueError(f"class_depth must be 1 to {MAX_DEPTH}, {LAST} or null, got {short_repr(value)}")
+
+
 Column = Annotated[str | None, Field(min_length=1)]
 
 
@@ -65,7 +73,7 @@ class DownloadParams(Params):
 
     dataset: str = Field(min_length=1)
     source: Annotated[str, Field(min_length=1), AfterValidator(absolute_or_inside)]
-    class_depth: int | None = Field(ge=1, le=20)
+    class_depth: Annotated[ClassDepth, BeforeValidator(_depth)]
     label_column: Column
     path_column: Column
     split_column: Column

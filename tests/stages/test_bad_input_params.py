@@ -42,7 +42,7 @@ AUGMENTATIONS = ("flip", "shift", "crop", "cutout", "cutmix")
 RULES: dict[str, Callable[[Any], bool]] = {
     "dataset": lambda value: is_text(value, 1),
     "source": lambda value: is_text(value, 1) and not value.startswith("~") and ".." not in value.split("/"),
-    "class_depth": lambda value: value is None or is_whole(value, 1, 20),
+    "class_depth": lambda value: value is None or value == "last" or is_whole(value, 1, 20),
     "label_column": lambda value: value is None or is_text(value, 1),
     "path_column": lambda value: value is None or is_text(value, 1),
     "split_column": lambda value: value is None or is_text(value, 1),

@@ -146,6 +146,11 @@ def test_deeper_classes_are_refused_with_both_commands_that_work(tmp_path: Path,
 def test_deeper_classes_of_one_name_have_those_above_in_theirs(tmp_path: Path) -> None:
     fill(tmp_path, ["cat/old/1.png", "cat/young/1.png", "dog/old/1.png", "dog/young/1.png"])
     assert list_pictures(tmp_path, class_depth=2).classes == ["cat/old", "cat/young", "dog/old", "dog/young"]
+    with pytest.raises(UserError, match=r", or to join those of one name `dvc .* -S class_depth=last`$"):
+        list_pictures(tmp_path)
+    listing = list_pictures(tmp_path, class_depth="last")
+    assert [(one.path, one.class_name) for one in listing][:2] == [("cat/old/1.png", "old"), ("cat/young/1.png", "young")]
+    assert listing.counts() == {"old": {"train": 2, "test": 0}, "young": {"train": 2, "test": 0}}
     with pytest.raises(UserError, match=r"'1\.png' lies beside|lies above the folders of the classes; class_depth 3 needs"):
         list_pictures(tmp_path, class_depth=3)
 
