@@ -14,7 +14,6 @@ from classifier.common.errors import short_repr
 from classifier.images.schema import FOLDER, TableSplit
 from classifier.sources.files import SourceFiles
 
-
 LAST: Literal["last"] = "last"
 ClassDepth = int | Literal["last"] | None
 """How many folders deep the classes are; of `last` each picture's own folder is its class; None is found out."""
