@@ -179,9 +179,9 @@ def _check_late_edits(name: str, dependencies: list[Path]) -> None:
 
 def _imported_code() -> list[Path]:
     """The project's own modules that this process has imported, relative to its folder."""
-    here = Path.cwd()
-    files = [Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
-    inside = [file.relative_to(here) for file in files if file.is_relative_to(here)]
+    here = f"{Path.cwd()}{os.sep}"
+    files = [str(getattr(module, "__file__", None)) for module in list(sys.modules.values())]
+    inside = [Path(file.removeprefix(here)) for file in files if file.startswith(here)]
     return sorted(file for file in inside if is_code(file))
 
 

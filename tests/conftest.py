@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from hypothesis.internal.conjecture import providers
 settings.register_profile("tests", deadline=None, derandomize="CASES_TIMES" not in os.environ, database=None)
 settings.load_profile("tests")
 providers.is_local_module_file = lambda path: False
+
+# What the tests start compiles each module of a repository once, not in every process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and what it starts in turn: the tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

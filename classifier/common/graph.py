@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
+from ruamel.yaml.error import YAMLError
 
 from classifier.common.errors import UserError, short_repr
+from classifier.common.yaml import parse_yaml
 
 PACKAGES = ("classifier", "stages")
 
@@ -44,10 +45,10 @@ Graph = dict[str, dict[str, Any]]
 def load_graph(file: Path) -> Graph:
     """Read dvc.yaml. Raises UserError unless it has stages, and lists of names where a stage has lists."""
     try:
-        stages: Graph = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+        stages: Graph = parse_yaml(file.read_text(encoding="utf-8"))["stages"]
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; run this in the folder that has it") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (YAMLError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: needs a mapping `stages:`, got {' '.join(str(error).split())}") from None
     if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
         raise UserError(f"{file}: needs a mapping below `stages:` for each stage, got {short_repr(stages)}")

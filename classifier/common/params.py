@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from classifier.common.errors import UserError, short_message, short_repr
+from classifier.common.yaml import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -27,18 +27,17 @@ AnyParams = TypeVar("AnyParams", bound=Params)
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a flat YAML mapping by the rules of DVC (YAML 1.2 through the same library: `1e-05` is a number, `no` a string).
 
-    In Python, where a thousand brackets are an error; the parser in C, which DVC takes, is ended by them (SIGSEGV).
     Raises UserError for a file that is missing, not UTF-8, not YAML, not a mapping, or has a key twice.
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # of an anchor that stands there twice, which YAML allows
-            values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+            values = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this in the folder that has it") from None
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML: {short_message(error)}") from None
-    except (LookupError, ArithmeticError, TypeError, AttributeError, RecursionError) as error:
-        # Those the parser lets out: of `!!bool maybe` and `!!int ''`, of a character beyond Unicode, of a thousand brackets.
+    except (LookupError, ArithmeticError, TypeError, AttributeError) as error:
+        # Those the parser lets out: of `!!bool maybe` and `!!int ''`, of a character beyond Unicode.
         raise UserError(f"{path}: not readable as YAML: {type(error).__name__} of its parser") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: needs `key: value` lines, got {type(values).__name__}")

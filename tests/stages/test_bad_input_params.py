@@ -249,8 +249,8 @@ def test_params_at_their_limits(change: tuple[str, Any]) -> None:
 def test_params_of_every_type_and_size(changes: dict[str, Any]) -> None:
     values = GOOD | changes
     with sandbox() as box:
-        content = "\n".join(f"{key}: {as_yaml(value)}" for key, value in values.items())
-        expect(loaded(box, content.encode()), values)
+        content = "\n".join(f"{key}: {as_yaml(value)}" for key, value in values.items()).encode()
+        expect(loaded(box, content), values if read_by_dvc(content) else None)
 
 
 TOKENS = (
@@ -280,6 +280,7 @@ TOKENS = (
 @example(b"\xef\xbb\xbf" + FILE)
 @example(FILE.decode().encode("utf-16"))
 @example(FILE.replace(b"\n", b"\r\n"))
+@example(FILE.replace(b"\nlr: ", b"\nlr:\t ").replace(b"\nepochs:", b"\t\nepochs:"))
 def test_damaged_params_files(content: bytes) -> None:
     with sandbox() as box:
         expect(loaded(box, content), read_by_dvc(content))

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from record.killed import left_experiments
+from tests.support import warm
 from tests.support.killed_runs import (
     EPOCHS,
     GROWING,
@@ -185,14 +186,8 @@ def broken_off(command: Running, kind: str) -> None:
     assert "Traceback" not in printed
 
 
-@pytest.mark.parametrize(
-    ("kind", "lr"),
-    [
-        pytest.param("group", 0.002, marks=pytest.mark.slow),
-        ("dvc", 0.003),
-        pytest.param("ctrl-c", 0.004, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "lr"), [("group", 0.002), ("dvc", 0.003), ("ctrl-c", 0.004)])
 def test_a_broken_off_temporary_experiment_goes_on_when_the_same_is_typed(
     repository: Repository, start: Callable[..., Running], tmp_path: Path, kind: str, lr: float
 ) -> None:
@@ -216,6 +211,7 @@ def test_a_broken_off_temporary_experiment_goes_on_when_the_same_is_typed(
     assert repository.dvc("exp", "show", "--csv").count("Running") == len(left)
 
 
+@pytest.mark.slow
 def test_what_killed_temporary_experiments_leave_can_be_thrown_away(repository: Repository) -> None:
     """The README's line. Until then DVC lists them as running."""
     subprocess.run("rm -rf .dvc/tmp/exps/standalone/tmp*", shell=True, cwd=repository.root, check=True)
@@ -264,7 +260,7 @@ state.result = result = Result((epoch,), epoch, copy.deepcopy(model.network.stat
 point = CheckpointStore(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read(1)
-for _ in range(100):
+for _ in range(50):
     point.save(state)
     point.restore(state)
     assert state.result.history == result.history
@@ -294,6 +290,7 @@ def test_processes_that_save_the_same_state_at_once_do_not_disturb_each_other(tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_repros_at_once_the_second_is_refused_and_the_first_completes(
     repository: Repository, start: Callable[..., Running], straight: dict[str, bytes]
 ) -> None:
@@ -327,8 +324,8 @@ def test_two_repros_started_in_the_same_moment_leave_what_one_leaves(
     ("stage", "most_bytes", "named"),
     [
         ("download", 20_000, r"\.dvc/tmp/downloads/digits/\w+/digits\.csv\.gz\.partial"),
-        ("convert", 20_000, "data/csv"),
-        ("build", 20_000, "data/dataset"),
+        pytest.param("convert", 20_000, "data/csv", marks=pytest.mark.slow),
+        pytest.param("build", 20_000, "data/dataset", marks=pytest.mark.slow),
         pytest.param("train", 100_000, r"\.dvc/tmp/resume/train-[-0-9a-f]+\.safetensors", marks=pytest.mark.slow),
         pytest.param("evaluate", 1_000, r"plots/predictions\.csv", marks=pytest.mark.slow),
         pytest.param("plot", 1_000, r"plots/curves\.png", marks=pytest.mark.slow),
@@ -415,8 +412,9 @@ def run_limited(
         if most_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
 
+    python = warm.python() if most_bytes is None else sys.executable
     return subprocess.run(
-        command or [sys.executable, "-m", f"stages.{stage}"],
+        command or [python, "-m", f"stages.{stage}"],
         cwd=root,
         preexec_fn=limit,
         capture_output=True,

@@ -111,6 +111,7 @@ class TestOnDigits:
         assert "up to date" in repository.dvc("status")
         assert repository.git("status", "--porcelain") == ""
 
+    @pytest.mark.slow
     def test_a_forced_rerun_gives_the_same_bytes(self, repository: Repository) -> None:
         lock = repository.read("dvc.lock")
         assert stages_run(repository.dvc("repro", "--force", "--no-run-cache")) == ALL
@@ -120,7 +121,7 @@ class TestOnDigits:
     @pytest.mark.parametrize(
         ("change", "back", "reruns"),
         [
-            ({"lr": 0.002}, {"lr": 0.001}, TRAIN_ON),
+            pytest.param({"lr": 0.002}, {"lr": 0.001}, TRAIN_ON, marks=pytest.mark.slow),
             pytest.param({"val_fraction": 0.2}, {"val_fraction": 0.1}, ["build", *TRAIN_ON], marks=pytest.mark.slow),
             pytest.param({"image_size": 9}, {"image_size": 8}, ["convert", "build", *TRAIN_ON], marks=pytest.mark.slow),
             ({"dataset": "toy"}, {"dataset": "digits"}, ["download", "convert", "build", *TRAIN_ON]),
@@ -302,6 +303,7 @@ class TestOnDigits:
 
 
 @pytest.mark.skipif(not MIRROR, reason="needs a mirror with the official Fashion-MNIST files")
+@pytest.mark.slow
 def test_a_slice_of_the_real_fashion_mnist(tmp_path: Path) -> None:
     """Real images through all stages, and out of the arrays as they went in."""
     folder = Path(MIRROR) / "fashion_mnist"

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,18 @@ LIGHT: dict[str, Any] = {
 
 
 class Repository:
-    """A copy of this project's files under git and DVC, without the results that are committed with it."""
+    """A copy of this project's files, compiled ones too, under git and DVC, without the results that are committed with it."""
 
     def __init__(self, root: Path, **params: Any) -> None:
         self.root = root
         root.mkdir(parents=True)
         for name in _project_files():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE / name, root / name)
+            shutil.copy2(SOURCE / name, root / name)
+            compiled = Path(cache_from_source(name))
+            if name.endswith(".py") and (SOURCE / compiled).is_file():
+                (root / compiled.parent).mkdir(exist_ok=True)
+                shutil.copy2(SOURCE / compiled, root / compiled)
         self.set_params(**(LIGHT | params))
         self.git("init", "--quiet", "--initial-branch=main")
         self.git("config", "user.name", "Test")

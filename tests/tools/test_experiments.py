@@ -32,6 +32,7 @@ from classifier.common.params import read_yaml
 from classifier.scores.params import EvaluateParams
 from classifier.splits.params import BuildParams
 from classifier.training.params import TrainParams
+from tests.support import warm
 from tests.support.pipeline import SOURCE, Repository
 from tools.experiments.__main__ import main
 from tools.experiments.dvc_exp import TrainingClock
@@ -146,6 +147,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(project.root)
     for name, value in project.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "executable", warm.python())  # that the tool starts DVC with
     return project
 
 

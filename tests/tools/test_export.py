@@ -33,6 +33,7 @@ from classifier.model.file import load_model
 from record.results import read_results
 from record.revisions import WORKSPACE, Provenance, find_revision
 from record.verdicts import metric_intervals
+from tests.support import warm
 from tests.support.node import install, needs_node
 from tests.support.pipeline import Repository
 from tools.export import __main__ as export
@@ -68,7 +69,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 def run_export(root: Path, *arguments: str, **environment: str) -> list[str]:
     """Lines that it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "tools.export", *arguments],
+        [warm.python(), "-m", "tools.export", *arguments],
         cwd=root,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -572,7 +573,7 @@ def test_other_versions_are_told(project: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_command_fails_on_one_line(project: Path) -> None:
     (project / "models/model.json").unlink()
-    command = [sys.executable, "-m", "tools.export"]
+    command = [warm.python(), "-m", "tools.export"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     told = "error: models/model.json: no model here yet; `dvc repro` trains one, `dvc pull` fetches the one of dvc.lock\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", told)

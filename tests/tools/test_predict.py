@@ -27,6 +27,7 @@ from classifier.sources.params import DownloadParams
 from classifier.splits.params import BuildParams
 from classifier.training.params import TrainParams
 from stages import build, convert, download, evaluate, train
+from tests.support import warm
 from tests.support.pipeline import LIGHT, SOURCE
 from tests.support.predict_case import CLASSES, write_model, write_params
 from tools.predict import predictor
@@ -68,8 +69,8 @@ def predict_json(root: Path, capsys: pytest.CaptureFixture[str], *arguments: obj
 
 def process(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """As a person runs it, in the folder `root`."""
-    command = [sys.executable, "-m", "tools.predict", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "ascii"}
+    command = [warm.python(), "-m", "tools.predict", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, encoding="utf-8", check=False)
 
 
@@ -421,8 +422,9 @@ def test_the_grid_shows_what_the_model_saw(root: Path) -> None:
 
 
 def test_the_grid_tells_of_letters_that_no_font_has(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """U+13000, an Egyptian hieroglyph, is in none of matplotlib's own fonts."""
+    """U+13000, an Egyptian hieroglyph, is in none of matplotlib's own fonts. Errors can be written in any encoding."""
     monkeypatch.setenv("MPL_IGNORE_SYSTEM_FONTS", "1")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     done = process(root, picture(root / "in" / "\U00013000\x07.png", 0), "--grid", "grid.png")
     assert done.returncode == 0
     assert done.stderr.startswith("grid.png: no font on this machine has \\U00013000, drawn as boxes; install one")

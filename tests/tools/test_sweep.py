@@ -120,6 +120,7 @@ def test_a_worker_that_dies_is_noticed_and_its_run_goes_on_with_the_same_command
     assert lock["stages"]["train"]["params"]["params.yaml"]["lr"] == 0.5
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "tools.experiments", "sweep", "lr=0.5,0.2", "--jobs", "1"]
     with subprocess.Popen(

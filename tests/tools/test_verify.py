@@ -489,7 +489,10 @@ def test_the_hooks_run_the_sitecustomize_that_they_hide(tmp_path: Path) -> None:
     assert json.dumps(["read", str(theirs / "a")]) in (tmp_path / "log").read_text().splitlines()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_an_interrupt_ends_the_stage_and_removes_the_room(planted: Planted, number: int, status: int) -> None:
     for name in ("dvc.yaml", "dvc.lock"):
         planted.edit(name, "cmd: python -m stages.convert", "cmd: sleep 600")

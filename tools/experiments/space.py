@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from classifier.common.errors import UserError, short_repr
+from classifier.common.yaml import parse_yaml
 from tools.check import STAGE_PARAMS
 
 LONGEST_NAME = 120
@@ -54,8 +54,8 @@ def parse_value(name: str, text: str) -> Any:
     if not text:
         raise UserError(f"{name}: needs a value before and after each comma; an empty text is '' in quotes, an empty list []")
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError):
+        return parse_yaml(text)
+    except (YAMLError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError):
         raise UserError(
             f"{name}: {short_repr(text)} is not readable as YAML; see params.yaml for how it is written there"
         ) from None

@@ -46,6 +46,7 @@ def python(code: str, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_without_a_compiler_it_is_refused_in_one_line(tmp_path: Path) -> None:
     said = python(FORWARD, PATH=str(tmp_path), CXX="", TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
     assert said.startswith("compile: torch could not compile the network (")

@@ -49,7 +49,7 @@ def of_several(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list
     return found_by
 
 
-SIZES = pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.slow), 4])
+SIZES = pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 
 
 @SIZES
