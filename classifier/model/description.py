@@ -1,9 +1,12 @@
 """models/model.json: all that is needed to use the weights beside it. Known without importing torch."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from classifier.common.errors import UserError
+from classifier.common.files import read_json
 from classifier.compute.params import Precision
 from classifier.images.schema import Standardised
 
@@ -16,8 +19,19 @@ class ModelDescription(Standardised):
 
     format_version: Literal[1] = 1
     network: str
-    optimizer: str
+    optimizer: str | None = None
+    """None in those of before it was recorded, which need not be made anew for it."""
     precision: Precision
     num_parameters: Annotated[int, Field(ge=0)]
     kept_epoch: Annotated[int, Field(ge=1)]
     computed_with: dict[str, str | int]
+
+
+def read_description(path: Path) -> ModelDescription:
+    """Raises UserError for one that is missing, damaged, or that this code cannot read."""
+    try:
+        return read_json(path, ModelDescription)
+    except UserError as error:
+        if not path.exists():
+            raise
+        raise UserError(f"{error}; damaged, or made by another version: `dvc repro` makes it anew") from None

@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from classifier.common.errors import UserError, short_message, short_repr
-from classifier.common.files import read_json, replacing, together, write_json
+from classifier.common.files import replacing, together, write_json
 from classifier.compute.device import parameter_dtype
-from classifier.model.description import DESCRIPTION, WEIGHTS, ModelDescription
+from classifier.model.description import DESCRIPTION, WEIGHTS, ModelDescription, read_description
 from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
 
@@ -28,7 +28,7 @@ def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
 
     Raises UserError when a file is missing, damaged, or does not belong to the other.
     """
-    description = _read_description(folder / DESCRIPTION)
+    description = read_description(folder / DESCRIPTION)
     network = _empty_network(folder / DESCRIPTION, description)
     weights = _load_weights(folder / WEIGHTS)
     needed = {name: _kind(tensor) for name, tensor in network.state_dict().items()}
@@ -41,15 +41,6 @@ def load_model(folder: Path) -> tuple[ImageClassifier, ModelDescription]:
         )
     network.load_state_dict(weights, assign=True)
     return ImageClassifier(network, description.mean, description.std, description.precision).eval(), description
-
-
-def _read_description(path: Path) -> ModelDescription:
-    try:
-        return read_json(path, ModelDescription)
-    except UserError as error:
-        if not path.exists():
-            raise
-        raise UserError(f"{error}; damaged, or made by another version: `dvc repro` makes it anew") from None
 
 
 def _empty_network(path: Path, description: ModelDescription) -> nn.Module:

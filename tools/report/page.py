@@ -168,7 +168,7 @@ def _model(model: ModelDescription) -> Rows:
     channels, height, width = model.shape_CHW
     return [
         ["network", model.network],
-        ["optimizer", model.optimizer],
+        ["optimizer", model.optimizer or "not recorded"],
         ["parameters", f"{model.num_parameters:,}"],
         ["image", f"{height} × {width} pixels, {channels} channel{'s' if channels > 1 else ''}"],
         ["kept epoch", str(model.kept_epoch)],

@@ -10,7 +10,7 @@ from classifier.common.csv_file import read_csv
 from classifier.common.errors import UserError
 from classifier.common.files import read_json
 from classifier.images.arrays import Images
-from classifier.model.description import ModelDescription
+from classifier.model.description import ModelDescription, read_description
 from record.lock_file import Lock, is_recorded
 from record.metrics import DATA_METRICS, DataMetrics
 from record.results import DATA_TABLE, MODEL_DESCRIPTION, PREDICTIONS, Results, load_test_images, read_results
@@ -64,7 +64,7 @@ def read_run() -> Run:
         images_NCHW,
         read_json(Path(DATA_METRICS), DataMetrics) if has_report else None,
         _class_counts(results.classes) if has_counts else None,
-        read_json(Path(MODEL_DESCRIPTION), ModelDescription) if _has_model(lock, missing) else None,
+        read_description(Path(MODEL_DESCRIPTION)) if _has_model(lock, missing) else None,
         missing,
     )
 

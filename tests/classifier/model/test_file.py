@@ -124,6 +124,13 @@ def test_a_description_from_before_it_had_a_field_is_refused(saved: Path) -> Non
         load_model(saved)
 
 
+def test_a_description_from_before_the_optimizer_was_recorded_is_read(saved: Path) -> None:
+    """No use of the model asks for it."""
+    path = saved / "model.json"
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "optimizer"}))
+    assert load_model(saved)[1] == DESCRIPTION.model_copy(update={"optimizer": None})
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
 def test_a_missing_file_is_named_with_the_command_that_makes_it(saved: Path, name: str) -> None:
     (saved / name).unlink()
