@@ -68,10 +68,11 @@ test-slow: setup-dev ## run the tests that take a minute or more
 test-nightly: setup-dev ## run the tests that take many minutes
 	CASES_TIMES=1 $(PYTEST) -m 'nightly or generated' $(ARGS)
 
-lint: setup-dev ## check style and types; changes nothing
+lint: setup-dev ## check style, types and workflows; changes nothing
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy
+	.venv/bin/zizmor --offline --quiet .github/workflows
 
 bench: setup ## run the benchmarks, on an idle machine (ARGS="train": only one)
 	for name in $(or $(ARGS),table resume scaling train pipeline folder photographs scale); do $(VENV_PYTHON) -m benchmarks.$$name || exit; done
