@@ -1,4 +1,4 @@
-"""Sweeps: what is refused before anything is queued, the report, and DVC's real queue with workers that die."""
+"""Sweeps: what is refused before anything runs, the report, and real experiments beside each other, some of which die."""
 
 import math
 import os
@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from statsmodels.stats.proportion import proportion_confint
@@ -19,7 +19,6 @@ from classifier.common.errors import UserError
 from classifier.common.params import read_yaml
 from tests.support.pipeline import Repository
 from tools.experiments.__main__ import main
-from tools.experiments.queue import MAX_TRIES, State, living_workers, stop_workers, tasks
 from tools.experiments.selection import Validation, interval_of_best, optimism, report, threads_of_job
 from tools.experiments.space import grid, name_of, split_values
 
@@ -29,7 +28,8 @@ from ruamel.yaml import YAML
 params = YAML(typ="safe").load(pathlib.Path("params.yaml"))
 if params["lr"] == 666:
     sys.exit("error: training diverged; try a lower lr")
-while params["lr"] == 0.5 and not (pathlib.Path(os.environ["DVC_ROOT"]) / "go").exists():
+while params["lr"] == 0.5 and not pathlib.Path(os.environ["GO"]).exists():
+    pathlib.Path(os.environ["GO"] + ".waits").write_text(str(os.getpid()))
     time.sleep(0.1)
 for name in ("models", "metrics", "plots"):
     pathlib.Path(name).mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ write("metrics/train.json", json.dumps({"train_loss": 0.5, "val_loss": 1 - accur
 write("metrics/test.json", json.dumps({"test_accuracy": 0.25 + params["lr"]}))
 write("plots/history.csv", "epoch,train_loss\\n1,0.5\\n2,0.5\\n")
 """
-"""Stands in for the pipeline: val_accuracy is 0.9 - lr / 10, test_accuracy 0.25 + lr; with lr 0.5 it waits for a file `go`."""
+"""Stands in for the pipeline: val_accuracy is 0.9 - lr / 10, test_accuracy 0.25 + lr; with lr 0.5 it waits for the file GO."""
 
 
 class Project(Repository):
@@ -62,117 +62,90 @@ class Project(Repository):
             "metrics": [{path: {"cache": False}} for path in results],
         }
         (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}, sort_keys=False))
-        (root / ".gitignore").write_text((root / ".gitignore").read_text() + "/go\n/models\n")
+        (root / ".gitignore").write_text((root / ".gitignore").read_text() + "/models\n")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "a tiny pipeline")
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def go(tmp_path: Path) -> Path:
+    return tmp_path / "go"
+
+
+@pytest.fixture
+def project(tmp_path: Path, go: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project = Project(tmp_path / "project")
     monkeypatch.chdir(project.root)
-    for name, value in project.environment().items():
+    for name, value in {**project.environment(), "GO": str(go)}.items():
         monkeypatch.setenv(name, value)
-    yield project
-    if living_workers():
-        stop_workers()
+    return project
 
 
-def wait_for(condition: Any, seconds: float = 120) -> Any:
-    until = time.monotonic() + seconds
-    while not (found := condition()):
+def stuck_stage(go: Path) -> psutil.Process:
+    """The stage that waits for `go`, once it does."""
+    note = go.with_name(f"{go.name}.waits")
+    until = time.monotonic() + 120
+    while not (note.exists() and note.read_text()):
         assert time.monotonic() < until
-        time.sleep(0.3)
-    return found
+        time.sleep(0.1)
+    return psutil.Process(int(note.read_text()))
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_noticed_and_its_run_goes_on_with_the_same_command(
-    project: Project, capfd: pytest.CaptureFixture[str]
+def test_of_runs_beside_each_other_one_that_is_killed_or_fails_stops_no_other(
+    project: Project, go: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """lr 0.5 waits until it is let go, and 666 diverges: the two wrong ends that a run can have."""
-    command = [sys.executable, "-m", "tools.experiments", "sweep", "lr=0.1,666,0.5", "--jobs", "2"]
+    command = [sys.executable, "-m", "tools.experiments", "sweep", "lr=0.5,666,0.1", "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        (stuck,) = wait_for(lambda: [task for task in tasks() if task.name == "lr=0.5" and task.process])
-        assert stuck.process
-        os.kill(stuck.process.ppid(), signal.SIGKILL)
-        said, _ = process.communicate()
+        assert process.stdout
+        said = "".join(iter(process.stdout.readline, "experiments: lr=0.1: ended (2 of 3)\n"))
+        os.killpg(os.getpgid(stuck_stage(go).pid), signal.SIGKILL)
+        said += process.communicate()[0]
     assert process.returncode == 1, said
-    assert "experiments: lr=666: failed: training diverged; try a lower lr" in said
-    assert "experiments: lr=0.5: failed: its worker was killed" in said
-    assert "experiments: 2 of 3 settings without a result; the same command queues them again\n" in said
+    assert "experiments: lr=666: failed: training diverged; try a lower lr (1 of 3)\n" in said
+    assert "experiments: lr=0.5: failed: `dvc exp run` ended with status -9 (3 of 3)\n" in said
+    assert "experiments: 2 of 3 settings without a result; the same command runs them again\n" in said
     assert "chosen: lr=0.1;" in said
-    assert stuck.process.is_running(), "the run itself knows nothing of it"
+    assert project.git("status", "--porcelain") == ""
 
-    (project.root / "go").touch()
+    go.touch()
     capfd.readouterr()
     assert main(["sweep", "lr=0.1,0.5", "--jobs", "2"]) == 0
     told = capfd.readouterr().out
     assert "experiments: lr=0.1: is finished already" in told
-    assert "experiments: lr=0.5: failed: its worker was killed; queued again" in told
-    assert not stuck.process.is_running()
     assert re.search(r"^  1  lr=0\.1  89\.00%\n  2  lr=0\.5  85\.00%$", told, re.MULTILINE)
     assert "its test_accuracy (not used for the choice): 35.00%" in told
     assert "75.00%" not in told, "the test figure of one that was not chosen"
-    assert [(task.name, task.state) for task in tasks()] == [("lr=666", State.FAILED)]
     (commit,) = project.git("for-each-ref", "--format=%(objectname)", "refs/exps/*/*/lr=0.5").split()
     lock = yaml.safe_load(project.git("show", f"{commit}:dvc.lock"))
     assert lock["stages"]["train"]["params"]["params.yaml"]["lr"] == 0.5
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_the_workers_and_the_same_command_goes_on(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_stops_the_runs_and_the_same_command_goes_on(
+    project: Project, go: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     command = [sys.executable, "-m", "tools.experiments", "sweep", "lr=0.5,0.2", "--jobs", "1"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
-        (stuck,) = wait_for(lambda: [task for task in tasks() if task.name == "lr=0.5" and task.process])
-        wait_for(lambda: living_workers())
-        time.sleep(2)
+        stuck = stuck_stage(go)
         os.killpg(process.pid, signal.SIGINT)
         said, _ = process.communicate()
     assert process.returncode == 130, said
     assert said.endswith(
         "interrupted; running experiments stopped after their last complete epoch; the same command continues\n"
     )
-    assert living_workers() == set()
-    assert stuck.process
-    assert not stuck.process.is_running()
-    (project.root / "go").touch()
+    assert not stuck.is_running()
+    assert not (project.root / ".dvc/tmp/experiments").exists()
+    go.touch()
     capfd.readouterr()
     assert main(command[3:]) == 0
     assert re.search(r"^  1  lr=0\.2  88\.00%\n  2  lr=0\.5  85\.00%$", capfd.readouterr().out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("mended", [True, False])
-def test_dvc_is_asked_again_where_it_read_a_file_of_its_own_before_that_was_written(
-    project: Project, monkeypatch: pytest.MonkeyPatch, mended: bool
-) -> None:
-    table = project.root / ".dvc/tmp/exps/celery/broker/control/celery.pidbox.exchange"
-    table.parent.mkdir(parents=True)
-    table.touch()
-    statuses = []
-    run = subprocess.run
-
-    def then_mend(*arguments: Any, **options: Any) -> Any:
-        done = run(*arguments, **options)
-        statuses.append(done.returncode)
-        if mended:
-            table.unlink(missing_ok=True)
-        return done
-
-    with monkeypatch.context() as patch:
-        patch.setattr(subprocess, "run", then_mend)
-        if mended:
-            stop_workers()
-            assert statuses == [255, 0]
-        else:
-            with pytest.raises(UserError, match=r"^dvc queue stop: .*Expecting value"):
-                stop_workers()
-            assert statuses == [255] * MAX_TRIES
-
-
-def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_runs_nothing(project: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     project.set_params(threads=64)
     for module in ("selection", "sweep"):
         monkeypatch.setattr(f"tools.experiments.{module}.num_cores", lambda: 8)
@@ -184,11 +157,11 @@ def test_a_dry_run_queues_nothing(project: Project, capfd: pytest.CaptureFixture
         "experiments: augment=flip+shift,lr=0.001: would run",
         "experiments: augment=none,lr=0.01: would run",
         "experiments: augment=flip+shift,lr=0.01: would run",
-        "experiments: 4 of 4 settings to run; nothing was queued",
+        "experiments: 4 of 4 settings to run; nothing was run",
     ]
     assert main(["sweep", "threads=1,2", "--dry-run"]) == 0
     assert "for each run" not in capfd.readouterr().out
-    assert tasks() == []
+    assert project.git("for-each-ref", "refs/exps") == ""
     (project.root / "stage.py").write_text("")
     with pytest.raises(UserError, match=r"^not committed: stage\.py; a sweep begins from the commit"):
         main(["sweep", "lr=1"])

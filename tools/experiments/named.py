@@ -104,7 +104,7 @@ def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
 
 
 def untracked_images(params: Mapping[str, Any], folder: Path) -> str | None:
-    """Why an experiment in DVC's queue would not have a person's own images, which are in the project's `folder`.
+    """Why an experiment in a copy or in DVC's queue would lack a person's own images, which are in the project's `folder`.
 
     It runs in a copy that holds what git and DVC track, and whatever an absolute path leads to.
     """
@@ -116,7 +116,7 @@ def untracked_images(params: Mapping[str, Any], folder: Path) -> str | None:
     if not untracked:
         return None
     return (
-        f"{source}: git does not track {short_repr(untracked[0])}, so an experiment in the queue would not see it; "
+        f"{source}: git does not track {short_repr(untracked[0])}, so an experiment in a copy would not see it; "
         f"{_way_out(source, folder)}"
     )
 

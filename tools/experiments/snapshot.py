@@ -58,21 +58,29 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def snapshot(commit: str, states: Path = STATE / "resume") -> Iterator[Snapshot]:
-    """It shares DVC's cache, the downloads and the features with the workspace, and is removed in any case.
+    """One of `snapshots`."""
+    with snapshots(commit, 1, states) as (place,):
+        yield place
+
+
+@contextmanager
+def snapshots(commit: str, number: int, states: Path = STATE / "resume") -> Iterator[list[Snapshot]]:
+    """They share DVC's cache, the downloads and the features with the workspace, and are removed in any case.
 
     The states of trainings that were broken off are kept in the folder `states`. Raises UserError as `alone` does.
     """
     with alone():
         try:
             shutil.rmtree(PLACE, ignore_errors=True)  # what a kill left
-            yield _clone(commit, {"downloads": STATE / "downloads", "features": STATE / "features", "resume": states})
+            PLACE.mkdir()
+            shared = {"downloads": STATE / "downloads", "features": STATE / "features", "resume": states}
+            yield [_clone(commit, shared) for _ in range(number)]
         finally:
             shutil.rmtree(PLACE, ignore_errors=True)
 
 
 def _clone(commit: str, shared: dict[str, Path]) -> Snapshot:
     """`shared` are folders for its .dvc/tmp whose content is checked before it is used."""
-    PLACE.mkdir()
     top, clone = git("rev-parse", "--show-toplevel"), Path(mkdtemp(dir=PLACE)).resolve()
     git("clone", "--quiet", "--shared", "--no-checkout", "--no-tags", top, str(clone))
     for key in ("user.name", "user.email"):

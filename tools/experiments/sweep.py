@@ -1,18 +1,16 @@
-"""Runs a grid of settings through DVC's queue, several at once, and says which is the best on validation."""
+"""Runs a grid of settings, several at once, and says which is the best on validation."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from classifier.common.errors import UserError
 from classifier.common.params import PARAMS_FILE, read_yaml
 from record.git import head_commit
 from record.revisions import Experiment, finished_experiments
 from tools.command import INTERRUPTED
-from tools.experiments.dvc_exp import dvc_exp_run
 from tools.experiments.jobs import count, find_result, say, uncommitted
 from tools.experiments.named import missing_images, untracked_images
-from tools.experiments.queue import State, follow, forget, tasks
+from tools.experiments.parallel import run_at_once
 from tools.experiments.selection import (
     THREADS,
     Setting,
@@ -25,7 +23,7 @@ from tools.experiments.selection import (
     setting,
     threads_of_job,
 )
-from tools.experiments.snapshot import alone
+from tools.experiments.snapshot import snapshots
 from tools.experiments.space import grid
 
 WHERE = "sweep"
@@ -38,17 +36,16 @@ def sweep(texts: Sequence[str], *, num_jobs: int, metric: str, limit: int, dry_r
     commit = head_commit()
     if changed := uncommitted():
         raise UserError(f"not committed: {', '.join(changed)}; a sweep begins from the commit, so commit this first")
-    with alone():
-        also = _shared_threads(settings[0], num_jobs)
-        results = _results(settings, commit, tuple(also))
-        missing = [one for one in settings if one.name not in results]
-        if dry_run:
-            return _tell_plan(missing, len(settings))
-        problems: dict[str, str] = {}
+    also = _shared_threads(settings[0], num_jobs)
+    results = _results(settings, commit, tuple(also))
+    missing = [one for one in settings if one.name not in results]
+    if dry_run:
+        return _tell_plan(missing, len(settings))
+    problems: dict[str, str] = {}
+    if missing:
         try:
-            if missing:
-                _queue(missing, also)
-                problems = follow({one.name for one in missing}, num_jobs)
+            with snapshots(commit, min(num_jobs, len(missing))) as places:
+                problems = run_at_once({one.name: one.options(also) for one in missing}, places)
         except KeyboardInterrupt:
             say("interrupted; running experiments stopped after their last complete epoch; the same command continues")
             return INTERRUPTED
@@ -99,23 +96,8 @@ def _results(settings: Iterable[Setting], commit: str, passing_over: Sequence[st
 def _tell_plan(missing: Sequence[Setting], num_settings: int) -> int:
     for one in missing:
         say(f"{one.name}: would run")
-    say(f"{len(missing)} of {count(num_settings, 'setting')} to run; nothing was queued")
+    say(f"{len(missing)} of {count(num_settings, 'setting')} to run; nothing was run")
     return 0
-
-
-def _queue(missing: Sequence[Setting], also: dict[str, Any]) -> None:
-    """Put those into DVC's queue that are not in it, also those that have failed there or lost their worker."""
-    found = {task.name: task for task in tasks()}
-    again = [task for one in missing if (task := found.get(one.name)) and task.state in (State.FAILED, State.DEAD)]
-    for task in again:
-        say(f"{task.name}: {task.outcome()}; queued again")
-    forget(again)
-    for one in missing:
-        task = found.get(one.name)
-        if task and task not in again:
-            say(f"{one.name}: {task.state.value}")
-        elif dvc_exp_run(["--queue", *one.options(also)]).status:
-            raise UserError(f"{one.name}: `dvc exp run --queue` failed; see its message above")
 
 
 def _end(settings: Sequence[Setting], results: dict[str, Experiment], problems: dict[str, str], metric: str) -> int:
@@ -125,9 +107,9 @@ def _end(settings: Sequence[Setting], results: dict[str, Experiment], problems: 
         print(f"\n{report(runs, metric)}\n", flush=True)
     lost = [one.name for one in settings if one.name not in results]
     for name in lost:
-        say(f"{name}: {problems.get(name, 'left the queue without a result')}")
+        say(f"{name}: {problems.get(name, 'ended without a result')}")
     if lost:
-        say(f"{len(lost)} of {count(len(settings), 'setting')} without a result; the same command queues them again")
+        say(f"{len(lost)} of {count(len(settings), 'setting')} without a result; the same command runs them again")
     return 1 if lost else 0
 
 
