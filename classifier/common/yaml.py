@@ -10,7 +10,7 @@ MAX_DEPTH = 100
 
 
 def parse_yaml(text: str) -> Any:
-    """By the parser of DVC, in C. A few thousand brackets in each other would end its process: here they are an error."""
+    """By the parser of DVC. Raises YAMLError for lists and mappings more than MAX_DEPTH deep, of which that has no limit."""
     depth = 0
     for event in YAML(typ="safe").parse(text):
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)

@@ -306,7 +306,7 @@ def test_a_bare_clone_is_judged_without_dvc_and_torch(case: Case, tmp_path: Path
 
 
 def test_a_commit_may_hold_names_and_yaml_that_nobody_means_well_with(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that is not UTF-8, and brackets that end a parser in C (SIGSEGV)."""
+    """A name that is not UTF-8, and lists in each other."""
     graph = GRAPH | {"train": GRAPH["train"] | {"deps": ["classifier/lib"]}}
     write_graph(case, graph)
     case.write("classifier/lib/one.py", "1\n")
@@ -314,7 +314,7 @@ def test_a_commit_may_hold_names_and_yaml_that_nobody_means_well_with(case: Case
     case.commit()
     assert main(["HEAD"]) == 1
     assert "stage train, classifier/lib" in capsys.readouterr().err
-    case.write("dvc.lock", "stages: " + "[" * 40_000 + "]" * 40_000)
+    case.write("dvc.lock", "stages: " + "[" * 200 + "]" * 200)
     case.commit()
-    with pytest.raises(UserError, match=r"^HEAD:dvc\.lock: not readable as YAML: RecursionError of its parser$"):
+    with pytest.raises(UserError, match=r"^HEAD:dvc\.lock: not readable as YAML: more than 100 lists or mappings in each other$"):
         main(["HEAD"])
