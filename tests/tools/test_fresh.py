@@ -316,5 +316,5 @@ def test_a_commit_may_hold_names_and_yaml_that_nobody_means_well_with(case: Case
     assert "stage train, classifier/lib" in capsys.readouterr().err
     case.write("dvc.lock", "stages: " + "[" * 200 + "]" * 200)
     case.commit()
-    with pytest.raises(UserError, match=r"^HEAD:dvc\.lock: not readable as YAML: more than 100 lists or mappings in each other$"):
+    with pytest.raises(UserError, match=r"^HEAD:dvc\.lock: not readable as YAML: more than 100 lists or mappings"):
         main(["HEAD"])
