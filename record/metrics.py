@@ -38,6 +38,9 @@ class DataMetrics(BaseModel):
     repeated: dict[DatasetSplit, Count]
     leaked: dict[str, Count]
     """By `LATER_in_EARLIER`, two of the splits."""
+    near_copies: Count | None = None
+    near_copies_full: Count | None = None
+    """Both if they were looked for."""
     label_conflicts: Count
     unreadable: Count
     unreadable_files: list[str] = []

@@ -15,7 +15,15 @@ from classifier.images.packed_pixels import read_packed
 from classifier.images.schema import DatasetInfo, DatasetSplit, TableSchema, TableSplit
 from classifier.images.table import read_table
 from classifier.images.unreadable import read_unreadable
-from classifier.splits.data_check import class_table, data_metrics, data_report, remarks
+from classifier.splits.data_check import (
+    NEAR_COPIES_FILE,
+    class_table,
+    data_metrics,
+    data_report,
+    near_copies_table,
+    remarks,
+)
+from classifier.splits.near_copies import find_near_copies
 from classifier.splits.params import BuildParams
 from classifier.splits.split import Rows, channel_statistics, split_rows
 from stages.runner import run_stage
@@ -51,7 +59,9 @@ def main(params: BuildParams, root: Path = Path()) -> None:
                 std=std,
             )
             write_json(folder / "dataset.json", info.model_dump(mode="json", exclude_none=True))
-            report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max)
+            near_copies = find_near_copies({name: images_NCHW for name, (images_NCHW, _) in splits.items() if len(images_NCHW)})
+            write_text(folder / NEAR_COPIES_FILE, near_copies_table(near_copies, splits, schema.classes))
+            report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max, near_copies)
             table = class_table(splits, schema.classes)
         write_json(root / "metrics/data.json", data_metrics(report))
         write_text(root / "plots/data.csv", table)

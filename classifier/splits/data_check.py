@@ -1,8 +1,8 @@
 """What is odd about a data set, counted before anything is trained on it."""
 
 import csv
-import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -12,25 +12,35 @@ from numpy.typing import NDArray
 
 from classifier.images.arrays import Images, Labels, row_slices
 from classifier.images.schema import DatasetSplit
+from classifier.splits.digests import DIGEST_BYTES, Digests, image_digests
+from classifier.splits.near_copies import MAX_IMAGES, NEIGHBOURS, NearCopy
 
 Splits = Mapping[DatasetSplit, tuple[Images, Labels]]
 """images_NCHW and labels_N of each split, in the order train, val, test."""
-Digests = NDArray[np.uint64]
-DIGEST_BYTES = 8
-"""Among a million different images two have the same digest once in 37 million times."""
 MAX_NAMED = 20
 """Unreadable files."""
+NEAR_COPIES_FILE = "near_copies.csv"
+MAX_LISTED = 1000
+"""Pairs of near copies."""
 LARGE_IMBALANCE = 10
 """Of the largest class to the smallest: worth a remark."""
 
 
-def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], pixel_max: int | None = None) -> dict[str, Any]:
+def data_report(
+    splits: Splits,
+    num_classes: int,
+    unreadable: Sequence[str],
+    pixel_max: int | None = None,
+    near_copies: Sequence[NearCopy] | None = None,
+) -> dict[str, Any]:
     """The details in metrics/data.json; those of a split without images are left out.
 
     - `images`, `classes_missing`, `constant` (of one colour all over), and `repeated` (the same pixels as an image before it in
       the same split), a number for each split
     - `imbalance`: images of the largest class of train for each one of the smallest that has any
     - `leaked`: images of a split whose very pixels are also in the split that comes before: `test_in_train` should be 0
+    - `near_copies`: images with a near copy in a split that comes before, if these were looked for: see
+      classifier/splits/near_copies.py; and `near_copies_full`, images with so many that there may be more
     - `label_conflicts`: different images that occur with more than one label
     - `unreadable`: pictures that were left out, and `unreadable_files`, the names of the first
     - `pixel_max`: of tables whose pixels lay within 0 to that number and were scaled to 0 to 255
@@ -58,6 +68,10 @@ def data_report(splits: Splits, num_classes: int, unreadable: Sequence[str], pix
         "label_conflicts": num_conflicts,
         "unreadable": len(unreadable),
     }
+    if near_copies is not None:
+        num_of = Counter(place for one in near_copies for place in ((one.split, one.row), (one.earlier_split, one.earlier_row)))
+        report["near_copies"] = len({(one.split, one.row) for one in near_copies if one.is_across})
+        report["near_copies_full"] = sum(number >= NEIGHBOURS for number in num_of.values())
     report |= {"unreadable_files": list(unreadable[:MAX_NAMED])} if unreadable else {}
     return report | ({"pixel_max": pixel_max} if pixel_max else {})
 
@@ -91,12 +105,34 @@ def remarks(report: Mapping[str, Any]) -> Iterator[str]:
     for name, number in report["constant"].items():
         if number:
             yield f"{number} of {report['images'][name]} {name} images have one colour all over"
+    if report.get("near_copies"):
+        yield (
+            f"{report['near_copies']} images are near copies of one in another split, or look so (compressed again, resized, "
+            f"shifted by a pixel or two, brightened); data/dataset/{NEAR_COPIES_FILE} lists the pairs; the params group_column "
+            "and group_pattern keep copies together when a split is cut"
+        )
+    if report.get("near_copies_full"):
+        yield f"{report['near_copies_full']} images have {NEIGHBOURS} near copies or more; further ones were not looked for"
+    if sum(report["images"].values()) > MAX_IMAGES:
+        yield f"near copies were not looked for: there are more than {MAX_IMAGES} images"
     if report["label_conflicts"]:
         yield f"{report['label_conflicts']} images occur with more than one label"
     if report["imbalance"] >= LARGE_IMBALANCE:
         yield f"the largest class has {report['imbalance']:g} times the training images of the smallest"
     if "pixel_max" in report:
         yield f"the pixels of the tables lie within 0 to {report['pixel_max']}; they were scaled to 0 to 255"
+
+
+def near_copies_table(near_copies: Sequence[NearCopy] | None, splits: Splits, classes: list[str]) -> str:
+    """The nearest pairs as CSV, those across splits first. Rows count from 0."""
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["split", "row", "class", "earlier_split", "earlier_row", "earlier_class", "difference"])
+    labels = {str(name): labels_N for name, (_, labels_N) in splits.items()}
+    for one in sorted(near_copies or (), key=lambda one: (not one.is_across, one))[:MAX_LISTED]:
+        places = ((one.split, one.row), (one.earlier_split, one.earlier_row))
+        lines.writerow([cell for split, row in places for cell in (split, row, classes[labels[split][row]])] + [one.difference])
+    return text.getvalue()
 
 
 def class_table(splits: Splits, classes: list[str]) -> str:
@@ -107,16 +143,6 @@ def class_table(splits: Splits, classes: list[str]) -> str:
     lines.writerow(["class", *splits])
     lines.writerows(zip(classes, *counts, strict=True))
     return text.getvalue()
-
-
-def image_digests(images_NCHW: Images) -> Digests:
-    """A number for each image: the same for the same pixels, and as good as surely another for others (BLAKE2b)."""
-    digests = np.empty(len(images_NCHW), dtype=np.uint64)
-    for rows in row_slices(len(images_NCHW), images_NCHW[0].size):
-        block = np.ascontiguousarray(images_NCHW[rows]).reshape(rows.stop - rows.start, -1)
-        content = b"".join(hashlib.blake2b(image.data, digest_size=DIGEST_BYTES).digest() for image in block)
-        digests[rows] = np.frombuffer(content, dtype="<u8")
-    return digests
 
 
 def num_constant(images_NCHW: Images) -> int:

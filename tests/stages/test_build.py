@@ -104,7 +104,11 @@ def test_nothing_else_is_written(tmp_path: Path) -> None:
     written = sorted(
         str(file.relative_to(tmp_path / "data/dataset")) for file in tmp_path.rglob("dataset/**/*") if file.is_file()
     )
-    assert written == ["dataset.json", *(f"{split}/{name}.npy" for split in sorted(SPLITS) for name in ("images", "labels"))]
+    assert written == [
+        "dataset.json",
+        "near_copies.csv",
+        *(f"{split}/{name}.npy" for split in sorted(SPLITS) for name in ("images", "labels")),
+    ]
 
 
 def test_the_same_bytes_again_and_others_with_another_seed(tmp_path: Path) -> None:

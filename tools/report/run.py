@@ -1,6 +1,6 @@
 """All that the report tells of the run in the current folder, with intervals and calibration. Legend: N images, B bins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from record.revisions import WORKSPACE, Provenance, Revision, read_provenance
 from record.staleness import stale_inputs
 from record.statistics import LEVEL, SEED, Interval, share_interval
 from record.verdicts import ACCURACY, LOSS, MACRO_F1, metric_intervals
+from tools.report.near_copies import Pair, read_pairs
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Run:
     """By split, the images of each class, in the order of the classes."""
     model: ModelDescription | None
     missing: list[str]
+    near_copies: list[Pair] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -66,6 +68,7 @@ def read_run() -> Run:
         _class_counts(results.classes) if has_counts else None,
         read_description(Path(MODEL_DESCRIPTION)) if _has_model(lock, missing) else None,
         missing,
+        read_pairs(lock),
     )
 
 

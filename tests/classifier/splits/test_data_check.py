@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.splits.data_check import Splits, class_table, data_metrics, data_report, image_digests, num_constant, remarks
+from classifier.splits.data_check import Splits, class_table, data_metrics, data_report, num_constant, remarks
+from classifier.splits.digests import image_digests
 
 RNG = np.random.default_rng(0)
 
