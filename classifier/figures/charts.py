@@ -87,7 +87,7 @@ def class_bars(classes: pd.DataFrame) -> Figure:
         axes.barh(positions + offset, classes[measure], height=0.24, color=colour, label=label)
     names = short_names(list(classes["class"]), LONGEST_NAME)
     axes.set_yticks(positions, [f"{name} ({support})" for name, support in zip(names, classes["support"], strict=True)])
-    axes.invert_yaxis()
+    axes.set_ylim(len(classes) - 0.5, -0.5)  # the first at the top, and no room beside many bars
     axes.grid(visible=False, axis="y")
     axes.set(title=title, xlabel="share", xlim=(0, 1))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -17,6 +17,7 @@ SAMPLES_PER_CLASS = 10
 MAX_CLASSES = 20
 LONGEST_ROW_NAME, LONGEST_CAPTION = 24, 12
 MISTAKES_PER_ROW = 8
+WHITE = 255
 MAX_MISTAKES = 40
 HIGHEST_INCHES = 40
 """Of a figure; images can be a thousand times as high as wide."""
@@ -26,7 +27,7 @@ def sample_grid(images_NCHW: NDArray[np.uint8], actual: "pd.Series[str]", classe
     """The first ten images of each class, one class a row (of the first twenty classes, where there are more)."""
     shown = classes[:MAX_CLASSES]
     _, channels, height, width = images_NCHW.shape
-    grid_RMCHW = np.zeros((len(shown), SAMPLES_PER_CLASS, channels, height, width), np.uint8)
+    grid_RMCHW = np.full((len(shown), SAMPLES_PER_CLASS, channels, height, width), WHITE, np.uint8)
     for row, name in enumerate(shown):
         indices = np.flatnonzero(actual == name)[:SAMPLES_PER_CLASS]
         grid_RMCHW[row, : len(indices)] = images_NCHW[indices]
