@@ -285,7 +285,7 @@ def test_a_package_whose_unpacking_was_cut_short_is_installed_again(project: Pro
     assert project.installed() == "1.0"
 
 
-@pytest.mark.parametrize("lost", ["pip/_internal/cli", "pip*"])
+@pytest.mark.parametrize("lost", ["pip/_internal/cli", pytest.param("pip*", marks=pytest.mark.slow)])
 def test_a_venv_without_pip_or_with_half_of_it_is_completed(project: Project, lost: str) -> None:
     for path in project.site_packages.glob(lost):
         shutil.rmtree(path)
@@ -294,7 +294,7 @@ def test_a_venv_without_pip_or_with_half_of_it_is_completed(project: Project, lo
     assert project.run(".venv/bin/python", "-m", "pip", "--version").returncode == 0
 
 
-@pytest.mark.parametrize("damage", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("python", "all")), "pip"])
+@pytest.mark.parametrize("damage", ["python", *(pytest.param(one, marks=pytest.mark.slow) for one in ("all", "pip"))])
 def test_a_venv_beyond_repair_is_made_anew(project: Project, damage: str) -> None:
     if damage == "python":
         (project.root / ".venv/bin/python").unlink()

@@ -2,10 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support import warm
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +30,7 @@ def test_the_review_on_the_page_is_what_the_tool_says() -> None:
     for commit in commits:
         if subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, capture_output=True, check=False).returncode:
             pytest.skip(f"this clone has no commit {commit}: it is a shallow one, or an archive")
-    command = [sys.executable, "-m", "tools.review", *commits]
+    command = [warm.python(), "-m", "tools.review", *commits]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     before_folds, *folded = said.split("<details><summary>")
     titles = [part.partition("</summary>")[0] for part in folded]

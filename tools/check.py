@@ -7,6 +7,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +63,20 @@ def _files_of(module: str, root: Path) -> Iterator[Path]:
         yield from [file for file in candidates if (root / file).is_file()][:1]
 
 
-def _imported_names(source: str, file: Path) -> Iterator[str]:
+@cache
+def _imported_names(source: str, file: Path) -> tuple[str, ...]:
     """Dotted names that `source` imports: of `from a import b` both `a` and `a.b`, since b may be a module."""
     package = file.parent.parts
+    found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
+            found.extend(name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             start = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join((*start, *(node.module.split(".") if node.module else ())))
-            yield base
-            yield from (f"{base}.{name.name}" for name in node.names)
+            found.append(base)
+            found.extend(f"{base}.{name.name}" for name in node.names)
+    return tuple(dict.fromkeys(found))
 
 
 CONFIG = Path(".dvc/config")

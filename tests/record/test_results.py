@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from classifier.common.errors import UserError
 from record.results import Results, read_results
 from record.revisions import find_revision
+from tests.support import warm
 from tests.support.review_case import TEST_HASH, Case
 from tools.review.__main__ import main
 
@@ -205,7 +205,7 @@ def test_a_link_to_elsewhere_is_not_followed_in_a_commit(case: Case, tmp_path: P
 
 
 def test_the_command_line_prints_one_line_and_exits_with_1(case: Case) -> None:
-    command = [sys.executable, "-m", "tools.review", "nothing"]
+    command = [warm.python(), "-m", "tools.review", "nothing"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run(command, cwd=case.root, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from tools.check import problems
 
 REPOSITORY = Path(__file__).parents[2]
@@ -198,7 +199,7 @@ def test_what_a_killed_dvc_left_comes_first_and_hides_nothing(copy: Path) -> Non
 def test_the_command_prints_the_lines_and_exits_with_1(copy: Path) -> None:
     for name in ("record", "tools"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "tools.check"]
+    command = [warm.python(), "-m", "tools.check"]
     good = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
     edit(copy / "params.yaml", "lr: 0.009", "lr: 0")

@@ -4,13 +4,13 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from classifier.common.errors import UserError
+from tests.support import warm
 from tests.support.github_server import BOT, MAX_CHARACTERS, TOKEN, GitHub, github_server
 from tools.ci.post import main, post, shortened
 from tools.review.markdown import MARK
@@ -146,7 +146,7 @@ def test_the_command(github: GitHub, tmp_path: Path) -> None:
     """In a process of its own: where it was posted, or one line and status 1."""
     review = tmp_path / "review.md"
     review.write_text(REVIEW, encoding="utf-8")
-    command = [sys.executable, "-m", "tools.ci.post", str(review)]
+    command = [warm.python(), "-m", "tools.ci.post", str(review)]
 
     def run(**changed: str) -> tuple[int, str, str]:
         environment = os.environ | github.environment | changed

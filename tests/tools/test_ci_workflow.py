@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from classifier.common.params import read_yaml
+from tests.support import warm
 from tests.support.github_server import GitHub, github_server
 from tests.support.review_case import Case
 from tools.review.markdown import MARK
@@ -124,7 +124,7 @@ def run(case: Case, github: GitHub, summary: Path | None = None) -> subprocess.C
     """The workflow's own line, in the checkout, with this project's tools."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")} | github.environment
     environment |= {"GITHUB_BASE_REF": "main", "GITHUB_STEP_SUMMARY": str(summary or os.devnull), "PYTHONPATH": str(SOURCE)}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = warm.on_path(environment)
     command = [str(SOURCE / word) if word.startswith("tools/") else word for word in REVIEW.split()]
     return subprocess.run(command, cwd=case.root, env=environment, capture_output=True, text=True, check=False)
 

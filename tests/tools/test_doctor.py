@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from tests.support.file_server import file_server
 from tools import doctor
 from tools.doctor import Wrong
@@ -97,7 +98,7 @@ def test_it_starts_where_nothing_is_installed(repository: Path) -> None:
 
 
 def test_without_a_venv_it_says_how_to_make_one(repository: Path) -> None:
-    done = consult(sys.executable)
+    done = consult(warm.python())
     assert done.returncode == 1
     assert "\nwrong:\n- python: there is no .venv that works; run `make setup`\n" in done.stdout
 

@@ -397,14 +397,15 @@ def test_many_pictures_keep_their_order(root: Path, capsys: pytest.CaptureFixtur
         picture(root / f"in/{number:03}.png", number)
     (root / "in/070.png").write_bytes(b"")
     grid = root / "grid.png"
-    found = predict_json(root, capsys, root / "in", "--grid", grid, status=3)
+    predict(root, root / "in", "--grid", grid, "--json", status=3)
+    printed = capsys.readouterr()
+    assert f"{grid}: the first 80 of 99 pictures" in printed.err
+    found = json.loads(printed.out)
     numbers = [number for number in range(100) if number != 70]
     assert [one["path"] for one in found["pictures"]] == [f"{root}/in/{number:03}.png" for number in numbers]
     odds = np.array([[(k + 1) ** -((number / 255 - 0.25) / 0.25) for k in range(4)] for number in numbers])
     expected = (odds / odds.sum(axis=1, keepdims=True)).max(axis=1)
     np.testing.assert_allclose([one["probability"] for one in found["pictures"]], expected, rtol=1e-5)
-    predict(root, root / "in", "--grid", grid, status=3)
-    assert f"{grid}: the first 80 of 99 pictures" in capsys.readouterr().err
     assert len(find_pictures([root / "in"]).paths) == 100
 
 

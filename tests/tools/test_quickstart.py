@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.common.errors import UserError
+from tests.support import warm
 from tests.support.file_server import FileServer, file_server
 from tools.quickstart import where_to_look, with_fallback, without_fallback
 
@@ -82,10 +83,10 @@ class Project:
         path.unlink(missing_ok=True)
         return said
 
-    def start(self, **environment: str) -> subprocess.Popen[str]:
+    def start(self, python: str = sys.executable, **environment: str) -> subprocess.Popen[str]:
         inherited = {name: value for name, value in os.environ.items() if name not in ("DATASET_MIRROR", "DVC_ROOT")}
         return subprocess.Popen(
-            [sys.executable, "-m", "tools.quickstart"],
+            [python, "-m", "tools.quickstart"],
             cwd=self.root,
             env=inherited | {"NO_PROXY": "127.0.0.1"} | environment,
             stdout=subprocess.PIPE,
@@ -96,7 +97,7 @@ class Project:
 
     def quickstart(self, status: int = 0, **environment: str) -> str:
         """All that it printed; fails unless its exit status is `status`."""
-        process = self.start(**environment)
+        process = self.start(warm.python(), **environment)
         said, _ = process.communicate()
         assert process.returncode == status, said
         return said

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import subprocess
-import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +24,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from classifier.splits.data_check import data_metrics
 from record.lock_file import read_lock
+from tests.support import warm
 from tests.support.report_case import ACTUAL, CONFIDENCE, DATA_REPORT, MODEL, NUM_IMAGES, PREDICTED, ReportCase
 from tools.report import confusions as thumbnails
 from tools.report.__main__ import main
@@ -499,7 +499,7 @@ def test_from_the_command_line(case: ReportCase) -> None:
     """In a process of its own: what it prints, and one line with status 1 when something is wrong."""
 
     def called(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tools.report", *arguments]
+        command = [warm.python(), "-m", "tools.report", *arguments]
         environment = {"PYTHONPATH": str(SOURCE), "PATH": "/usr/bin:/bin", "LC_ALL": "C"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

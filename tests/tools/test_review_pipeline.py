@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import warm
 from tests.support.pipeline import Committed, Repository
 from tools.review.__main__ import main
 
@@ -53,7 +53,7 @@ def test_an_experiment_is_found_by_name_and_its_change_by_stage(
 
 def test_the_gallery_finds_the_images_that_dvc_made(repository: Repository, tmp_path: Path) -> None:
     """In a process of its own, as a person calls it."""
-    command = [sys.executable, "-m", "tools.review", "slower", "HEAD", "--pictures", str(tmp_path)]
+    command = [warm.python(), "-m", "tools.review", "slower", "HEAD", "--pictures", str(tmp_path)]
     environment = {**os.environ, "LC_ALL": "C"}
     done = subprocess.run(command, cwd=repository.root, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, "")
@@ -63,7 +63,7 @@ def test_the_gallery_finds_the_images_that_dvc_made(repository: Repository, tmp_
 
 def test_the_report_of_what_dvc_made_lacks_nothing(repository: Repository) -> None:
     """In a process of its own, as a person calls it; git keeps no trace of the page."""
-    command = [sys.executable, "-m", "tools.report"]
+    command = [warm.python(), "-m", "tools.report"]
     done = subprocess.run(
         command, cwd=repository.root, env=repository.environment(), capture_output=True, text=True, check=False
     )

@@ -364,6 +364,7 @@ class TestSsh:
         told = "a password is asked for, and there is no terminal to type it"
         assert re.search(rf"^remote storage \(ssh://.*\): .*{told}; {re.escape(LOOK)}$", share(project, "status", status=1))
 
+    @pytest.mark.slow
     def test_a_push_that_is_killed(self, project: Repository, tmp_path: Path, serve: Callable[..., Server]) -> None:
         """The server takes most of the bytes and then no more; what is half there has another name."""
         whole = named(project)
@@ -456,6 +457,7 @@ class TestS3:
         assert nothing_to_run(clone, project)
         assert clone.dvc("push", **s3.environment) == "Everything is up to date.\n"
 
+    @pytest.mark.slow
     def test_what_is_gone_there(self, project: Repository, s3: S3, tmp_path: Path) -> None:
         """As after a push that was broken off."""
         half = s3.keys()[::2]
@@ -485,12 +487,14 @@ class TestS3:
         use(project, url="s3://bucket/project")
         assert re.search(rf"The specified bucket does not exist; {re.escape(LOOK)}$", said)
 
+    @pytest.mark.slow
     def test_nobody_there(self, project: Repository, s3: S3) -> None:
         use(project, endpointurl="http://127.0.0.1:9")
         said = share(project, "push", status=1, **s3.environment)
         use(project, endpointurl=s3.address)
         assert re.search(rf'Could not connect to the endpoint URL: "http://127.0.0.1:9/.*"; {re.escape(LOOK)}$', said)
 
+    @pytest.mark.slow
     def test_credentials_are_in_nothing_that_leaves_this_machine(self, project: Repository, s3: S3, tmp_path: Path) -> None:
         """Neither git nor a log, dvc.lock, the model, the page or the review has them, from the settings or the environment."""
         clone = another_machine(project, tmp_path / "elsewhere")

@@ -41,11 +41,11 @@ def grow(num_epochs: int) -> None:
     write_text(Path("plots/history.csv"), "\n".join(ROWS[: num_epochs + 1]) + "\n")
 
 
-def wait_for(condition: Callable[[], Any]) -> Any:
-    """What `condition` returns, once that is something."""
+def wait_for(condition: Callable[[], Any], seen: Callable[[], object] = lambda: None) -> Any:
+    """What `condition` returns, once that is something. What was `seen` instead is in the message of a test that fails."""
     end = time.monotonic() + SECONDS_TO_WAIT
     while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"waited in vain, seen: {seen()}"
         time.sleep(0.1)
     return found
 
@@ -115,11 +115,11 @@ def test_a_run_that_goes_on_is_followed_and_ctrl_c_ends_all(folder: Path, start:
     for num_epochs in (1, 3):
         grow(num_epochs)
         expected = [[1, 2.25], [2, 1.5], [3, 0.75]][:num_epochs]
-        wait_for(lambda expected=expected: losses(address) == expected)
+        wait_for(lambda expected=expected: losses(address) == expected, lambda: (losses(address), tool.said()))
     Path("plots/history.csv").unlink()
     wait_for(lambda: not Path("runs/workspace").exists())
     write_text(Path("plots/history.csv"), f"{ROWS[0]}\n1,4.5,0.25\n")
-    wait_for(lambda: losses(address) == [[1, 4.5]])
+    wait_for(lambda: losses(address) == [[1, 4.5]], lambda: (losses(address), tool.said()))
     with urlopen(address) as page:
         assert b"<title>TensorBoard</title>" in page.read()
     assert len(tool.children()) >= 1

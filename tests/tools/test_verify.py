@@ -100,6 +100,7 @@ def cells(verdict: dict[str, Any]) -> str:
     return " ".join(verdict[column] for column in ("reads", "writes", "bytes"))
 
 
+@pytest.mark.slow
 def test_this_pipeline_passes(planted: Planted) -> None:
     """From the command line, with settings of matplotlib, a fixed hash seed and a PYTHONPATH that must not matter."""
     (planted.root / "settings").mkdir()
@@ -139,6 +140,7 @@ class TestUndeclaredReadsThatFailInTheRoom:
         planted.dvc_is_content()
         assert "imports classifier/helper.py, which dvc.yaml does not declare" in lines(verified("convert")["convert"], "reads")
 
+    @pytest.mark.slow
     def test_a_param_taken_past_the_typed_params_and_a_file(self, planted: Planted, verified: Any) -> None:
         (planted.root / "notes").mkdir()
         (planted.root / "notes/extra.csv").write_text("1,2\n")
@@ -316,6 +318,7 @@ def test_other_bytes(planted: Planted, verified: Any, monkeypatch: pytest.Monkey
     ]
 
 
+@pytest.mark.slow
 def test_the_fact_that_differs_is_named(planted: Planted, verified: Any) -> None:
     """As if the model had been trained with another torch and its test measured there."""
     planted.edit("models/model.json", '"torch": "', '"torch": "0.')
@@ -329,6 +332,7 @@ def test_the_fact_that_differs_is_named(planted: Planted, verified: Any) -> None
 
 
 class TestWhereTheWorkspaceIsNotAsRecorded:
+    @pytest.mark.slow
     def test_recorded_content_comes_from_the_cache_and_the_last_commit(self, planted: Planted, verified: Any) -> None:
         (planted.root / "data/csv/schema.json").write_text("{}")
         shutil.rmtree(planted.root / "data/dataset")

@@ -18,7 +18,7 @@ from tests.support.training import SIDE, BrokenOffError, compute, model_for, par
 __all__ = ["compute"]
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn", "pyramid"])
+@pytest.mark.parametrize("network", ["mlp", pytest.param("cnn", marks=pytest.mark.slow), "pyramid"])
 @pytest.mark.parametrize(
     "changes",
     [
