@@ -32,9 +32,10 @@ TESTS = Path(__file__).parent
 LONG = [
     TESTS / name
     for name in (
-        *("stages/test_kill.py", "tools/test_verify.py", "stages/test_interruptions.py", "tools/test_share.py"),
-        *("stages/test_pipeline.py", "stages/test_launch.py", "tools/test_experiments.py", "tools/test_ci_pipeline.py"),
-        *("tools/test_sweep.py", "classifier/training/test_distributed.py"),
+        *("stages/test_launch.py", "tools/test_verify.py", "test_makefile.py", "stages/test_pipeline.py"),
+        *("tools/test_experiments.py", "tools/test_share.py", "tools/test_export.py", "tools/test_ci_pipeline.py"),
+        *("stages/test_kill.py", "stages/test_interruptions.py", "tools/test_doctor.py", "tools/test_tensorboard.py"),
+        *("classifier/training/test_distributed.py", "tools/test_predict.py", "tools/test_report.py"),
     )
 ]
 assert all(path.is_file() for path in LONG), LONG

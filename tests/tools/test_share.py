@@ -460,6 +460,7 @@ class TestS3:
     @pytest.mark.slow
     def test_what_is_gone_there(self, project: Repository, s3: S3, tmp_path: Path) -> None:
         """As after a push that was broken off."""
+        share(project, "push", **s3.environment)
         half = s3.keys()[::2]
         client = s3.client("s3", s3.key, s3.secret)
         client.delete_objects(Bucket="bucket", Delete={"Objects": [{"Key": key} for key in half]})
@@ -497,6 +498,7 @@ class TestS3:
     @pytest.mark.slow
     def test_credentials_are_in_nothing_that_leaves_this_machine(self, project: Repository, s3: S3, tmp_path: Path) -> None:
         """Neither git nor a log, dvc.lock, the model, the page or the review has them, from the settings or the environment."""
+        share(project, "push", **s3.environment)
         clone = another_machine(project, tmp_path / "elsewhere")
         use(clone, access_key_id=s3.key, secret_access_key=s3.secret)
         clone.set_params(lr=0.002)
