@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from classifier.common.errors import UserError
@@ -51,7 +52,9 @@ def _pack_pictures(params: DownloadParams, source: Path, root: Path) -> None:
         _tell(line)
     labels = {name: label for label, name in enumerate(listing.classes)}
     with replacing_folder(root / "data/raw") as folder:
-        order = sorted(range(len(listing)), key=lambda number: listing.files.offset(listing.places[number]))
+        order: Sequence[int] = range(len(listing))
+        if not source.is_dir():
+            order = sorted(order, key=lambda number: listing.files.offset(listing.places[number]))
         pictures = ((one.path, one.split, labels[one.class_name], one.group) for one in map(listing.picture, order))
         grouped = listing.group_of is not None
         write_pack(folder, source, pictures, len(listing), listing.files.read, grouped=grouped)
