@@ -29,6 +29,8 @@ S3, SSH = pins("requirements-s3.txt"), pins("requirements-ssh.txt")
 SEARCH, PARQUET = pins("requirements-search.txt"), pins("requirements-parquet.txt")
 FILES = RUNTIME, TOOLS, OTHERS, TENSORBOARD, EXPORT, S3, SSH, SEARCH, PARQUET
 ALL = RUNTIME | TOOLS | OTHERS | TENSORBOARD | EXPORT | S3 | SSH | SEARCH | PARQUET
+MLFLOW = pins("requirements-mlflow.txt")
+"""Not installed for the tests: one of them makes an environment of its own for it."""
 SHARED = {"protobuf"}
 """Needed by TensorBoard and by an export, which are installed without each other: pinned in both files, to one version."""
 
@@ -38,6 +40,7 @@ def test_each_package_is_pinned_to_one_version_in_one_place() -> None:
     assert TENSORBOARD.keys() & EXPORT.keys() == SHARED
     assert all(TENSORBOARD[name] == EXPORT[name] for name in SHARED)
     assert len(ALL) + len(SHARED) == sum(map(len, FILES))
+    assert MLFLOW.keys() & ALL.keys() == SHARED and all(MLFLOW[name] == ALL[name] for name in SHARED)
 
 
 OPTIONAL = [f"requirements-{kind}.txt" for kind in ("tensorboard", "export", "s3", "ssh", "search", "parquet")]
@@ -123,7 +126,8 @@ def test_what_the_code_imports_is_a_requirement_of_its_own() -> None:
     of_export = {path for path in paths if path.is_relative_to(SOURCE / "tools/export")}
     of_search = {SOURCE / "tools/experiments/search.py"}
     of_parquet = {SOURCE / "classifier/sources/parquet_file.py"}
-    foreign = _imported(paths - of_export - of_search - of_parquet)
+    of_mlflow = {SOURCE / "tools/experiments/mlflow_store.py"}
+    foreign = _imported(paths - of_export - of_search - of_parquet - of_mlflow)
     assert {"torch", "pydantic", "tqdm"} < foreign
     assert foreign - RUNTIME.keys() - PARTS == set()
     assert _imported(of_export) - RUNTIME.keys() == {"onnx", "onnxruntime"} < EXPORT.keys()
@@ -139,7 +143,7 @@ def _imported(paths: set[Path]) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in _names(node)
     }
-    ours = {*CODE, "tests"}
+    ours = {*CODE, "tests", "_typeshed"}  # the last is mypy's own
     distributions = packages_distributions()
     return {canonicalize_name(distributions[name][0]) for name in imported - ours - set(sys.stdlib_module_names)}
 

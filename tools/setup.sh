@@ -1,6 +1,6 @@
 # Set-up behind the Makefile: .venv, the pinned packages, a git repository. What is in place already costs some milliseconds.
 #   sh tools/setup.sh run           what the pipeline needs
-#   sh tools/setup.sh KIND          the same, and requirements-KIND.txt: tensorboard, export, search, parquet, s3, ssh, dev (all)
+#   sh tools/setup.sh KIND          the same, and requirements-KIND.txt: tensorboard, export, search, mlflow, parquet, s3, ssh, dev (most)
 #   sh tools/setup.sh share         the same, for the kinds of remote that .dvc/config and .dvc/config.local name
 #   sh tools/setup.sh python        print the path of a Python that .venv can be made with
 set -eu
@@ -113,7 +113,7 @@ see_to_repository() {
 
 case ${1:-} in
     python) find_python ;;
-    run | share | tensorboard | export | search | parquet | s3 | ssh | dev)
+    run | share | tensorboard | export | search | mlflow | parquet | s3 | ssh | dev)
         see_to_repository
         python_works || rm -f .venv/.installed-*
         install requirements.txt
@@ -123,5 +123,5 @@ case ${1:-} in
             *) install "requirements-$1.txt" ;;
         esac
         ;;
-    *) fail "needs one of: run, share, tensorboard, export, search, parquet, s3, ssh, dev, python; got '${1:-}'" ;;
+    *) fail "needs one of: run, share, tensorboard, export, search, mlflow, parquet, s3, ssh, dev, python; got '${1:-}'" ;;
 esac

@@ -1,9 +1,10 @@
-"""Run many experiments: named ones, a sweep or a search; compare them, or write a table.
+"""Run many experiments: named ones, a sweep or a search; compare them, write a table, or hand them to MLflow.
 
 Exit status: 0; 1 when an experiment failed or something cannot be read; 2 for a wrong command line; 130 after Ctrl-C.
 """
 
 import argparse
+import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +45,15 @@ def _search(options: argparse.Namespace) -> int:
     return search(
         options.settings, num_trials=options.trials, metric=options.metric, seed=options.sampler_seed, prune=options.prune
     )
+
+
+def _mlflow(options: argparse.Namespace) -> int:
+    if find_spec("mlflow") is None:
+        raise UserError("mlflow: not installed; `sh tools/setup.sh mlflow` installs it from requirements-mlflow.txt")
+    from tools.experiments.mlflow_store import write_runs
+
+    print("\n".join(write_runs(options.store)))
+    return 0
 
 
 def _table(options: argparse.Namespace) -> int:
@@ -87,6 +97,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     _add_search(commands.add_parser("search", help="let Optuna choose settings, each from the earlier results"))
     table = commands.add_parser("table", help="write docs/results.md and docs/results.png from the runs so far")
     table.set_defaults(do=_table)
+    mlflow = commands.add_parser("mlflow", help="write the experiments into an MLflow tracking store; those in it are skipped")
+    mlflow.add_argument(
+        "--store",
+        default=os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db",
+        metavar="URI",
+        help="address of the store (MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)",
+    )
+    mlflow.set_defaults(do=_mlflow)
     compare = commands.add_parser(
         "compare", help="rank all experiments by test accuracy; marks those not significantly different from the best"
     )
