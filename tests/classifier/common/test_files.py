@@ -2,13 +2,14 @@
 
 import errno
 import os
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from classifier.common.errors import UserError
+from classifier.common.errors import UserError, one_line
 from classifier.common.files import (
     drop_recorded,
     one_process,
@@ -196,3 +197,13 @@ def test_a_finished_state_is_kept_until_its_weights_are_recorded(tmp_path: Path)
     write_text(tmp_path / "dvc.lock", "    md5: 0123abcd\n")
     drop_recorded(states, tmp_path / "dvc.lock")
     assert sorted(path.name for path in states.iterdir()) == ["train-1-3.4567abcd.finished", "train-1-4.safetensors"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_names_what_is_full() -> None:
+    """Of a copy Python names first where it comes from; of a file that is open it names none."""
+    copied = OSError(errno.ENOSPC, "No space left on device", "source", None, "target")
+    assert one_line(copied) == "target: No space left on device"
+    with pytest.raises(OSError, match="No space") as written, Path("/dev/full").open("wb", buffering=0) as file:
+        file.write(b"content")
+    assert one_line(written.value) == "the standard output or a temporary file: No space left on device"
