@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
