@@ -137,6 +137,11 @@ def git_section() -> Iterator[str]:
         yield f"the repository is that of {top}"
         if not _git("ls-files", "Makefile")[1]:
             yield Wrong(f"the repository around this folder, {top}, does not hold its files; `make setup` makes one here")
+    status, words = _git("rev-list", "--count", "HEAD")
+    if edge := re.search(r"Failed to traverse parents of commit ([0-9a-f]{40})", words) if status else None:
+        mend = f"`echo {edge[1]} > .git/shallow && git fetch --unshallow`"
+        yield Wrong(f"earlier commits are missing, as after `dvc exp pull` into a shallow clone; {mend} brings them")
+        return
     status, commit = _git("log", "-1", "--format=%h of %cs")
     if status:
         yield Wrong("there is no commit yet, and experiments need one; `make setup` makes it")
@@ -168,6 +173,13 @@ def dvc_section() -> Iterator[str]:
     yield f"cache {_size('.dvc/cache' if status else cache)}, downloads {_size('.dvc/tmp/downloads')}"
     if find_spec("dvc") is None:
         return
+    common = Path(_git("rev-parse", "--git-common-dir")[1])
+    if common.is_absolute() and Path(cache).resolve() == Path(".dvc/cache").resolve():
+        shared = shlex.quote(str(common.parent / ".dvc/cache"))
+        yield (
+            f"a linked worktree with its own cache: `dvc exp apply` finds no model of another one's experiments; "
+            f"`dvc cache dir --local {shared}` shares it (docs/guide/clones.md)"
+        )
     status, words = _output(sys.executable, "-m", "dvc", "remote", "default")
     yield f"shared storage: {words}; `python -m tools.share status` checks it" if status == 0 else "no shared storage"
     at_work = living_processes(Path())

@@ -227,6 +227,31 @@ def test_a_cache_that_several_share(repository: Path, tmp_path: Path) -> None:
     assert told(doctor.dvc_section)[0].startswith("cache 0.03 GB, ")
 
 
+def test_a_linked_worktree_with_its_own_cache(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git("worktree", "add", "--quiet", str(tmp_path / "side"))
+    assert "worktree" not in told(doctor.dvc_section)[0]
+    monkeypatch.chdir(tmp_path / "side")
+    told_to = re.search(r"a linked worktree with its own cache: .*`dvc (cache dir .*)` shares it", told(doctor.dvc_section)[0])
+    assert told_to
+    subprocess.run([sys.executable, "-m", "dvc", *shlex.split(told_to[1])], check=True, capture_output=True)
+    facts, _ = told(doctor.dvc_section)
+    assert "worktree" not in facts
+    assert Path(".dvc/config.local").read_text(encoding="utf-8").endswith(f"dir = {repository}/.dvc/cache\n")
+
+
+def test_a_shallow_clone_that_lost_its_edge(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `dvc exp pull` from a path leaves it: .git/shallow is gone."""
+    git("commit", "--quiet", "--allow-empty", "--message", "second")
+    git("clone", "--quiet", "--depth=1", repository.as_uri(), str(tmp_path / "clone"))
+    monkeypatch.chdir(tmp_path / "clone")
+    assert not any("earlier commits" in line for line in told(doctor.git_section)[1])
+    Path(".git/shallow").unlink()
+    (line,) = [line for line in told(doctor.git_section)[1] if line.startswith("earlier commits are missing")]
+    subprocess.run(line.split("`")[3], shell=True, check=True, capture_output=True)
+    count = subprocess.run(["git", "rev-list", "--count", "HEAD"], capture_output=True, text=True, check=True).stdout
+    assert count == "2\n" and not any("earlier commits" in line for line in told(doctor.git_section)[1])
+
+
 def test_what_a_killed_dvc_left_of_its_own_files_is_told(repository: Path) -> None:
     (repository / ".dvc/tmp").mkdir()
     (repository / ".dvc/tmp/rwlock").write_text("{", encoding="utf-8")
