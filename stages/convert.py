@@ -17,6 +17,8 @@ from classifier.images.unreadable import UNREADABLE_FILE, write_unreadable
 from stages.runner import run_stage
 
 MAX_MESSAGE = 20
+BLACK = 15
+"""Of 255: white of 12 bits in a file of 16."""
 
 
 def main(params: ConvertParams, root: Path = Path()) -> None:
@@ -52,6 +54,12 @@ def main(params: ConvertParams, root: Path = Path()) -> None:
             write_groups(folder, images.group_names, images.train_groups)
         if images.unreadable:
             write_unreadable(folder, images.unreadable)
+    if images.brightest is not None and images.brightest <= BLACK:
+        print(
+            f"almost black: no pixel is above {images.brightest} of 255, as in pictures of 10 or 12 bits that are stored with "
+            "16; multiply those by 64 or 16 first",
+            file=sys.stderr,
+        )
     for one in images.unreadable[:MAX_MESSAGE]:
         print(f"unreadable, left out: {short_repr(one.path)}: {one.reason}", file=sys.stderr)
     if len(images.unreadable) > MAX_MESSAGE:

@@ -198,6 +198,8 @@ class DecodedPictures:
     stored_channels: int
     channels: int
     """1 where grey was asked for, or `auto` was and no picture has a colour; a grey picture of three equal channels is grey."""
+    brightest: int
+    """The largest value of all pixels, 0 to 255."""
 
     def blocks(self, split: TableSplit) -> Iterator[Block]:
         """The pictures of `split`, in the order of the list."""
@@ -221,7 +223,7 @@ def decode_pack(
     num_classes = len(classes)
     num_pictures = count_pictures(pack, num_classes)
     stored_channels = CHANNELS.get(colour, 3)
-    has_colour = False
+    has_colour, brightest = False, 0
     labels, is_test, groups = array("q"), bytearray(), array("q")  # a few bytes a picture, where objects would take hundreds
     group_numbers: dict[str, int] = {}
     unreadable: list[Unreadable] = []
@@ -252,6 +254,7 @@ def decode_pack(
                 if picture.group is not None:
                     groups.append(group_numbers.setdefault(picture.group, len(group_numbers)))
                 file.write(result.data)
+                brightest = max(brightest, int(result.max()))
                 has_colour = has_colour or (colour == "auto" and bool((result != result[:1]).any()))
     labels_N, is_test_N = np.frombuffer(labels, dtype=np.int64), np.frombuffer(is_test, dtype=np.bool_)
     lost: list[str] = sorted(split for split in splits_of_unreadable if not np.any(is_test_N == (split == "test")))
@@ -260,7 +263,7 @@ def decode_pack(
     channels = 1 if colour == "auto" and not has_colour else stored_channels
     groups_N = np.frombuffer(groups, dtype=np.int64)
     return DecodedPictures(
-        pixels_path, labels_N, is_test_N, unreadable, list(group_numbers), groups_N, size, stored_channels, channels
+        pixels_path, labels_N, is_test_N, unreadable, list(group_numbers), groups_N, size, stored_channels, channels, brightest
     )
 
 

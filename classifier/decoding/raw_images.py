@@ -32,6 +32,8 @@ class RawImages:
     group_names: list[str] = field(default_factory=list)
     train_groups: list[int] = field(default_factory=list)
     """For each image to train on a place in `group_names`; both are empty where the images have no groups."""
+    brightest: int | None = None
+    """The largest pixel of all pictures; None for images that are not a person's pictures."""
 
 
 def read_raw(raw: Path, description: RawDescription, params: ConvertParams, scratch: Path) -> RawImages:
@@ -61,7 +63,9 @@ def read_raw(raw: Path, description: RawDescription, params: ConvertParams, scra
             pictures = decode_pack(raw, classes, params.image_size, params.resize, params.color, most, scratch)
             splits = {split: pictures.blocks(split) for split in _SPLITS}
             train_groups = pictures.groups_N[~pictures.is_test_N].tolist() if pictures.group_names else []
-            return RawImages(pictures.channels, {**splits}, pictures.unreadable, pictures.group_names, train_groups)
+            return RawImages(
+                pictures.channels, {**splits}, pictures.unreadable, pictures.group_names, train_groups, pictures.brightest
+            )
 
 
 _SPLITS: tuple[TableSplit, ...] = ("train", "test")

@@ -355,6 +355,21 @@ def test_a_param_in_vain_is_refused(model: Any, values: dict[str, Any], message:
         validate(Path("params.yaml"), shipped | values, model)
 
 
+@pytest.mark.parametrize(("bits", "brightest"), [(10, 3), (12, 15), (13, None)])
+def test_pictures_of_ten_or_twelve_bits_are_said_to_be_almost_black(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bits: int, brightest: int | None
+) -> None:
+    """Of 16 bits the upper eight are used: of white in 10 bits, 1023, that is 3."""
+    for name in ("ant", "bee"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.fromarray(np.full((8, 8), 2**bits - 1, np.uint16)).save(tmp_path / f"in/{name}/{number}.png")
+    run(tmp_path, "folder", tmp_path / "in")
+    lines = [line.partition(",")[0] for line in capsys.readouterr().err.splitlines()]
+    said = [line for line in lines if line.startswith("almost black")]
+    assert said == ([f"almost black: no pixel is above {brightest} of 255"] if brightest else [])
+
+
 def test_a_test_fraction_beside_a_test_split_is_refused(tmp_path: Path) -> None:
     for name in ("train", "test"):
         add_pictures(tmp_path / "in" / name, ["ant", "bee"], 20)
