@@ -51,6 +51,7 @@ NAMES_FILES = ("classes.txt", "words.txt")
 """Lines `folder name`, or of classes.txt a name a line, in the order of the classes' numbers."""
 SPLITS: tuple[DatasetSplit, ...] = ("train", "val", "test")
 WITH_COLUMNS = (".csv", ".tsv", ".jsonl")
+PIXELS = (".csv", ".csv.gz", ".npz")
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".parquet", ".xml")
 NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
 TRACK = re.compile(r"(?:.*/)?[^/]*?[0-9]+[_-][0-9]+\.[^./]+")
@@ -655,7 +656,9 @@ class _Reader:
         """What lies there instead of pictures, by suffix, and what to do with an archive."""
         if archives := self._archives(tree):
             return archives
-        return f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""
+        found = f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""
+        is_packed = not self.source.is_dir() and any(path.lower().endswith(PIXELS) for path in tree.others)
+        return found + "; tables of pixels are not read out of an archive: unpack it, and name the folder" * is_packed
 
     def _archives(self, tree: _Tree) -> str:
         archives = [path for path in tree.others if path.lower().endswith(ARCHIVE_SUFFIXES)]

@@ -161,3 +161,10 @@ def test_a_pointer_of_git_lfs_in_place_of_an_archive(tmp_path: Path) -> None:
 def test_an_archive_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'inner\.zip': unpack a\.zip, and name that$"):
         list_pictures(write_zip(tmp_path / "a.zip", {"inner.zip": b"x"}))
+
+
+@pytest.mark.parametrize("name", ["train.csv", "a/mnist.npz"])
+def test_tables_of_pixels_in_an_archive_are_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
+    path = write_zip(tmp_path / "a.zip", {name: b"label,pixel1\n0,1\n"})
+    with pytest.raises(UserError, match="tables of pixels are not read out of an archive: unpack it, and name the folder$"):
+        list_pictures(path)
