@@ -166,5 +166,5 @@ def test_an_archive_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["train.csv", "a/mnist.npz"])
 def test_tables_of_pixels_in_an_archive_are_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
     path = write_zip(tmp_path / "a.zip", {name: b"label,pixel1\n0,1\n"})
-    with pytest.raises(UserError, match="tables of pixels are not read out of an archive: unpack it, and name the folder$"):
+    with pytest.raises(UserError, match=r"tables of pixels are not read out of an archive: unpack it, and name the folder$"):
         list_pictures(path)
