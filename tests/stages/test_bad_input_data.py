@@ -538,7 +538,7 @@ def built(box: Sandbox, schema: bytes, train: bytes = TRAIN) -> dict[str, tuple[
     if line is not None:
         return None
     folder = box.root / "data/dataset"
-    assert {path.name for path in folder.iterdir()} == {"dataset.json", "train", "val", "test"}
+    assert {path.name for path in folder.iterdir()} == {"dataset.json", "near_copies.csv", "train", "val", "test"}
     return {
         split: (np.load(folder / split / "images.npy").tolist(), np.load(folder / split / "labels.npy").tolist())
         for split in ("train", "val", "test")

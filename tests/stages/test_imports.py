@@ -23,7 +23,7 @@ OUR_PACKAGES = {"stages", "classifier", "record", "tools", "benchmarks", "tests"
 USED: dict[str, set[str]] = {
     "download": {"requests"},
     "convert": {"PIL"},
-    "build": set(),
+    "build": {"scipy"},
     "weights": set(),
     "train": {"pandas", "torch"},
     "evaluate": {"pandas", "scipy", "sklearn", "torch"},

@@ -34,6 +34,7 @@ from classifier.splits.params import BuildParams
 from classifier.training.params import TrainParams
 from tests.support import warm
 from tests.support.pipeline import SOURCE, Repository
+from tools.experiments import dvc_exp
 from tools.experiments.__main__ import main
 from tools.experiments.dvc_exp import TrainingClock
 from tools.experiments.named import check_experiments, read_experiments, set_param_options
@@ -548,6 +549,23 @@ def run(seed: int, accuracy: float, loss: float, seconds: float | None, machine:
         "seconds": seconds,
         "machine": machine,
     }
+
+
+@pytest.mark.parametrize(("num_failures", "works"), [(2, True), (3, False)])
+def test_the_listing_is_asked_for_again_when_a_worker_removed_a_note_meanwhile(
+    num_failures: int, works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = "ERROR: unexpected error - [Errno 2] No such file or directory: '/x/.dvc/tmp/exps/run/c4/c4.json'"
+    answers = [subprocess.CompletedProcess([], 255, "", lost)] * num_failures
+    answers.append(subprocess.CompletedProcess([], 0, '[{"rev": "workspace"}]', ""))
+    monkeypatch.setattr(dvc_exp, "head_commit", lambda: "c0ffee")
+    monkeypatch.setattr(dvc_exp, "finished_experiments", list)
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: answers.pop(0))
+    if works:
+        assert [one.name for one in dvc_exp.listed_experiments()] == ["workspace"]
+    else:
+        with pytest.raises(UserError, match=r"^dvc exp show: unexpected error - \[Errno 2\] No such file"):
+            dvc_exp.listed_experiments()
 
 
 def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

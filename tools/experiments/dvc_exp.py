@@ -135,6 +135,9 @@ def environment() -> dict[str, str]:
 
 
 WORKSPACE = "workspace"
+NOTES = ".dvc/tmp/exps/"
+"""DVC's own files about what is at work. A worker of its queue may remove one while `dvc exp show` reads them (DVC 3.67)."""
+MAX_TRIES = 3
 QUEUED, RUNNING = "queued", "running"
 
 
@@ -205,7 +208,10 @@ def _line(entry: _ListedRevision, name: str, commit: str | None, state: str | No
 
 def _exp_show(commits: list[str]) -> list[_Commit]:
     command = [sys.executable, "-m", "dvc", "exp", "show", "--json", *(f"--rev={commit}" for commit in commits)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for _ in range(MAX_TRIES):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.returncode or NOTES not in done.stderr:
+            break
     if done.returncode:
         raise UserError(f"dvc exp show: {short_message(Exception(done.stderr.removeprefix('ERROR: ')))}")
     try:
