@@ -70,42 +70,56 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     from classifier.images.table import write_table  # NumPy and pandas, which nothing else here needs
     from classifier.sources.csv_layouts import Asked
     from classifier.sources.rows import WHITE
-    from classifier.sources.tables import checked_classes, find_tables, is_ours, labels_of, open_tables, other_tables, survey
+    from classifier.sources.tables import (
+        checked_classes,
+        find_tables,
+        is_ours,
+        labels_of,
+        open_tables,
+        other_tables,
+        survey,
+        tables_folder,
+    )
 
-    paths = find_tables(source)
-    tables = open_tables(paths, Asked(params.label_column, params.split_column))
-    if others := other_tables(source, paths):
-        _tell(f"{source}: left out, because their names are of no split: {shown(others)}")
-    for table in tables:
-        if not table.has_labels:
-            _tell(f"{table.where}: left out, because it has no column `label`")
-    tables = [table for table in tables if table.has_labels]
-    copied = params.pixel_max in (None, WHITE) and all(table.split != "val" and is_ours(table) for table in tables)
-    found = None if copied else survey(tables, params.pixel_max)
-    labels = set[str]() if found else set[str]().union(*(labels_of(table.path) for table in tables))
-    classes = found.classes if found else checked_classes(tables[0].where, labels)
-    for line in [f"{table.where}: {note}" for table in tables for note in table.notes] + (
-        [f"{source}: {note}" for note in found.notes] if found else []
-    ):
-        _tell(line)
-    with replacing_folder(root / "data/raw") as folder:
-        if found:
-            splits = [split for split in TABLE_SPLITS if any(found.names[one] == split for one in found.rows)]
-            for split in splits:
-                write_table(folder / f"{split}.csv", found.num_pixels, found.blocks(split))
-        else:
-            splits = [split for split in TABLE_SPLITS if any(table.split == split for table in tables)]
-            for table in tables:
-                _copy(table.path, folder / f"{table.split}.csv")
-        description = RawDescription(
-            dataset=CSV,
-            format="csv",
-            classes=classes,
-            hflip_invariant=HFLIP_INVARIANT[CSV],
-            pixel_max=found.white if found and found.white != WHITE else None,
-            files={split: f"{split}.csv" for split in splits},
-        )
-        write_json(folder / "raw.json", description.model_dump(exclude_none=True))
+    with tables_folder(source) as place:
+
+        def tell(line: str) -> None:
+            _tell(line.replace(str(place), str(source)))
+
+        paths = find_tables(place)
+        tables = open_tables(paths, Asked(params.label_column, params.split_column))
+        if others := other_tables(place, paths):
+            _tell(f"{source}: left out, because their names are of no split: {shown(others)}")
+        for table in tables:
+            if not table.has_labels:
+                tell(f"{table.where}: left out, because it has no column `label`")
+        tables = [table for table in tables if table.has_labels]
+        copied = params.pixel_max in (None, WHITE) and all(table.split != "val" and is_ours(table) for table in tables)
+        found = None if copied else survey(tables, params.pixel_max)
+        labels = set[str]() if found else set[str]().union(*(labels_of(table.path) for table in tables))
+        classes = found.classes if found else checked_classes(tables[0].where, labels)
+        for line in [f"{table.where}: {note}" for table in tables for note in table.notes] + (
+            [f"{source}: {note}" for note in found.notes] if found else []
+        ):
+            tell(line)
+        with replacing_folder(root / "data/raw") as folder:
+            if found:
+                splits = [split for split in TABLE_SPLITS if any(found.names[one] == split for one in found.rows)]
+                for split in splits:
+                    write_table(folder / f"{split}.csv", found.num_pixels, found.blocks(split))
+            else:
+                splits = [split for split in TABLE_SPLITS if any(table.split == split for table in tables)]
+                for table in tables:
+                    _copy(table.path, folder / f"{table.split}.csv")
+            description = RawDescription(
+                dataset=CSV,
+                format="csv",
+                classes=classes,
+                hflip_invariant=HFLIP_INVARIANT[CSV],
+                pixel_max=found.white if found and found.white != WHITE else None,
+                files={split: f"{split}.csv" for split in splits},
+            )
+            write_json(folder / "raw.json", description.model_dump(exclude_none=True))
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -14,13 +14,13 @@ from classifier.common.text import visible
 from classifier.images.schema import CSV, FOLDER
 from classifier.images.table import image_shape
 from classifier.sources.csv_layouts import Asked
-from classifier.sources.files import holds_pictures, is_picture
+from classifier.sources.files import holds_pictures, is_archive, is_picture, open_archive
 from classifier.sources.folder import list_pictures
 from classifier.sources.listing import MOST_CLASSES, command, folder_lines, shown
 from classifier.sources.npz_file import Arrays
 from classifier.sources.npz_file import image_shape as npz_shape
 from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
-from classifier.sources.tables import Table, find_tables, open_tables, other_tables, survey
+from classifier.sources.tables import Table, find_tables, open_tables, other_tables, survey, tables_folder, tables_in
 from tools.command import Parser, run_command
 
 SHAPE = "image_shape"
@@ -37,12 +37,12 @@ def main() -> int:
     if not Path(source).exists():
         raise UserError(f"{source}: no such file or folder")
     absolute = str(Path(source).resolve()) if ".." in Path(source).parts else source
-    is_table = (Path(source).is_file() and source.lower().endswith(TABLE_SUFFIXES)) or _holds_only_tables(Path(source))
+    is_table = _holds_only_tables(Path(source))
     if not (is_table or Path(source).is_dir() or (Path(source).is_file() and holds_pictures(Path(source)))):
         found = "another file" if Path(source).is_file() else "neither a file nor a folder"
         raise UserError(
-            f"{source}: needs a folder of pictures, a .zip or .tar of one, .parquet files, or tables of pixels "
-            f"({', '.join(TABLE_SUFFIXES)}), found {found}"
+            f"{source}: needs a folder of pictures, .parquet files, tables of pixels ({', '.join(TABLE_SUFFIXES)}), or a .zip "
+            f"or .tar of pictures or tables, found {found}"
         )
     dataset = CSV if is_table else FOLDER
     if settings[SHAPE] is not None and not is_table:
@@ -62,20 +62,22 @@ def main() -> int:
 
 def _table_lines(source: Path, params: DownloadParams, settings: dict[str, str | int | None]) -> Iterator[str]:
     """Of tables of pixels: the rows of each split, the classes, what was taken for what, and the command."""
-    paths = find_tables(source)
-    tables = open_tables(paths, Asked(params.label_column, params.split_column))
-    found = survey([table for table in tables if table.has_labels], params.pixel_max)
-    yield f"{source}: tables of pixels, {found.num_pixels} an image"
-    yield f"{found.rows.total()} images: " + ", ".join(f"{count} {split}" for split, count in found.rows.items())
-    yield f"{len(found.classes)} classes: {shown(found.classes, MOST_CLASSES)}"
-    for table in tables:
-        yield from (f"{table.where}: {note}" for note in table.notes)
-        if not table.has_labels:
-            yield f"{table.where}: left out, because it has no column of labels"
-    if others := other_tables(source, paths):
-        yield f"{source}: left out, because their names are of no split: {shown(others)}"
-    yield from found.notes
-    yield command(CSV, params.source, settings | {SHAPE: _shape(source, tables[0], found.num_pixels, settings.get(SHAPE))})
+    with tables_folder(source) as place:
+        paths = find_tables(place)
+        tables = open_tables(paths, Asked(params.label_column, params.split_column))
+        found = survey([table for table in tables if table.has_labels], params.pixel_max)
+        yield f"{source}: tables of pixels, {found.num_pixels} an image"
+        yield f"{found.rows.total()} images: " + ", ".join(f"{count} {split}" for split, count in found.rows.items())
+        yield f"{len(found.classes)} classes: {shown(found.classes, MOST_CLASSES)}"
+        for table in tables:
+            where = table.where.replace(str(place), str(source))
+            yield from (f"{where}: {note}" for note in table.notes)
+            if not table.has_labels:
+                yield f"{where}: left out, because it has no column of labels"
+        if others := other_tables(place, paths):
+            yield f"{source}: left out, because their names are of no split: {shown(others)}"
+        yield from found.notes
+        yield command(CSV, params.source, settings | {SHAPE: _shape(source, tables[0], found.num_pixels, settings.get(SHAPE))})
 
 
 def _shape(source: Path, table: Table, num_pixels: int, asked: object) -> list[int] | None:
@@ -105,7 +107,12 @@ def _settings(texts: list[str]) -> dict[str, str | int | None]:
 
 
 def _holds_only_tables(source: Path) -> bool:
-    """Whether `dataset: csv` would take the folder, and no picture lies in it or in a folder of it."""
+    """Whether it is a table, or a folder or archive that `dataset: csv` would take, and no picture lies in it."""
+    if source.is_file():
+        if not is_archive(source):
+            return source.name.lower().endswith(TABLE_SUFFIXES)
+        files = open_archive(source)
+        return bool(tables_in(files)) and not files.pictures
     if not source.is_dir() or any(path.is_dir() or is_picture(path.name) for path in source.iterdir()):
         return False
     try:
@@ -120,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         description="how your own files are read",
         epilog="example: python -m tools.data ~/pictures -S group_pattern=null",
     )
-    parser.add_argument("source", help="a folder of pictures, a .zip or .tar of one, .parquet files, or tables of pixels")
+    parser.add_argument("source", help="a folder of pictures, .parquet files, tables of pixels, or a .zip or .tar")
     parser.add_argument(
         "-S",
         dest="settings",

@@ -34,6 +34,7 @@ LARGEST_RATIO = 200
 SMALL_BYTES = 2**28
 """What may come out of any archive."""
 MAX_MEMBERS = 10_000_000
+CHUNK = 2**20
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -99,6 +100,11 @@ def open_source(source: Path) -> SourceFiles:
     """All files of the folder or archive `source`. Raises UserError for what DVC would not see and for a dishonest archive."""
     if source.is_dir():
         return FolderFiles(source)
+    return open_archive(source)
+
+
+def open_archive(source: Path) -> "ArchiveFiles":
+    """All files of an archive. Raises UserError for a dishonest one, and for a pointer of Git LFS."""
     check_no_pointer(source)
     return ZipFiles(source) if source.suffix.lower() == ".zip" else TarFiles(source)
 
@@ -165,7 +171,7 @@ def _is_unicode(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-class _ArchiveFiles(SourceFiles):
+class ArchiveFiles(SourceFiles):
     """What both kinds of archives refuse: paths out of their folder, links, encrypted or huge content."""
 
     def __init__(self, source: Path) -> None:
@@ -194,6 +200,14 @@ class _ArchiveFiles(SourceFiles):
                 return None
         return "/".join(path.parts) or None
 
+    def unpack(self, path: str, target: Path) -> None:
+        """Write a file of any length to `target`."""
+        with target.open("wb") as file:
+            file.writelines(self._chunks(path))
+
+    @abstractmethod
+    def _chunks(self, path: str) -> Iterator[bytes]: ...
+
     def _add(self, path: str) -> None:
         (self.pictures if is_picture(path) else self.others).append(path)
 
@@ -219,7 +233,7 @@ class _ArchiveFiles(SourceFiles):
         return UserError(f"{where}not a whole archive (.zip or .tar): {short_message(error) or type(error).__name__}")
 
 
-class ZipFiles(_ArchiveFiles):
+class ZipFiles(ArchiveFiles):
     """Those of a .zip."""
 
     def __init__(self, source: Path) -> None:
@@ -246,14 +260,18 @@ class ZipFiles(_ArchiveFiles):
         self._finish()
 
     def _read(self, path: str, num_bytes: int) -> bytes:
+        return next(self._chunks(path, num_bytes), b"")
+
+    def _chunks(self, path: str, num_bytes: int = CHUNK) -> Iterator[bytes]:
         try:
             with self._archive.open(self._names.get(path, path)) as file:
-                return file.read(num_bytes)
+                while chunk := file.read(num_bytes):
+                    yield chunk
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError) as error:
             raise self._not_readable(error, path) from None
 
 
-class TarFiles(_ArchiveFiles):
+class TarFiles(ArchiveFiles):
     """Those of a .tar, plain or compressed: where each begins and its length, without the module's list of objects."""
 
     def __init__(self, source: Path) -> None:
@@ -295,18 +313,23 @@ class TarFiles(_ArchiveFiles):
         return self._starts[place]
 
     def _read(self, path: str, num_bytes: int) -> bytes:
+        return next(self._chunks(path, num_bytes), b"")
+
+    def _chunks(self, path: str, num_bytes: int = CHUNK) -> Iterator[bytes]:
         place = self.place(path)
         start, size = self._tables[path] if place < 0 else (self._starts[place], self._sizes[place])
         try:
             self._stream.seek(start)
-            content = self._stream.read(min(size, num_bytes))
+            for begin in range(0, size, num_bytes):
+                wanted = min(size - begin, num_bytes)
+                content = self._stream.read(wanted)
+                if len(content) != wanted:
+                    raise UserError(f"{self.source}: {short_repr(path)}: needs {size} bytes, found {begin + len(content)}")
+                yield content
         except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, UserError):
                 raise
             raise self._not_readable(error, path) from None
-        if len(content) != min(size, num_bytes):
-            raise UserError(f"{self.source}: {short_repr(path)}: needs {size} bytes, found {len(content)}")
-        return content
 
 
 class _Limited(io.RawIOBase):

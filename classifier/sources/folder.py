@@ -658,7 +658,7 @@ class _Reader:
             return archives
         found = f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""
         is_packed = not self.source.is_dir() and any(path.lower().endswith(PIXELS) for path in tree.others)
-        return found + "; tables of pixels are not read out of an archive: unpack it, and name the folder" * is_packed
+        return found + "; of tables of pixels, say -S dataset=csv" * is_packed
 
     def _archives(self, tree: _Tree) -> str:
         archives = [path for path in tree.others if path.lower().endswith(ARCHIVE_SUFFIXES)]

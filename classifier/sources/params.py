@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import Params, absolute_or_inside, check_has_effect
 from classifier.images.schema import CSV, FOLDER, OWN
-from classifier.sources.files import holds_pictures
+from classifier.sources.files import holds_pictures, is_archive
 from classifier.sources.labels import Columns
 from classifier.sources.listing import LAST, ClassDepth
 
@@ -24,8 +24,10 @@ def check_source(source: Path, dataset: str) -> None:
     is_folder, is_table = source.is_dir(), source.name.lower().endswith(TABLE_SUFFIXES)
     if dataset == FOLDER and not is_folder and not (holds_pictures(source) and source.is_file()):
         needed = "a folder of pictures, a .zip or .tar of one, or .parquet files, such as -S source=/path/to/pictures"
-    elif dataset == CSV and not is_folder and not (is_table and source.is_file()):
-        needed = "a CSV file, or a folder that has train.csv, such as -S source=/path/to/tables (.csv.gz and .npz also)"
+    elif dataset == CSV and not is_folder and not ((is_table or is_archive(source)) and source.is_file()):
+        needed = (
+            "a CSV file, or a folder that has train.csv, such as -S source=/path/to/tables (also .csv.gz, .npz, .zip, .tar)"
+        )
     elif dataset not in OWN and is_folder:
         needed = f"the catalogue, such as -S source=catalogue.yaml, or for your own images -S dataset={FOLDER}"
     elif dataset not in OWN and is_table:

@@ -5,8 +5,10 @@ it already is left as it is.
 """
 
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -22,7 +24,9 @@ from classifier.images.table import read_rows
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
 from classifier.sources import npz_file
 from classifier.sources.csv_layouts import Asked, Layout, find_layout
+from classifier.sources.files import SourceFiles, is_archive, open_archive
 from classifier.sources.labels import SPLIT_WORDS, split_of_word
+from classifier.sources.listing import shown
 from classifier.sources.params import TABLE_SUFFIXES
 from classifier.sources.rows import DARK, PixelRange, Rows, find_white, planar, scaled, seem_interleaved
 
@@ -35,6 +39,35 @@ MISSING = {"nan", "na", "n/a", "none", "null", "<na>"}
 """What programs write for a cell that has nothing."""
 PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 FLOAT = re.compile(r"[0-9]+\.0*|[0-9]\.[0-9]+[eE][+-]?[0-9]{1,2}")
+
+
+@contextmanager
+def tables_folder(source: Path) -> Iterator[Path]:
+    """Where the tables of `source` lie: an archive's are unpacked into a temporary folder. Errors name the archive.
+
+    Raises UserError for an archive that has none, or has them in several folders.
+    """
+    if source.is_dir() or not is_archive(source):
+        yield source
+        return
+    paths = tables_in(archive := open_archive(source))
+    folders = sorted({path.rpartition("/")[0] for path in paths})
+    if len(folders) != 1:
+        found = f"them in {shown(folders)}" if folders else "none"
+        raise UserError(f"{source}: needs tables of pixels ({', '.join(TABLE_SUFFIXES)}) in one folder, found {found}")
+    with tempfile.TemporaryDirectory(prefix="tables-") as name:
+        folder = Path(name)
+        try:
+            for path in paths:
+                archive.unpack(path, folder / path.rpartition("/")[2])
+            yield folder
+        except UserError as error:
+            raise UserError(str(error).replace(name, str(source))) from None
+
+
+def tables_in(files: SourceFiles) -> list[str]:
+    """Those files that are tables of pixels by their names."""
+    return [path for path in files.others if path.lower().endswith(TABLE_SUFFIXES)]
 
 
 def find_tables(source: Path) -> dict[DatasetSplit, Path]:

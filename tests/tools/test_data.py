@@ -132,9 +132,9 @@ def test_what_is_no_source_is_refused_on_one_line(tmp_path: Path) -> None:
         ([str(empty)], "needs pictures of two classes or more, found none"),
         (
             [str(fill(tmp_path / "one", "a.png") / "a.png")],
-            "a.png: needs a folder of pictures, a .zip or .tar of one, .parquet files, or tables",
+            "a.png: needs a folder of pictures, .parquet files, tables of pixels",
         ),
-        ([os.devnull], "or tables of pixels (.csv, .csv.gz, .npz), found neither a file nor a folder"),
+        ([os.devnull], "or a .zip or .tar of pictures or tables, found neither a file nor a folder"),
         ([str(one_row)], "one_row.csv: needs two classes or more, found 1"),
     ):
         done = data(*words)

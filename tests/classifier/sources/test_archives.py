@@ -1,6 +1,7 @@
 """A .zip or .tar as the source: the same listing as of the folder in it, and nothing taken from one that is not honest."""
 
 import io
+import json
 import stat
 import tarfile
 import zipfile
@@ -12,14 +13,16 @@ import pytest
 from classifier.common.errors import UserError
 from classifier.sources.files import open_source
 from classifier.sources.folder import list_pictures
+from stages import download
+from tests.support.data_params import download_params
 
+JUNK = {"__MACOSX/data/p/._0.png": b"junk", "data/.DS_Store": b"junk"}
 FILES = {
     "data/labels.csv": b"path,label\np/1.png,bee\np/0.png,ant\np/2.png,ant\n",
     "data/p/2.png": b"two",
     "data/p/0.png": b"zero",
     "data/p/1.png": b"one",
-    "__MACOSX/data/p/._0.png": b"junk",
-    "data/.DS_Store": b"junk",
+    **JUNK,
 }
 
 
@@ -163,8 +166,38 @@ def test_an_archive_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
         list_pictures(write_zip(tmp_path / "a.zip", {"inner.zip": b"x"}))
 
 
-@pytest.mark.parametrize("name", ["train.csv", "a/mnist.npz"])
-def test_tables_of_pixels_in_an_archive_are_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
-    path = write_zip(tmp_path / "a.zip", {name: b"label,pixel1\n0,1\n"})
-    with pytest.raises(UserError, match=r"tables of pixels are not read out of an archive: unpack it, and name the folder$"):
-        list_pictures(path)
+def test_an_archive_of_tables_of_pixels_holds_no_pictures(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"of tables of pixels, say -S dataset=csv$"):
+        list_pictures(write_zip(tmp_path / "a.zip", {"train.csv": b"label,pixel1\n0,1\n"}))
+
+
+HEADER = b"label," + b",".join(b"pixel%d" % number for number in range(1, 17)) + b"\n"
+LINE = b"".join(b",%d" % pixel for pixel in range(100, 116)) + b"\n"
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
+def test_tables_are_taken_out_of_an_archive_as_they_are(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = {"train.csv": HEADER + b"cat" + LINE + b"dog" + LINE, "test.csv": HEADER[len(b"label,") :] + LINE[1:]}
+    files = {f"digits/{table}": content for table, content in tables.items()} | {"digits/readme.txt": b"hello", **JUNK}
+    path = (write_zip if name == "a.zip" else write_tar)(tmp_path / name, files)
+    download.main(download_params(dataset="csv", source=str(path)), tmp_path)
+    assert (tmp_path / "data/raw/train.csv").read_bytes() == tables["train.csv"]
+    assert json.loads((tmp_path / "data/raw/raw.json").read_text())["classes"] == ["cat", "dog"]
+    assert f"{path}/test.csv: left out, because it has no column `label`\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"train.csv": HEADER + b"cat" + LINE[:-2] + b"x\n"}, r"a\.zip/train\.csv: line 2"),
+        ({"a/train.csv": b"", "b/test.csv": b""}, r"a\.zip: needs tables of pixels .* in one folder, found them in 'a', 'b'$"),
+        ({"a.txt": b""}, r"a\.zip: needs tables of pixels \(\.csv, \.csv\.gz, \.npz\) in one folder, found none$"),
+    ],
+)
+def test_what_is_wrong_with_tables_in_an_archive_is_said_of_the_archive(
+    files: dict[str, bytes], message: str, tmp_path: Path
+) -> None:
+    path = write_zip(tmp_path / "a.zip", files)
+    with pytest.raises(UserError, match=message):
+        download.main(download_params(dataset="csv", source=str(path)), tmp_path)
+    assert not (tmp_path / "data/raw").exists()
