@@ -7,12 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
@@ -267,6 +270,7 @@ def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: 
     assert main(["run", "--seeds", "0-1"]) == 0
     runs = project.records["good"]["runs"]
     assert [run["seconds"] is None for run in runs] == [True, False], "nobody timed what the queue ran"
+    wait_for_workers_to_end(project)
     assert main(["run", "--queue", "bad", "--seeds", "7"]) == 0
 
     capfd.readouterr()
@@ -289,6 +293,21 @@ def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: 
     assert any(line.startswith("left out: workspace: has no dvc.lock") for line in lines)
     assert lines[-1].startswith("warning: this ranks by test accuracy, and the best of many looks better than it is")
     a_picture_of_them(project, capfd)
+
+
+def wait_for_workers_to_end(project: Project) -> None:
+    """Those of `dvc exp run --run-all` live on for some seconds, and would run what is queued meanwhile."""
+    deadline = time.monotonic() + 120
+    notes = [json.loads(note.read_text()) for note in (project.root / ".dvc/tmp/exps/celery").glob("dvc-exp-worker-*.json")]
+    while any(is_worker(note["pid"]) for note in notes):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_worker(pid: int) -> bool:
+    with suppress(psutil.Error):
+        return "queue-worker" in psutil.Process(pid).cmdline()
+    return False
 
 
 def a_picture_of_them(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
