@@ -14,14 +14,15 @@ from classifier.common.text import visible
 from classifier.images.schema import CSV, FOLDER
 from classifier.images.table import image_shape
 from classifier.sources.csv_layouts import Asked
-from classifier.sources.files import holds_pictures, is_archive, is_picture, open_archive
+from classifier.sources.files import ArchiveFiles, holds_pictures, is_archive, is_picture, open_archive
 from classifier.sources.folder import list_pictures
-from classifier.sources.listing import MOST_CLASSES, command, folder_lines, shown
+from classifier.sources.listing import MIRROR_NOTE, MOST_CLASSES, command, listing_lines, shown
 from classifier.sources.npz_file import Arrays
 from classifier.sources.npz_file import image_shape as npz_shape
-from classifier.sources.params import TABLE_SUFFIXES, DownloadParams, check_source, columns_of
+from classifier.sources.params import PIXEL_TABLES, DownloadParams, check_source, columns_of
 from classifier.sources.tables import Table, find_tables, open_tables, other_tables, survey, tables_folder, tables_in
 from tools.command import Parser, run_command
+from tools.experiments.named import untracked_images
 
 SHAPE = "image_shape"
 LEGEND = ("channels", "height", "width")
@@ -36,33 +37,39 @@ def main() -> int:
     source = str(Path(arguments.source).expanduser())
     if not Path(source).exists():
         raise UserError(f"{source}: no such file or folder")
-    absolute = str(Path(source).resolve()) if ".." in Path(source).parts else source
-    is_table = _holds_only_tables(Path(source))
+    archive = open_archive(Path(source)) if Path(source).is_file() and is_archive(Path(source)) else None
+    is_table = _holds_only_tables(Path(source), archive)
     if not (is_table or Path(source).is_dir() or (Path(source).is_file() and holds_pictures(Path(source)))):
         found = "another file" if Path(source).is_file() else "neither a file nor a folder"
         raise UserError(
-            f"{source}: needs a folder of pictures, .parquet files, tables of pixels ({', '.join(TABLE_SUFFIXES)}), or a .zip "
+            f"{source}: needs a folder of pictures, .parquet files, tables of pixels ({', '.join(PIXEL_TABLES)}), or a .zip "
             f"or .tar of pictures or tables, found {found}"
         )
     dataset = CSV if is_table else FOLDER
     if settings[SHAPE] is not None and not is_table:
         raise UserError(f"-S {SHAPE}: is about tables of pixels, and {source} is none")
     known = {name: value for name, value in settings.items() if name != SHAPE}
-    params = validate(PARAMS_FILE, {"dataset": dataset, "source": absolute, **known}, DownloadParams)
+    is_untracked = untracked_images({"dataset": dataset, "source": source}, Path()) is not None
+    named = str(Path(source).resolve()) if is_untracked or ".." in Path(source).parts else source
+    params = validate(PARAMS_FILE, {"dataset": dataset, "source": named, **known}, DownloadParams)
     check_source(Path(source), dataset)
     if is_table:
-        for line in _table_lines(Path(source), params, settings):
-            print(visible(line))
-        return 0
-    listing = list_pictures(Path(source), columns_of(params), params.class_depth, params.group_pattern)
-    for line in folder_lines(listing, absolute, settings):
+        lines = [*_table_lines(Path(source), archive, params, settings)]
+    else:
+        listing = list_pictures(Path(source), columns_of(params), params.class_depth, params.group_pattern, archive)
+        lines = [*listing_lines(listing, source), MIRROR_NOTE, command(FOLDER, named, settings)]
+    if is_untracked:
+        lines.insert(-1, f"{source}: the command names the whole path, as `--temp` and `--queue` see what git and DVC track")
+    for line in lines:
         print(visible(line))
     return 0
 
 
-def _table_lines(source: Path, params: DownloadParams, settings: dict[str, str | int | None]) -> Iterator[str]:
+def _table_lines(
+    source: Path, archive: ArchiveFiles | None, params: DownloadParams, settings: dict[str, str | int | None]
+) -> Iterator[str]:
     """Of tables of pixels: the rows of each split, the classes, what was taken for what, and the command."""
-    with tables_folder(source) as place:
+    with tables_folder(source, archive) as place:
         paths = find_tables(place)
         tables = open_tables(paths, Asked(params.label_column, params.split_column))
         found = survey([table for table in tables if table.has_labels], params.pixel_max)
@@ -106,13 +113,12 @@ def _settings(texts: list[str]) -> dict[str, str | int | None]:
     return found
 
 
-def _holds_only_tables(source: Path) -> bool:
+def _holds_only_tables(source: Path, archive: ArchiveFiles | None) -> bool:
     """Whether it is a table, or a folder or archive that `dataset: csv` would take, and no picture lies in it."""
+    if archive is not None:
+        return bool(tables_in(archive)) and not archive.pictures
     if source.is_file():
-        if not is_archive(source):
-            return source.name.lower().endswith(TABLE_SUFFIXES)
-        files = open_archive(source)
-        return bool(tables_in(files)) and not files.pictures
+        return source.name.lower().endswith(PIXEL_TABLES)
     if not source.is_dir() or any(path.is_dir() or is_picture(path.name) for path in source.iterdir()):
         return False
     try:

@@ -42,6 +42,7 @@ from classifier.sources.labels import (
     split_of_word,
 )
 from classifier.sources.listing import LAST, ClassDepth, Listing, Picture, command, shown
+from classifier.sources.params import PIXEL_TABLES
 from classifier.sources.parquet_file import ParquetFiles, parquet_names
 
 __all__ = ["Listing", "Picture", "list_pictures"]
@@ -51,7 +52,6 @@ NAMES_FILES = ("classes.txt", "words.txt")
 """Lines `folder name`, or of classes.txt a name a line, in the order of the classes' numbers."""
 SPLITS: tuple[DatasetSplit, ...] = ("train", "val", "test")
 WITH_COLUMNS = (".csv", ".tsv", ".jsonl")
-PIXELS = (".csv", ".csv.gz", ".npz")
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".parquet", ".xml")
 NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
 TRACK = re.compile(r"(?:.*/)?[^/]*?[0-9]+[_-][0-9]+\.[^./]+")
@@ -67,10 +67,17 @@ MAX_TABLES = 20
 
 
 def list_pictures(
-    source: Path, columns: Columns | None = None, class_depth: ClassDepth = None, group_pattern: str | None = None
+    source: Path,
+    columns: Columns | None = None,
+    class_depth: ClassDepth = None,
+    group_pattern: str | None = None,
+    archive: SourceFiles | None = None,
 ) -> Listing:
-    """Find the pictures of `source`. Raises UserError where a layout does not say clearly what belongs to which class."""
-    return _Reader(source, columns or Columns(), class_depth, group_pattern).listing()
+    """Find the pictures of `source`. Raises UserError where a layout does not say clearly what belongs to which class.
+
+    `archive` is that of `source`, if it is open already.
+    """
+    return _Reader(source, columns or Columns(), class_depth, group_pattern, archive).listing()
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,7 @@ class _Reader:
     columns: Columns
     class_depth: ClassDepth
     group_pattern: str | None
+    archive: SourceFiles | None
     notes: list[str] = field(default_factory=list)
     layouts: list[str] = field(default_factory=list)
 
@@ -156,7 +164,7 @@ class _Reader:
         if self.source.is_file() and self.source.name.lower().endswith(PARQUET):
             names = [""]
         else:
-            files = open_source(self.source)
+            files = self.archive or open_source(self.source)
             names = parquet_names(files)
             if not names:
                 return files
@@ -657,7 +665,7 @@ class _Reader:
         if archives := self._archives(tree):
             return archives
         found = f"; found are {_by_suffix(tree.others)}; read are {', '.join(sorted(SUFFIXES))}" if tree.others else ""
-        is_packed = not self.source.is_dir() and any(path.lower().endswith(PIXELS) for path in tree.others)
+        is_packed = not self.source.is_dir() and any(path.lower().endswith(PIXEL_TABLES) for path in tree.others)
         return found + "; of tables of pixels, say -S dataset=csv" * is_packed
 
     def _archives(self, tree: _Tree) -> str:

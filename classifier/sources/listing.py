@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from classifier.common.errors import short_repr
-from classifier.images.schema import FOLDER, TableSplit
+from classifier.images.schema import TableSplit
 from classifier.sources.files import SourceFiles
 
 LAST: Literal["last"] = "last"
@@ -141,10 +141,3 @@ def _quoted(value: object) -> str:
     if is_plain and all(letter.isalnum() or letter in "_-./+@%" for letter in text) and text.isascii():
         return text
     return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
-
-
-def folder_lines(listing: Listing, source: str, settings: Mapping[str, object]) -> Iterator[str]:
-    """All that is to be said of pictures, the command last."""
-    yield from listing_lines(listing, source)
-    yield MIRROR_NOTE
-    yield command(FOLDER, source, settings)

@@ -15,13 +15,13 @@ from classifier.sources.files import holds_pictures, is_archive
 from classifier.sources.labels import Columns
 from classifier.sources.listing import LAST, ClassDepth
 
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".npz")
+PIXEL_TABLES = (".csv", ".csv.gz", ".npz")
 MAX_DEPTH = 20
 
 
 def check_source(source: Path, dataset: str) -> None:
     """Raise UserError unless `source` is what `dataset` needs: a folder, a table or a folder of tables, or a catalogue."""
-    is_folder, is_table = source.is_dir(), source.name.lower().endswith(TABLE_SUFFIXES)
+    is_folder, is_table = source.is_dir(), source.name.lower().endswith(PIXEL_TABLES)
     if dataset == FOLDER and not is_folder and not (holds_pictures(source) and source.is_file()):
         needed = "a folder of pictures, a .zip or .tar of one, or .parquet files, such as -S source=/path/to/pictures"
     elif dataset == CSV and not is_folder and not ((is_table or is_archive(source)) and source.is_file()):

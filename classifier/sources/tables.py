@@ -24,10 +24,10 @@ from classifier.images.table import read_rows
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES, read_header
 from classifier.sources import npz_file
 from classifier.sources.csv_layouts import Asked, Layout, find_layout
-from classifier.sources.files import SourceFiles, is_archive, open_archive
+from classifier.sources.files import ArchiveFiles, SourceFiles, is_archive, open_archive
 from classifier.sources.labels import SPLIT_WORDS, split_of_word
 from classifier.sources.listing import shown
-from classifier.sources.params import TABLE_SUFFIXES
+from classifier.sources.params import PIXEL_TABLES
 from classifier.sources.rows import DARK, PixelRange, Rows, find_white, planar, scaled, seem_interleaved
 
 MAX_CLASSES = 10_000
@@ -42,19 +42,20 @@ FLOAT = re.compile(r"[0-9]+\.0*|[0-9]\.[0-9]+[eE][+-]?[0-9]{1,2}")
 
 
 @contextmanager
-def tables_folder(source: Path) -> Iterator[Path]:
+def tables_folder(source: Path, archive: ArchiveFiles | None = None) -> Iterator[Path]:
     """Where the tables of `source` lie: an archive's are unpacked into a temporary folder. Errors name the archive.
 
-    Raises UserError for an archive that has none, or has them in several folders.
+    `archive` is that of `source`, if that is open. Raises UserError for one that has none, or has them in several folders.
     """
     if source.is_dir() or not is_archive(source):
         yield source
         return
-    paths = tables_in(archive := open_archive(source))
+    archive = archive or open_archive(source)
+    paths = tables_in(archive)
     folders = sorted({path.rpartition("/")[0] for path in paths})
     if len(folders) != 1:
         found = f"them in {shown(folders)}" if folders else "none"
-        raise UserError(f"{source}: needs tables of pixels ({', '.join(TABLE_SUFFIXES)}) in one folder, found {found}")
+        raise UserError(f"{source}: needs tables of pixels ({', '.join(PIXEL_TABLES)}) in one folder, found {found}")
     with tempfile.TemporaryDirectory(prefix="tables-") as name:
         folder = Path(name)
         try:
@@ -67,7 +68,7 @@ def tables_folder(source: Path) -> Iterator[Path]:
 
 def tables_in(files: SourceFiles) -> list[str]:
     """Those files that are tables of pixels by their names."""
-    return [path for path in files.others if path.lower().endswith(TABLE_SUFFIXES)]
+    return [path for path in files.others if path.lower().endswith(PIXEL_TABLES)]
 
 
 def find_tables(source: Path) -> dict[DatasetSplit, Path]:
@@ -77,7 +78,7 @@ def find_tables(source: Path) -> dict[DatasetSplit, Path]:
     """
     if source.is_file():
         return {"train": source}
-    tables = sorted(path for path in source.iterdir() if path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file())
+    tables = sorted(path for path in source.iterdir() if path.name.lower().endswith(PIXEL_TABLES) and path.is_file())
     found: dict[DatasetSplit, Path] = {}
     begin = ""
     for split, words in SPLIT_WORDS.items():
@@ -103,7 +104,7 @@ def other_tables(source: Path, found: dict[DatasetSplit, Path]) -> list[str]:
     """Names of the tables in the folder `source` that are none of those `found`."""
     if source.is_file():
         return []
-    tables = {path.name for path in source.iterdir() if path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file()}
+    tables = {path.name for path in source.iterdir() if path.name.lower().endswith(PIXEL_TABLES) and path.is_file()}
     return sorted(tables - {path.name for path in found.values()})
 
 
@@ -115,7 +116,7 @@ def _begin(path: Path, words: tuple[str, ...]) -> str:
 
 def _stem(path: Path) -> str:
     name = path.name.lower()
-    return name[: -len(next(suffix for suffix in TABLE_SUFFIXES if name.endswith(suffix)))]
+    return name[: -len(next(suffix for suffix in PIXEL_TABLES if name.endswith(suffix)))]
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from classifier.sources.listing import command
 REPOSITORY = Path(__file__).parents[2]
 
 
-def data(*words: str) -> subprocess.CompletedProcess[str]:
+def data(*words: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.data", *words]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def fill(folder: Path, *paths: str) -> Path:
@@ -50,6 +51,23 @@ def test_what_was_recognised_and_a_command_that_says_the_same(tmp_path: Path) ->
     params.write_text("dataset: x\nsource: x\ngroup_pattern: null\n")
     apply_overrides(params, words[4::2])
     assert read_yaml(params) == {"dataset": "folder", "source": str(folder), "group_pattern": pattern}
+
+
+def test_the_command_names_the_whole_path_of_what_git_does_not_track(tmp_path: Path) -> None:
+    """DVC runs `--temp` and the queue in a copy of what git and DVC track, and ends there before a line of ours."""
+    project = tmp_path.resolve()
+    fill(project / "pictures", "a/1.png", "b/1.png")
+    command, whole = "dvc exp run -S dataset=folder -S source=", project / "pictures"
+    assert data("pictures", folder=project).stdout.splitlines()[-1] == f"{command}pictures"  # no repository, so no experiments
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    for ignored in ("", "/pictures\n"):
+        (project / ".gitignore").write_text(ignored)
+        lines = data("pictures", folder=project).stdout.splitlines()
+        assert lines[0] == "pictures: folders of classes"
+        assert lines[-2].startswith("pictures: the command names the whole path, ")
+        assert lines[-1] == f"{command}{whole}"
+    (project / "pictures.dvc").touch()
+    assert data("pictures", folder=project).stdout.splitlines()[-1] == f"{command}pictures"
 
 
 def test_a_name_that_looks_like_a_number_or_null_is_a_text_for_dvc(tmp_path: Path) -> None:

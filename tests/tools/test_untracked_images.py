@@ -38,8 +38,11 @@ def test_what_is_in_reach_passes(project: Path) -> None:
     assert untracked_images(FOLDER, project) is None
     (project / "pictures/a/2.png").touch()
     assert untracked_images(FOLDER, project) is not None
+    inner = {"dataset": "folder", "source": "pictures/a"}
+    assert untracked_images(inner, project) is not None
     (project / "pictures.dvc").touch()
     assert untracked_images(FOLDER, project) is None
+    assert untracked_images(inner, project) is None
 
 
 def test_images_that_are_only_in_the_workspace_are_named_with_the_way_out(

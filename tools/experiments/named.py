@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from classifier.common.errors import MAX_SHOWN, UserError, short_repr
 from classifier.common.params import read_yaml
 from classifier.images.schema import OWN
-from record.git import git
+from record.git import run_git
 from tools.check import params_problems, source_problems
 
 EXPERIMENTS_FILE = Path("experiments.yaml")
@@ -92,7 +92,7 @@ def missing_images(params: Mapping[str, Any], folder: Path) -> str | None:
     Where a `.dvc` file stands for them, DVC gets them.
     """
     source, dataset = params["source"], params["dataset"]
-    if dataset not in OWN or (folder / f"{PurePath(source)}.dvc").is_file():
+    if dataset not in OWN or _is_dvc_added(source, folder):
         return None
     problem = next(source_problems(folder, source, dataset), None)
     if problem is None:
@@ -109,9 +109,9 @@ def untracked_images(params: Mapping[str, Any], folder: Path) -> str | None:
     It runs in a copy that holds what git and DVC track, and whatever an absolute path leads to.
     """
     source, dataset = params["source"], params["dataset"]
-    if dataset not in OWN or Path(source).is_absolute() or (folder / f"{PurePath(source)}.dvc").is_file():
+    if dataset not in OWN or Path(source).is_absolute() or _is_dvc_added(source, folder):
         return None
-    listed = git("ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", source, folder=folder)
+    listed = run_git("ls-files", "--others", "--directory", "--no-empty-directory", "-z", "--", source, folder=folder).text
     untracked = [path for path in listed.split("\0") if path and not PurePath(path).name.startswith(".")]
     if not untracked:
         return None
@@ -119,6 +119,12 @@ def untracked_images(params: Mapping[str, Any], folder: Path) -> str | None:
         f"{source}: git does not track {short_repr(untracked[0])}, so an experiment in a copy would not see it; "
         f"{_way_out(source, folder)}"
     )
+
+
+def _is_dvc_added(source: str, folder: Path) -> bool:
+    """Whether a `.dvc` file is there for it, or for a folder that it lies in."""
+    path = PurePath(source)
+    return any((folder / f"{part}.dvc").is_file() for part in (path, *path.parents))
 
 
 def _way_out(source: str, folder: Path) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from classifier.common.errors import UserError
 from classifier.common.files import replacing
-from classifier.sources.params import TABLE_SUFFIXES
+from classifier.sources.params import PIXEL_TABLES
 from tools.command import Parser, run_command
 from tools.predict.paths import displayed_path, find_pictures
 
@@ -28,7 +28,7 @@ SOME_UNREADABLE = 3
 def main(arguments: list[str] | None = None, root: Path = Path()) -> int:
     """Answer for the pictures that are named, and return the exit status."""
     options = _options(arguments)
-    tables = [path for path in options.pictures if path.is_file() and path.name.lower().endswith(TABLE_SUFFIXES)]
+    tables = [path for path in options.pictures if path.is_file() and path.name.lower().endswith(PIXEL_TABLES)]
     found = find_pictures([path for path in options.pictures if path not in tables])
     if options.grid:
         _check_bad_output("--grid", options.grid, ".png", [*found.paths, *tables])
