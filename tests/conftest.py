@@ -25,8 +25,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:
     import torch
 
-    # Threads that wait for each other on a busy core take twice the time of one.
+    # Threads that wait for each other on a busy core take twice the time of one; in the stages that tests start, they sleep.
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 TESTS = Path(__file__).parent
 LONG = [

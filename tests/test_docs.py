@@ -13,7 +13,9 @@ from tools.reference import parser_of
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "README.zh-CN.md", *(ROOT / "docs").rglob("*.md")])
-SHORT = [page for page in PAGES if page.parent.name in ("guide", "explain", "reference")]
+ERRORS = ROOT / "docs/reference/errors.md"
+"""A list of messages to be searched, not read."""
+SHORT = [page for page in PAGES if page.parent.name in ("guide", "explain", "reference") and page != ERRORS]
 TYPED = [ROOT / "README.md", *(ROOT / "docs/guide").glob("*.md")]
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 

@@ -1,9 +1,10 @@
-"""Write docs/reference/ from the code: every param, stage and command. With --check it only compares.
+"""Write docs/reference/ from the code: every param, stage, command and error. With --check it only compares.
 
 Exit status: 0; 1 with --check when a page is not what the code says now.
 """
 
 import argparse
+import ast
 import importlib
 import re
 import sys
@@ -53,6 +54,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         "stages": ("Stages", _stages()),
         "make": ("Targets of make", _targets()),
         "commands": ("Commands", _commands()),
+        "errors": ("Errors", _errors()),
     }
     for name, (title, lines) in parts.items():
         yield FOLDER / f"{name}.md", "\n".join([f"# {title}", "", MADE, *lines, ""])
@@ -188,6 +190,40 @@ def _words(action: argparse.Action) -> str:
     value = str(action.metavar or choices or (action.dest.upper() if action.option_strings else action.dest))
     many = " ..." if action.nargs in ("*", "+") else ""
     return " ".join([*action.option_strings[-1:], *([] if action.nargs == 0 else [value + many])])
+
+
+def _errors() -> Iterator[str]:
+    """The messages of each part of the code, with the stages that use a room of classifier/."""
+    yield from ("", "To be searched, not read: `…` stands for a value. Messages that are put together from parts are missing.")
+    yield "Each message says what to do; [when something goes wrong](../guide/troubleshooting.md) says more of the common ones."
+    graph = load_graph(GRAPH_FILE)
+    rooms = sorted(path for folder in ("stages", "classifier", "record", "tools") for path in Path(folder).iterdir())
+    for room in rooms:
+        files = [room] if room.suffix == ".py" else sorted(room.rglob("*.py"))
+        if messages := {message for file in files for message in messages_of(file.read_text(encoding="utf-8"))}:
+            stages = [name for name, stage in reversed(graph.items()) if room.as_posix() in names(stage["deps"])]
+            by = f" (in {', '.join(stages)})" if room.parts[0] == "classifier" else ""
+            yield from ("", f"## {room.as_posix()}{by}", "", *(f"- `` {message} ``" for message in sorted(messages)))
+
+
+def messages_of(code: str) -> Iterator[str]:
+    """What each UserError says, with `…` for values; without those that are next to nothing but values."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UserError":
+            text = re.sub("…{2,}", "…", _literal(node.args[0])).replace("\n", " ")
+            if len(re.findall(r"[a-z]{2,}", text)) > 1:
+                yield text
+
+
+def _literal(node: ast.expr) -> str:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(map(_literal, parts))
+        case ast.BinOp(left=left, right=right):
+            return _literal(left) + _literal(right)
+    return "…"
 
 
 def _head(*titles: str) -> Iterable[str]:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field
 
 from classifier.common.params import Params
-from tools.reference import main, parser_of, values
+from tools.reference import main, messages_of, parser_of, values
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs/reference"
@@ -84,3 +84,24 @@ def test_the_parser_of_a_tool_is_had_without_running_it(capsys: pytest.CaptureFi
     assert parser.parse_args(["--no-train"]).train is False
     assert (parser := parser_of("doctor")) and parser.epilog == "example: python -m tools.doctor"
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ('"lr: must be above 0"', ["lr: must be above 0"]),
+        ('f"{path}: needs {number} images"', ["…: needs … images"]),
+        ('f"{path}{line}: needs a " f"label" + why', ["…: needs a label…"]),
+        ('f"needs one line,\\nfound {2}"', ["needs one line, found …"]),
+        ('f"{path}: {error}"', []),
+        ("problem", []),
+    ],
+)
+def test_messages_of_the_code(argument: str, expected: list[str]) -> None:
+    assert list(messages_of(f"def check():\n    raise UserError({argument}) from None\n")) == expected
+
+
+def test_the_page_of_errors_says_who_prints_a_message() -> None:
+    page = (FOLDER / "errors.md").read_text(encoding="utf-8")
+    (section,) = [part for part in page.split("\n## ") if "needs UTF-8, found other bytes from line" in part]
+    assert section.startswith("classifier/sources (in download, weights)\n")
