@@ -21,7 +21,14 @@ from pathlib import Path, PurePosixPath
 from classifier.common.errors import UserError, short_repr
 from classifier.images.picture_pack import SUFFIXES
 from classifier.images.schema import FOLDER, DatasetSplit
-from classifier.sources.checks import check_names, check_pointers, say_twins
+from classifier.sources.checks import (
+    check_classes_to_train_on,
+    check_masks,
+    check_names,
+    check_pointers,
+    say_odd_classes,
+    say_twins,
+)
 from classifier.sources.files import PARQUET, SourceFiles, open_source, read_lines
 from classifier.sources.groups import set_groups
 from classifier.sources.hints import WITH_COLUMNS, archives_hint, by_suffix, folder_hint, formats_hint, tables_hint
@@ -319,6 +326,7 @@ class _Reader:
         if not tree.folders and depth is None:
             for place in tree.places:
                 self._add(place, split, self._class_in_name(self.files.pictures[place]))
+            self._check_names_of_splits(tree, split)
             return
         if len(tree.strays) > MAX_STRAYS * len(tree.places):
             raise UserError(
@@ -348,6 +356,16 @@ class _Reader:
                 )
             self._add(place, split, normal(name_of(parts)))
 
+    def _check_names_of_splits(self, tree: Tree, split: DatasetSplit) -> None:
+        """Raise UserError where files are called Train_1.jpg and Test_1.jpg: the classes stand elsewhere."""
+        found = sorted(self._classes_of(SPLITS.index(split) + 1))
+        if found and all(split_of_word(name) for name in found):
+            raise UserError(
+                f"{self.source}: the names of the pictures in {short_repr(tree.prefix.rstrip('/') or '.')} say splits "
+                f"({shown(found)}) and no classes; needs folders named for the classes, or a file {LABELS_FILE} with "
+                f"`path,label,split`{tables_hint(self.files)}"
+            )
+
     def _check_depth(self, tree: Tree, base: str) -> None:
         """Raise UserError where folders of folders may be the classes; say where each class has a folder more."""
         inner = {name: unwrapped_folder(tree.below(name)) for name in tree.folders}
@@ -355,6 +373,7 @@ class _Reader:
         if not filled:
             return
         upper = tree.prefix.count("/") - base.count("/") + 1
+        check_masks(tree, upper)
         deeper = {
             name: one
             for name, one in filled.items()
@@ -488,6 +507,6 @@ class _Reader:
             inner = f"; is it {self.source / root.folders[0]}?" if len(root.folders) == 1 else ""
             beside = tables_hint(self.files) if classes and not by_table else ""
             raise UserError(f"{self.source}: needs pictures of two classes or more, found {found}{beside or inner}")
+        check_classes_to_train_on(listing)
         say_twins(listing)
-        if not any(not is_test for is_test in listing.is_test):
-            raise UserError(f"{self.source}: needs pictures to train on, found some only to test on")
+        say_odd_classes(listing)

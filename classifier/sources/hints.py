@@ -26,7 +26,10 @@ def tables_hint(files: SourceFiles) -> str:
         found = next(((one, names) for one in tables[:MAX_TABLES] if (names := find_label_columns(files, one))), None)
         likely = ""
         if found:
-            commands = " or ".join(f"`{command(FOLDER, files.source, {'label_column': name})}`" for name in found[1][:3])
+            folder = found[0].rpartition("/")[0]
+            is_inner = files.source.is_dir() and folder and Tree(files, f"{folder}/").places
+            source = files.source / folder if is_inner and not split_of_word(PurePosixPath(folder).name) else files.source
+            commands = " or ".join(f"`{command(FOLDER, source, {'label_column': name})}`" for name in found[1][:3])
             likely = f": {found[0]} names pictures, whose class may be {commands}"
         return (
             f"; no columns of paths and labels were found in {shown(tables)}; `-S path_column=… -S label_column=…` say them"

@@ -29,8 +29,10 @@ def find_label_tables(
     opened: list[tuple[Table, DatasetSplit | None]] = []
     own = next((path for path in (f"{root.prefix}{LABELS_FILE}", LABELS_FILE) if path in files.others), None)
     for path in _candidates(root, splits):
-        if (table := open_table(files, path, columns, must=path == own)) is not None:
-            opened.append((table, split_of_table(path, root, splits)))
+        split = split_of_table(path, root, splits)
+        within = f"{root.prefix}{splits[split]}" if split in splits else ""
+        if (table := open_table(files, path, columns, within, must=path == own)) is not None:
+            opened.append((table, split))
     if not opened and columns.given:
         for path in _candidates(root, splits):
             deque(read_lines(files, path), maxlen=0)  # raises UserError for what is not UTF-8

@@ -7,12 +7,12 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePosixPath
 
 from classifier.common.errors import UserError, short_message, short_repr
 from classifier.images.schema import FOLDER, DatasetSplit
-from classifier.sources.files import SourceFiles, read_lines
+from classifier.sources.files import SourceFiles, is_picture, read_lines
 from classifier.sources.listing import command
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")
@@ -51,6 +51,8 @@ def split_in_words(name: str) -> tuple[DatasetSplit, tuple[str, ...]] | None:
     return splits[0], tuple(word for word in words if split_of_word(word) is None and word not in GENERIC)
 
 
+NUMBERS_ONE = ("1", "1.0")
+NUMBERS_ZERO = ("0", "0.0", "")
 Rows = Callable[[], Iterator[tuple[int, list[str]]]]
 """The number of each line, and its cells."""
 
@@ -100,20 +102,22 @@ class Table:
     path_at: int
     label_at: int | None
     """None for a column each class."""
-    place: Callable[[str], int]
+    class_columns: list[int]
+    """Empty where one column has the label."""
+    way: "Way"
 
     @property
     def folder(self) -> str:
         return self.path.rpartition("/")[0]
 
 
-def open_table(files: SourceFiles, path: str, columns: Columns, *, must: bool) -> Table | None:
-    """The table `path`, or None for a file that names no pictures or no labels.
+def open_table(files: SourceFiles, path: str, columns: Columns, within: str = "", *, must: bool) -> Table | None:
+    """The table `path`, or None for a file that names no pictures or no labels. Names are looked up in `within` first.
 
     Raises UserError for a table with two readings, and where it `must` be one, for whatever is wrong with it.
     """
     try:
-        table, labels = _recognised(files, path, columns, must)
+        table, labels = _recognised(files, path, columns, within, must)
     except (csv.Error, UserError) as error:
         if not must:
             return None
@@ -128,7 +132,7 @@ def open_table(files: SourceFiles, path: str, columns: Columns, *, must: bool) -
     return table
 
 
-def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> tuple[Table | None, list[int]]:
+def _recognised(files: SourceFiles, path: str, columns: Columns, within: str, must: bool) -> tuple[Table | None, list[int]]:
     """The table, and the columns that may be the label: none where each class has one."""
     found = _header(files, path, columns)
     header, has_header, rows = found or ([], True, lambda: iter(()))
@@ -137,7 +141,12 @@ def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> 
     paths = _wanted(header, plain, columns.path, PATH_NAMES)
     labels = [] if one_hot else _wanted(header, plain, columns.label, LABEL_NAMES)
     paths = [at for at in paths if at not in labels]
-    if found is None or not paths or not (labels or one_hot):
+    class_columns: list[int] = []
+    if one_hot and paths:
+        class_columns = [at for at in range(len(header)) if at != paths[0]]
+    elif paths and not labels and columns.label is None:
+        class_columns = _one_hot_columns(header, plain, rows, paths, columns)
+    if found is None or not paths or not (labels or class_columns):
         if must:
             first = next(read_lines(files, path), "").strip()
             known = " or ".join(
@@ -148,19 +157,34 @@ def _recognised(files: SourceFiles, path: str, columns: Columns, must: bool) -> 
                 + (known or "`-S path_column=… -S label_column=…`")
             )
         return None, []
-    ways = list(islice(_ways(files, path.rpartition("/")[0]), 1))
-    best = (0, paths[0], ways[0])
+    folder = path.rpartition("/")[0]
+    best = (0, paths[0], next(_ways(files, folder)))
     for at in paths:
         cells = [row[at] for _, row in islice(rows(), SAMPLE) if len(row) > at]
-        for place in _ways(files, path.rpartition("/")[0]):
-            count = sum(place(cell) >= 0 for cell in cells)
+        for way in chain(_ways(files, within) if within not in ("", folder) else (), _ways(files, folder)):
+            count = sum(way.place(cell) >= 0 for cell in cells)
             if count > best[0]:
-                best = (count, at, place)
+                best = (count, at, way)
             if count == len(cells):
                 break
     if not best[0] and not must:
         return None, []
-    return Table(path, header, has_header, rows, best[1], labels[0] if labels else None, best[2]), labels
+    class_columns = [at for at in class_columns if at != best[1]]
+    return Table(path, header, has_header, rows, best[1], labels[0] if labels else None, class_columns, best[2]), labels
+
+
+def _one_hot_columns(
+    header: Sequence[str], plain: Sequence[str], rows: Rows, paths: Sequence[int], columns: Columns
+) -> list[int]:
+    """The columns of the classes, where the first rows have a single 1 in them and else 0: all but those with another use."""
+    used = {*paths, *_wanted(header, plain, columns.split, SPLIT_COLUMNS), *_wanted(header, plain, columns.group, ())}
+    found = [at for at, name in enumerate(header) if at not in used and name]
+    sample = [[row[at] for at in found] for _, row in islice(rows(), SAMPLE) if len(row) == len(header)]
+    is_one_hot = all(
+        sum(cell in NUMBERS_ONE for cell in row) == 1 and all(cell in NUMBERS_ONE + NUMBERS_ZERO for cell in row)
+        for row in sample
+    )
+    return found if len(found) > 1 and sample and is_one_hot else []
 
 
 def find_label_columns(files: SourceFiles, path: str) -> list[str]:
@@ -173,7 +197,7 @@ def find_label_columns(files: SourceFiles, path: str) -> list[str]:
     if not found or not rows or any(len(row) != len(found[0]) for row in rows):
         return []
     paths = _wanted(found[0], [plain_name(name) for name in found[0]], None, PATH_NAMES)
-    if not any(place(row[at]) >= 0 for at in paths for place in _ways(files, path.rpartition("/")[0]) for row in rows):
+    if not any(way.place(row[at]) >= 0 for at in paths for way in _ways(files, path.rpartition("/")[0]) for row in rows):
         return []
     others = [at for at in range(len(found[0])) if at not in paths and found[0][at]]
     return [found[0][at] for at in others if 1 < len({row[at] for row in rows}) <= max(2, len(rows) // 4)]
@@ -207,10 +231,9 @@ def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:
                 continue
             if not label:
                 raise UserError(f"{where}: line {number}: needs a path and a label, found {short_repr(','.join(row))}")
-            place = table.place(row[table.path_at])
+            place = table.way.place(row[table.path_at])
             if place < 0:
-                what = "no such file below this folder" if place == _NONE else "two pictures of this name"
-                raise UserError(f"{where}: line {number}: {what}: {short_repr(row[table.path_at])}")
+                raise UserError(f"{where}: line {number}: {_not_found(files, table, row[table.path_at])}")
             if seen[place]:
                 several = "; a line for each object is no class of the picture" if _has_boxes(table) else ""
                 raise UserError(f"{where}: needs each picture once, found {short_repr(row[table.path_at])} again{several}")
@@ -225,10 +248,14 @@ def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:
     except csv.Error as error:
         raise UserError(f"{where}: not readable as CSV: {short_message(error)}") from None
     found.names, found.groups = list(names), list(groups)
+    if table.way.note:
+        found.notes.append(f"{table.path}: {table.way.note}")
     if split_at is not None and odd_splits:
         text = f"the column {table.header[split_at]} has {', '.join(map(short_repr, islice(odd_splits, 3)))}"
-        if columns.split is not None:
-            raise UserError(f"{where}: {text}; needs train, val or test")
+        if columns.split is not None or any(found.splits):
+            raise UserError(
+                f"{where}: {text}; needs train, val or test in each line, or another name for a column of another meaning"
+            )
         found.notes.append(f"{table.path}: {text}, which is no split; it is not looked at")
         found.splits = []
     elif split_at is not None:
@@ -323,7 +350,7 @@ def _text(value: object) -> str:
 
 def _is_headerless(files: SourceFiles, path: str, cells: Sequence[str]) -> bool:
     """Whether the first line is a path and a label already, or begins so, as in Tiny ImageNet's val_annotations.txt."""
-    return len(cells) > 1 and any(place(cells[0]) >= 0 for place in _ways(files, path.rpartition("/")[0]))
+    return len(cells) > 1 and any(way.place(cells[0]) >= 0 for way in _ways(files, path.rpartition("/")[0]) if not way.note)
 
 
 def _wanted(header: Sequence[str], plain: Sequence[str], given: str | None, known: Iterable[str]) -> list[int]:
@@ -360,11 +387,12 @@ def _has_boxes(table: Table) -> bool:
 
 
 def _one_hot(where: object, number: int, table: Table, row: list[str]) -> str:
-    classes = [table.header[at] for at, cell in enumerate(row) if at != table.path_at and cell not in ("0", "")]
+    classes = [table.header[at] for at in table.class_columns if row[at] not in NUMBERS_ZERO]
     if len(classes) != 1:
         raise UserError(
             f"{where}: line {number}: needs one class of the picture, found "
             + (f"{len(classes)}: {', '.join(map(short_repr, classes[:3]))}" if classes else "none")
+            + "; take such lines out: several labels of a picture are not supported"
         )
     return classes[0]
 
@@ -372,18 +400,66 @@ def _one_hot(where: object, number: int, table: Table, row: list[str]) -> str:
 _NONE, _SEVERAL = -1, -2
 
 
-def _ways(files: SourceFiles, folder: str) -> Iterator[Callable[[str], int]]:
-    """How a cell may name a picture: by its path from the table, from the source, without the suffix, by its name alone."""
+@dataclass(frozen=True)
+class Way:
+    """How the cells of a table name pictures: `place` finds one. `note` is said where that is not quite the cell."""
+
+    place: Callable[[str], int]
+    note: str = ""
+
+
+def _ways(files: SourceFiles, folder: str) -> Iterator[Way]:
+    """By the path from the table, from the source, without the suffix, by the name alone; with another suffix, by number."""
     prefixes = [f"{folder}/", ""] if folder else [""]
     for prefix in prefixes:
-        yield partial(_by_path, files.place, prefix)
-    without_suffix = _places(files, folder, lambda path: path.rpartition(".")[0])
+        yield Way(partial(_by_path, files.place, prefix))
+    without_suffix = _places(files, folder, _without_suffix)
     for prefix in prefixes:
-        yield partial(_by_path, lambda path: without_suffix.get(path, _NONE), prefix)
-    by_name = _places(files, folder, lambda path: path.rpartition("/")[2])
-    yield lambda cell: _NONE if ".." in cell else by_name.get(_slashes(cell).rpartition("/")[2], _NONE)
-    by_stem = _places(files, folder, lambda path: path.rpartition("/")[2].rpartition(".")[0])
-    yield lambda cell: _NONE if ".." in cell else by_stem.get(_slashes(cell).rpartition("/")[2], _NONE)
+        yield Way(partial(_by_path, lambda path: without_suffix.get(path, _NONE), prefix))
+    by_name = _places(files, folder, _name)
+    yield Way(lambda cell: _NONE if ".." in cell else by_name.get(_name(_slashes(cell)), _NONE))
+    by_stem = _places(files, folder, lambda path: _without_suffix(_name(path)))
+    yield Way(lambda cell: _NONE if ".." in cell else by_stem.get(_name(_slashes(cell)), _NONE))
+    other = "the pictures have another suffix than stands there; they are taken by the rest of their names"
+    for prefix in prefixes:
+        yield Way(partial(_by_path, lambda path: without_suffix.get(_without_picture_suffix(path), _NONE), prefix), other)
+    yield Way(lambda cell: _NONE if ".." in cell else by_stem.get(_without_picture_suffix(_name(_slashes(cell))), _NONE), other)
+    by_number = _places(files, folder, lambda path: _number(_without_suffix(_name(path))))
+    yield Way(
+        lambda cell: by_number.get(_number(cell), _NONE) if cell.isdecimal() else _NONE,
+        "the numbers are taken for names of pictures with zeros before them, as 7 for 007.png",
+    )
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _without_suffix(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+def _without_picture_suffix(path: str) -> str:
+    return _without_suffix(path) if is_picture(path) else path
+
+
+def _number(stem: str) -> str:
+    return stem.lstrip("0") or "0" if stem.isdecimal() else stem
+
+
+def _not_found(files: SourceFiles, table: Table, cell: str) -> str:
+    """Why the picture of a line is not known, of how many lines this is so, and what to do."""
+    num_lines, num_lost = 0, 0
+    for _, row in table.rows():
+        num_lines += 1
+        num_lost += len(row) > table.path_at and table.way.place(row[table.path_at]) < 0
+    lines = f"; so it is in {num_lost} of {num_lines} lines" if num_lost > 1 else ""
+    name = _name(_slashes(cell))
+    same = [path for path in files.pictures if name in (_name(path), _without_suffix(_name(path)))]
+    if len(same) > 1:
+        two = " and ".join(map(short_repr, same[:2]))
+        return f"two pictures of this name: {short_repr(cell)} may be {two}{lines}; write the path, or take the others out"
+    return f"no such file below this folder: {short_repr(cell)}{lines}; add the pictures, or remove those lines"
 
 
 def _by_path(find: Callable[[str], int], prefix: str, cell: str) -> int:

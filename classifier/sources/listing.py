@@ -98,7 +98,13 @@ def listing_lines(listing: Listing, source: str) -> Iterator[str]:
     names = list(counts)
     named = names if len(names) <= MOST_CLASSES else [*names[: MOST_CLASSES // 2], "…", *names[-MOST_CLASSES // 2 :]]
     yield f"{len(names)} classes: {', '.join(_counted(name, counts) for name in named)}"
-    few = [f"{name} ({counts[name]['train']})" for name in names if counts[name]["train"] < FEW]
+    single = [name for name in names if counts[name]["train"] == 1 and not num_test]
+    if single:
+        yield (
+            f"only one picture, which cannot be both trained on and tested on, in {shown(single, 5)}; the stage build will "
+            "refuse this: add pictures, or remove the class"
+        )
+    few = [f"{name} ({counts[name]['train']})" for name in names if 1 <= counts[name]["train"] < FEW and name not in single]
     if few:
         yield (
             f"fewer than {FEW} pictures to train on, maybe too few to cut a split from: {shown(few, 5)}; add some, or set "

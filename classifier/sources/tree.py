@@ -16,7 +16,7 @@ from classifier.sources.labels import TABLE_SUFFIXES, split_in_words, split_of_w
 from classifier.sources.listing import LAST
 
 SPLITS: tuple[DatasetSplit, ...] = ("train", "val", "test")
-NAME_AND_NUMBER = re.compile(r"(.+?)[._ -]+[0-9]+")
+NAME_AND_NUMBER = re.compile(r"(.+?)(?:[._ -]+[0-9]+|[._ -]*\([0-9]+\))")
 
 
 @dataclass(frozen=True)

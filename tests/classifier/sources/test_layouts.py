@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
@@ -207,6 +208,15 @@ def test_columns_of_other_names_are_named(tmp_path: Path) -> None:
         list_pictures(tmp_path, Columns(path="who", label="where"))
 
 
+def test_the_command_of_a_table_deep_in_a_project_names_its_folder(tmp_path: Path) -> None:
+    """What it names must work: the table beside the pictures is looked for from there."""
+    fill(tmp_path, ["code/x.py", "page/plot.png", *two("set/head/00{}.png")])
+    fill(tmp_path, [], set__labels_csv=rows("id, bleeds", "{number},{label}"))
+    with pytest.raises(UserError, match=rf"source={re.escape(str(tmp_path))}/set -S label_column=bleeds`"):
+        list_pictures(tmp_path)
+    assert list_pictures(tmp_path / "set", Columns(label="bleeds")).classes == ["ant", "bee"]
+
+
 def test_two_columns_that_may_be_the_label_are_refused_with_both_commands(tmp_path: Path) -> None:
     fill(tmp_path, two("{}.png"), labels_csv=rows("path,label,category", "{number}.png,{label},{number}"))
     with pytest.raises(UserError, match=r"say which: `dvc exp .* -S label_column=label` or `dvc .*label_column=category`"):
@@ -219,12 +229,64 @@ def test_a_column_of_splits(tmp_path: Path) -> None:
     listing = list_pictures(fill(tmp_path, two("{}.png"), labels_csv=text))
     assert counts(listing) == {("train", "ant"): 3, ("train", "bee"): 3, ("test", "ant"): 1, ("test", "bee"): 1}
     assert "split split" in listing.layout
-    fill(tmp_path, [], labels_csv=text.replace("7.png,bee,test", "7.png,bee,night"))
+    fill(tmp_path, [], labels_csv=rows("path,label,split", "{number}.png,{label},night", 8))
     listing = list_pictures(tmp_path)
     assert counts(listing) == {("train", "ant"): 4, ("train", "bee"): 4}
     assert said(listing, "the column split has 'night', which is no split; it is not looked at")
     with pytest.raises(UserError, match="the column split has 'night'; needs train, val or test"):
         list_pictures(tmp_path, Columns(split="split"))
+    for odd in ("night", ""):  # else the test pictures would be some to train on
+        fill(tmp_path, [], labels_csv=text.replace("7.png,bee,test", f"7.png,bee,{odd}"))
+        with pytest.raises(UserError, match=f"the column split has '{odd}'; needs train, val or test in each line"):
+            list_pictures(tmp_path)
+
+
+def test_a_column_for_each_class(tmp_path: Path) -> None:
+    """As Plant Pathology 2020 and ISIC 2018 are published, with a table of the pictures to be predicted."""
+    paths = [*names("images/Train_{}.jpg", *range(3)), *names("images/Test_{}.jpg", *range(2))]
+    table = "image_id,rust,scab\nTrain_0,0,1\nTrain_1,1.0,0.0\nTrain_2,0,1\n"
+    fill(tmp_path, paths, train_csv=table, test_csv="image_id\nTest_0\nTest_1\n")
+    listing = list_pictures(tmp_path)
+    assert [one.class_name for one in listing] == ["scab", "rust", "scab"]
+    assert "label the columns of the classes" in listing.layout
+    fill(tmp_path, [], train_csv=table.replace("Train_2,0,1", "Train_2,1,1"))
+    with pytest.raises(UserError, match="say splits"):
+        list_pictures(tmp_path)
+
+
+def test_a_table_names_pictures_of_its_own_split_first(tmp_path: Path) -> None:
+    """Where those to be predicted have the same numbers."""
+    paths = [*names("train_images/{}.png", *range(3)), *names("test_images/{}.png", *range(3))]
+    fill(tmp_path, paths, train_csv="id,label\n0,a\n1,b\n2,b\n", test_csv="id\n0\n1\n2\n")
+    assert {one.path: one.class_name for one in list_pictures(tmp_path)} == {
+        "train_images/0.png": "a",
+        "train_images/1.png": "b",
+        "train_images/2.png": "b",
+    }
+
+
+@pytest.mark.parametrize(
+    "cells, note",
+    [("img/{}.jpg", "another suffix"), ("{}.jpeg", "another suffix"), ("{}.png", ""), ("{}", "zeros before them")],
+)
+def test_names_that_are_not_quite_those_of_the_pictures(tmp_path: Path, cells: str, note: str) -> None:
+    fill(tmp_path, ["img/07.PNG", "img/08.PNG", "img/10.PNG"])
+    numbers = (7, 8, 10) if cells == "{}" else ("07", "08", "10")
+    lines = "".join(f"{cells.format(number)},{label}\n" for number, label in zip(numbers, "aba", strict=True))
+    listing = list_pictures(fill(tmp_path, [], labels_csv="image,label\n" + lines))
+    assert [one.class_name for one in listing] == ["a", "b", "a"]
+    assert said(listing, note or "another suffix")
+
+
+def test_pictures_that_a_table_names_and_that_are_not_there_are_counted(tmp_path: Path) -> None:
+    fill(tmp_path, ["a/1.png", "b/1.png", "a/2.png"], labels_csv="path,label\na/1.png,x\nc/5.png,y\na/3.png,x\na/2.png,y\n")
+    with pytest.raises(UserError, match=r"line 3: no such file .* 'c/5.png'; so it is in 2 of 4 lines; add .*, or remove"):
+        list_pictures(tmp_path)
+    fill(tmp_path, [], labels_csv="path,label\n1,x\n2,y\n")
+    with pytest.raises(
+        UserError, match=r"line 2: two pictures of this name: '1' may be 'a/1.png' and 'b/1.png'; write the path"
+    ):
+        list_pictures(tmp_path)
 
 
 def test_the_splits_of_the_folders_are_kept(tmp_path: Path) -> None:
@@ -392,6 +454,59 @@ def test_classes_of_few_pictures_are_named_before_anything_is_cut(tmp_path: Path
     assert lines == [
         "fewer than 3 pictures to train on, maybe too few to cut a split from: 'b (2)'; add some, or set val_fraction to 0"
     ]
+
+
+def test_a_class_of_one_picture_is_named_where_a_test_split_must_be_cut(tmp_path: Path) -> None:
+    fill(tmp_path, [*names("a/{}.png", *range(9)), *names("b/{}.png", *range(9)), "c/0.png"])
+    lines = [line for line in listing_lines(list_pictures(tmp_path), "x") if "one picture" in line or "fewer" in line]
+    assert len(lines) == 1
+    assert "only one picture, which cannot be both trained on and tested on, in 'c'" in lines[0]
+
+
+def test_files_called_after_splits_are_no_classes(tmp_path: Path) -> None:
+    """As those of Plant Pathology 2020, whose classes are in a table."""
+    fill(tmp_path, [*names("images/Train_{}.jpg", *range(4)), *names("images/Test_{}.jpg", *range(2))])
+    with pytest.raises(UserError, match=r"in 'images' say splits \('Test', 'Train'\) and no classes; needs folders"):
+        list_pictures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    ["images/{}.png masks/{}.png", "train/Images/{}.png train/GT/{}_mask.png", "data/image/{}.jpg data/ground_truth/{}.png"],
+)
+def test_pictures_and_their_masks_are_no_classes(tmp_path: Path, paths: str) -> None:
+    """As sets to find outlines are published. Faces with and without a mask are classes."""
+    fill(tmp_path / "a", [path for pattern in paths.split() for path in names(pattern, *range(3))])
+    with pytest.raises(UserError, match=r"look like pictures and their masks.* say `.*class_depth=[12]`"):
+        list_pictures(tmp_path / "a")
+    fill(tmp_path / "b", [*names("with_mask/{}.png", 0, 1), *names("without_mask/{}.png", 0)])
+    assert list_pictures(tmp_path / "b").classes == ["with_mask", "without_mask"]
+
+
+def test_masks_that_are_a_class_after_all(tmp_path: Path) -> None:
+    fill(tmp_path, [*names("images/{}.png", *range(3)), *names("masks/{}.png", *range(3))])
+    assert list_pictures(tmp_path, class_depth=1).classes == ["images", "masks"]
+
+
+def test_one_class_to_train_on_is_refused(tmp_path: Path) -> None:
+    """As in MVTec AD, where only the test split has defects."""
+    fill(tmp_path, ["train/good/0.png", "train/good/1.png", "test/good/2.png", "test/broken/3.png"])
+    with pytest.raises(UserError, match="needs pictures of two classes or more to train on, found only 'good' there"):
+        list_pictures(tmp_path)
+
+
+def test_classes_that_may_be_the_same_or_several_are_said(tmp_path: Path) -> None:
+    """Capital and small letters of an alphabet are classes; `A/B test` is a name."""
+    table = "path,label\n0.png,Cat\n1.png,cat\n2.png,dog\n3.png,cat|dog\n4.png,a\n5.png,A\n6.png,A/B test\n"
+    listing = list_pictures(fill(tmp_path, names("{}.png", *range(7)), labels_csv=table))
+    assert len(listing.classes) == 7
+    assert said(listing, "'Cat' and 'cat' are two classes here (1 such)")
+    assert said(listing, "'cat|dog' is a class of its own here (1 such)")
+
+
+def test_names_that_windows_numbers(tmp_path: Path) -> None:
+    listing = list_pictures(fill(tmp_path, ["cat (1).jpg", "cat (2).jpg", "tom cat(1).jpg", "dog (10).jpg"]))
+    assert counts(listing) == {("train", "cat"): 2, ("train", "tom cat"): 1, ("train", "dog"): 1}
 
 
 def test_a_page_s_pictures_beside_the_classes_are_left_out_and_said(tmp_path: Path) -> None:
