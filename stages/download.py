@@ -71,6 +71,7 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
     from classifier.sources.csv_layouts import Asked
     from classifier.sources.rows import WHITE
     from classifier.sources.tables import (
+        check_classes_of_splits,
         checked_classes,
         find_tables,
         is_ours,
@@ -96,12 +97,16 @@ def _take_tables(params: DownloadParams, source: Path, root: Path) -> None:
         tables = [table for table in tables if table.has_labels]
         copied = params.pixel_max in (None, WHITE) and all(table.split != "val" and is_ours(table) for table in tables)
         found = None if copied else survey(tables, params.pixel_max)
-        labels = set[str]() if found else set[str]().union(*(labels_of(table.path) for table in tables))
-        classes = found.classes if found else checked_classes(tables[0].where, labels)
-        for line in [f"{table.where}: {note}" for table in tables for note in table.notes] + (
-            [f"{source}: {note}" for note in found.notes] if found else []
-        ):
+        if found:
+            classes, notes = found.classes, found.notes
+        else:
+            labels = {table.split: labels_of(table.path) for table in tables}
+            classes = checked_classes(tables[0].where, set[str]().union(*labels.values()))
+            notes = check_classes_of_splits(tables[0].where, labels)
+        for line in [f"{table.where}: {note}" for table in tables for note in table.notes]:
             tell(line)
+        for note in notes:
+            tell(f"{source}: {note}")
         with replacing_folder(root / "data/raw") as folder:
             if found:
                 splits = [split for split in TABLE_SPLITS if any(found.names[one] == split for one in found.rows)]

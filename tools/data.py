@@ -7,9 +7,10 @@ import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from classifier.common.errors import UserError, short_repr
-from classifier.common.params import PARAMS_FILE, validate
+from classifier.common.params import PARAMS_FILE, read_yaml, validate
 from classifier.common.text import visible
 from classifier.images.schema import CSV, FOLDER
 from classifier.images.table import image_shape
@@ -25,6 +26,7 @@ from tools.command import Parser, run_command
 from tools.experiments.named import untracked_images
 
 SHAPE = "image_shape"
+SIZE = "image_size"
 LEGEND = ("channels", "height", "width")
 SETTINGS = [*(name for name in DownloadParams.model_fields if name not in ("dataset", "source")), SHAPE]
 NUMBER = re.compile(r"[0-9]+")
@@ -53,11 +55,12 @@ def main() -> int:
     named = str(Path(source).resolve()) if is_untracked or ".." in Path(source).parts else source
     params = validate(PARAMS_FILE, {"dataset": dataset, "source": named, **known}, DownloadParams)
     check_source(Path(source), dataset)
+    in_file = read_yaml(Path(PARAMS_FILE)) if Path(PARAMS_FILE).exists() else {}
     if is_table:
-        lines = [*_table_lines(Path(source), archive, params, settings)]
+        lines = [*_table_lines(Path(source), archive, params, settings, in_file)]
     else:
         listing = list_pictures(Path(source), columns_of(params), params.class_depth, params.group_pattern, archive)
-        lines = [*listing_lines(listing, source), MIRROR_NOTE, command(FOLDER, named, settings)]
+        lines = [*listing_lines(listing, source), MIRROR_NOTE, command(FOLDER, named, settings, _set_in(in_file))]
     if is_untracked:
         lines.insert(-1, f"{source}: the command names the whole path, as `--temp` and `--queue` see what git and DVC track")
     for line in lines:
@@ -66,7 +69,11 @@ def main() -> int:
 
 
 def _table_lines(
-    source: Path, archive: ArchiveFiles | None, params: DownloadParams, settings: dict[str, str | int | None]
+    source: Path,
+    archive: ArchiveFiles | None,
+    params: DownloadParams,
+    settings: dict[str, str | int | None],
+    in_file: dict[str, Any],
 ) -> Iterator[str]:
     """Of tables of pixels: the rows of each split, the classes, what was taken for what, and the command."""
     with tables_folder(source, archive) as place:
@@ -84,7 +91,17 @@ def _table_lines(
         if others := other_tables(place, paths):
             yield f"{source}: left out, because their names are of no split: {shown(others)}"
         yield from found.notes
-        yield command(CSV, params.source, settings | {SHAPE: _shape(source, tables[0], found.num_pixels, settings.get(SHAPE))})
+        shape = _shape(source, tables[0], found.num_pixels, settings.get(SHAPE))
+        height, width = shape[1:] if shape else image_shape(source, found.num_pixels, None)[1:]
+        if height == width != in_file.get(SIZE, width):
+            size = in_file[SIZE]
+            yield f"the images are {height}×{width}, and {SIZE} in params.yaml is {size}; `-S {SIZE}={height}` keeps the pixels"
+        yield command(CSV, params.source, settings | {SHAPE: shape}, _set_in(in_file))
+
+
+def _set_in(in_file: dict[str, Any]) -> list[str]:
+    """Settings that stand in params.yaml, maybe from a run with other files: the command must not depend on them."""
+    return [name for name in SETTINGS if in_file.get(name) is not None]
 
 
 def _shape(source: Path, table: Table, num_pixels: int, asked: object) -> list[int] | None:

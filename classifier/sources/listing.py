@@ -4,7 +4,7 @@ import re
 import shlex
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -126,10 +126,11 @@ MIRROR_NOTE = (
 )
 
 
-def command(dataset: str, source: str | Path, settings: Mapping[str, object]) -> str:
-    """The `dvc exp run` that uses `source`, with the `settings` that are not null, fit for a shell."""
+def command(dataset: str, source: str | Path, settings: Mapping[str, object], unset: Iterable[str] = ()) -> str:
+    """The `dvc exp run` that uses `source`, with the `settings` that are not null and `unset` made so, fit for a shell."""
     given = {"dataset": dataset, "source": str(source), **settings}
-    return " ".join(["dvc exp run", *(option(key, value) for key, value in given.items() if value is not None)])
+    options = [option(key, value) for key, value in given.items() if value is not None]
+    return " ".join(["dvc exp run", *options, *(f"-S {key}=null" for key in unset if given.get(key) is None)])
 
 
 def option(key: str, value: object) -> str:

@@ -7,7 +7,7 @@ it already is left as it is.
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -28,7 +28,7 @@ from classifier.sources.files import ArchiveFiles, SourceFiles, is_archive, open
 from classifier.sources.labels import SPLIT_WORDS, split_of_word
 from classifier.sources.listing import shown
 from classifier.sources.params import PIXEL_TABLES
-from classifier.sources.rows import DARK, PixelRange, Rows, find_white, planar, scaled, seem_interleaved
+from classifier.sources.rows import DARK, KNOWN, PixelRange, Rows, find_white, planar, scaled, seem_interleaved
 
 MAX_CLASSES = 10_000
 TOO_LARGE = re.compile(r"from 0 to 255, found '[1-9][0-9]{2,}'$")
@@ -317,8 +317,11 @@ class Survey:
 def survey(tables: list[Table], pixel_max: int | None) -> Survey:
     """Read all rows once. Raises UserError for labels, splits or pixels that cannot be taken."""
     found, labels, rows, interleaved, num_pixels = PixelRange(), set[str](), Counter[DatasetSplit](), False, 0
+    ranges: list[PixelRange] = []
+    labels_by_split: dict[DatasetSplit, set[str]] = {split: set() for split in SPLIT_WORDS}
     for table in tables:
         num_rows = 0
+        ranges.append(PixelRange())
         for number, block in enumerate(table.blocks()):
             num_rows += len(block.pixels_NP)
             num_pixels = num_pixels or block.pixels_NP.shape[1]
@@ -330,12 +333,16 @@ def survey(tables: list[Table], pixel_max: int | None) -> Survey:
             if not number and table.split == "train":
                 interleaved = table.may_be_interleaved and seem_interleaved(block.pixels_NP)
             found.take(block.pixels_NP)
+            ranges[-1].take(block.pixels_NP)
             assert block.labels_N is not None
             for label in sorted(set(map(_plain, block.labels_N)) - labels):
                 _check_bad_label(f"{table.where}: column of the labels", label)
                 labels.add(label)
             _check_too_many(table.where, len(labels))
-            rows.update(_splits(table, block))
+            splits_N = _splits(table, block)
+            rows.update(splits_N)
+            for split, label in set(zip(splits_N, block.labels_N, strict=True)):
+                labels_by_split[split].add(_plain(label))
         if not num_rows:
             raise UserError(
                 f"{table.where}: needs a row below the header, found none"
@@ -345,12 +352,42 @@ def survey(tables: list[Table], pixel_max: int | None) -> Survey:
     if not rows["train"]:
         raise UserError(f"{tables[0].where}: needs rows to train on, found none")
     white, notes = find_white(tables[0].where, found, pixel_max)
+    if pixel_max is None:
+        _check_ranges(tables, ranges, white)
     if interleaved:
         notes.append("red, green and blue follow each other pixel by pixel, as every third number is the nearest")
     if rows["val"]:
         to = "joined to those to train on" if rows["test"] else "taken to test on"
         notes.append(f"the {rows['val']} images to validate on are {to}; `val_fraction` cuts others to validate on")
-    return Survey(tables, white, checked_classes(tables[0].where, labels), interleaved, num_pixels, rows, notes)
+    classes = checked_classes(tables[0].where, labels)
+    notes += check_classes_of_splits(tables[0].where, labels_by_split)
+    return Survey(tables, white, classes, interleaved, num_pixels, rows, notes)
+
+
+def _check_ranges(tables: list[Table], ranges: list[PixelRange], white: int) -> None:
+    """Raise UserError where one table ends at 1 or 16 and another goes far beyond: scaled alike, the first would be black."""
+    widest = max(range(len(tables)), key=lambda number: ranges[number].largest)
+    for table, one in zip(tables, ranges, strict=True):
+        if any(0 < one.largest <= end < white for end in (1, *KNOWN[-1:])):
+            raise UserError(
+                f"{table.where}: needs pixels of one range in all tables, found {one}, and {ranges[widest]} in "
+                f"{Path(tables[widest].where).name}; write both alike, or say the value of white in both, such as "
+                f"-S pixel_max={white}"
+            )
+
+
+def check_classes_of_splits(where: str, labels: Mapping[DatasetSplit, set[str]]) -> list[str]:
+    """What is to be said of classes that are not in all splits. Raises UserError where no test image has a class of train."""
+    val, test = labels.get("val", set[str]()), labels.get("test", set[str]())
+    train, test = (labels["train"] | val, test) if test else (labels["train"], val)
+    if len(train) < 2:
+        raise UserError(f"{where}: needs two classes or more to train on, found only {short_repr(min(train))} there")
+    if test and not test & train:
+        raise UserError(
+            f"{where}: the images to test on have no class of those to train on: theirs are {shown(sorted(test), 5)}, to train "
+            f"on {shown(sorted(train), 5)}; call the same class the same"
+        )
+    return [f"classes to test on that there are none of to train on: {shown(sorted(test - train))}"] if test - train else []
 
 
 def _plain(label: str) -> str:

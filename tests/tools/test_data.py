@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import yaml
 from dvc.utils.hydra import apply_overrides
 
 from classifier.common.params import read_yaml
 from classifier.sources.listing import command
+from tools.data import main
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -94,6 +97,27 @@ def test_null_has_a_param_found_out(tmp_path: Path) -> None:
     path.write_text("label,p0,p1,p2,p3\n" + "".join(f"{'ab'[number % 2]},{number},255,0,7\n" for number in range(6)))
     done = data(str(path), "-S", "label_column=null", "-S", "pixel_max=null")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"dvc exp run -S dataset=csv -S source={path}")
+
+
+def test_what_params_yaml_has_from_an_earlier_run_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the run would read the files otherwise than is said here."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text()) | {"class_depth": "last", "label_column": "age"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    source = fill(tmp_path / "pictures", "a/1.png", "b/1.png")
+    (tmp_path / "t.csv").write_text("label,p0,p1,p2,p3\na,1,2,3,255\nb,4,5,6,7\n")
+    monkeypatch.chdir(tmp_path)
+    for words, end in (
+        ([str(source)], "pictures -S class_depth=null -S label_column=null"),
+        ([str(source), "-S", "class_depth=1"], "pictures -S class_depth=1 -S label_column=null"),
+        (["t.csv"], "t.csv -S class_depth=null -S label_column=null"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["data", *words])
+        assert main() == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-1].endswith(end)
+    assert lines[-2] == "the images are 2×2, and image_size in params.yaml is 28; `-S image_size=2` keeps the pixels"
 
 
 def test_two_readings_end_with_status_1_and_both_commands(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from classifier.common.errors import UserError
 from classifier.images.table import image_shape
 from classifier.images.table_header import read_header
 from classifier.sources.csv_layouts import Asked, find_layout
-from classifier.sources.tables import classes_of, find_tables, labels_of
+from classifier.sources.tables import Survey, classes_of, find_tables, labels_of, open_tables, survey
 
 
 def write(path: Path, text: bytes) -> Path:
@@ -126,3 +126,41 @@ def test_the_shape_of_an_image(num_pixels: int, asked: list[int] | None, shape: 
 def test_a_shape_that_is_asked_for(num_pixels: int, asked: list[int] | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         image_shape(Path("t.csv"), num_pixels, asked)
+
+
+def surveyed(folder: Path, pixel_max: int | None = None, **tables: str) -> Survey:
+    """Of tables with the pixels a, b, c, d; `x:0.5` is a row of the class x with that number in all of them."""
+    for name, rows in tables.items():
+        cells = (row.split(":") for row in rows.split())
+        lines = "".join(f"{label},{pixel},{pixel},0,{pixel}\n" for label, pixel in cells)
+        write(folder / f"{name}.csv", f"label,a,b,c,d\n{lines}".encode())
+    return survey(open_tables(find_tables(folder), Asked()), pixel_max)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "wrong"),
+    [("x:255 y:30", "x:0.5 y:1", "test"), ("x:0.25 y:1", "x:200 y:3", "train"), ("x:255 y:30", "x:16 y:3", "test")],
+)
+def test_tables_of_two_ranges_are_refused(tmp_path: Path, train: str, test: str, wrong: str) -> None:
+    """Scaled alike, all of the darker table would be black."""
+    with pytest.raises(UserError, match=rf"{wrong}\.csv: needs pixels of one range in all tables, found 0 to "):
+        surveyed(tmp_path, train=train, test=test)
+    assert surveyed(tmp_path, 255).white == 255
+
+
+def test_tables_of_one_range_that_do_not_reach_the_same_end(tmp_path: Path) -> None:
+    assert surveyed(tmp_path / "a", train="x:16 y:3", test="x:15 y:3").white == 16
+    assert surveyed(tmp_path / "b", train="x:0.5 y:1", test="x:0.25 y:0").white == 1
+    assert surveyed(tmp_path / "c", train="x:255 y:3", test="x:140 y:0").white == 255
+
+
+def test_classes_of_the_splits_of_tables(tmp_path: Path) -> None:
+    assert surveyed(tmp_path / "a", train="x:255 y:3", test="x:9 z:200").notes == [
+        "classes to test on that there are none of to train on: 'z'"
+    ]
+    with pytest.raises(UserError, match="have no class of those to train on: theirs are 'u', 'v', to train on 'x', 'y'; call"):
+        surveyed(tmp_path / "b", train="x:255 y:3", test="u:9 v:200")
+    with pytest.raises(UserError, match="needs two classes or more to train on, found only 'x' there"):
+        surveyed(tmp_path / "c", train="x:255 x:3", test="x:9 y:200")
+    val_joins = surveyed(tmp_path / "d", train="x:255 y:1", val="z:200 x:3", test="x:9 z:200")
+    assert [note for note in val_joins.notes if "classes" in note] == []
