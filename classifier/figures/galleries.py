@@ -47,7 +47,7 @@ def mistake_gallery(images_NCHW: NDArray[np.uint8], predictions: pd.DataFrame) -
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
     surest = wrong.sort_values("confidence", ascending=False, kind="stable")[:MAX_MISTAKES]
     num_rows = max(1, math.ceil(len(surest) / MISTAKES_PER_ROW))
-    figure = Figure(figsize=(9, 1.4 * num_rows + 0.5))
+    figure = Figure(figsize=(9, 1.5 * num_rows + 0.5))
     figure.suptitle(
         f"Most confident mistakes of the test split: {len(surest)} of {len(wrong)} (actual → predicted)", fontsize=11
     )
@@ -59,7 +59,7 @@ def mistake_gallery(images_NCHW: NDArray[np.uint8], predictions: pd.DataFrame) -
     for axes, row in zip(all_axes, surest.itertuples(), strict=False):
         show_image(axes, images_NCHW[int(row[0])])
         axes.set_title(
-            f"{short[row.actual]}\n→ {isolated(short[row.predicted])} {row.confidence:.1%}",
+            f"{short[row.actual]}\n→ {isolated(short[row.predicted])}\n{row.confidence:.1%}",
             fontsize=6.5,
             color=VERMILION,
         )

@@ -1,14 +1,12 @@
 """Report and review as axe-core and html-validate judge them."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import chromium
 from tests.support.node import install, needs_node
 from tests.support.report_case import ACTUAL, PREDICTED, ReportCase
 from tools.report.__main__ import main as write_report
@@ -51,12 +49,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         case.results(actual, actual[::-1], classes=MANY_CLASSES, test_hash=case.test_hash)
         write(case, "many-classes")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

@@ -285,6 +285,26 @@ class TestPage:
         low, high = proportion_confint(95, 100, method="wilson")
         assert rows[1] == ["cat", "100", "0.9500", f"{low:.4f} to {high:.4f}", "1.0000", rows[1][5], "0.9744", "20"]
 
+    def test_of_many_classes_those_of_the_lowest_f1_come_first_and_all_are_folded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = [f"class {number}" for number in range(80)]
+        actual = [number % 80 for number in range(320)]
+        case = ReportCase(tmp_path / "many", names, actual=actual, predicted=actual)
+        monkeypatch.chdir(case.root)
+        assert "No test image is classified wrong." in text()
+        predicted = [12 if label == 70 else label for label in actual]
+        case.results(actual, predicted, classes=names, test_hash=case.test_hash)
+        tables = page().tables
+        assert [row[0] for row in tables["Classes of the lowest F1"][1:]] == [
+            "class 70",
+            "class 12",
+            *names[:12],
+            *names[13:59],
+        ]
+        assert [row[0] for row in tables["By class"][1:]] == names
+        assert "All 80 classes" in text()
+
     @pytest.mark.parametrize(
         ("dataset", "source", "title"),
         [

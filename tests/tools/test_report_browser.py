@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.support.browser import chromium
 from tests.support.report_case import ACTUAL, CONFIDENCE, PREDICTED, ReportCase
 from tools.report.__main__ import main
 from tools.report.confusions import SHADE_WORDS
@@ -18,12 +17,6 @@ HOSTILE = ["<script>document.title='hacked'</script>", "الفئة", '"><b oncli
 DOG_FOR_EMU = [row for row in range(len(ACTUAL)) if (ACTUAL[row], PREDICTED[row]) == (1, 2)]
 CONTRAST = 4.5
 """Of text, by WCAG 2.2 at level AA."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +167,17 @@ def test_a_small_screen_needs_no_scrolling_sideways(
     window.cell(1, 2).click()
     box = window.dialog(1, 2).bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["y"] >= 0 and box["y"] + box["height"] <= 600
+    window.context.close()
+
+
+def test_names_of_sixty_letters_leave_the_other_columns_their_room(browser: Browser, tmp_path: Path) -> None:
+    names = [f"a_photograph_of_a_rather_small_bird_of_the_mountain_of_{number:05}" for number in range(3)]
+    window = Opened(browser, written(ReportCase(tmp_path / "project", names)), viewport={"width": 1280, "height": 900})
+    table = window.page.locator(".wide[aria-label='By class']")
+    assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
+    window.page.set_viewport_size({"width": 390, "height": 800})
+    head = table.locator("tbody th").first.bounding_box()
+    assert head is not None and head["width"] < 200
     window.context.close()
 
 

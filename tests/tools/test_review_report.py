@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,35 @@ class TestPictures:
         assert words in capsys.readouterr().err
         assert words in Path("page.html").read_text(encoding="utf-8")
         assert not Path("shown/flips.png").exists()
+
+
+def test_of_many_classes_there_are_as_many_as_can_be_read(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    """With names of sixty letters that begin alike. Of the 150 classes, two lose all their four images."""
+    names = [f"a_photograph_of_a_rather_small_bird_of_the_mountain_of_{number:05}" for number in range(150)]
+    actual = [number % 150 for number in range(600)]
+    case.results(actual, actual, classes=names)
+    case.commit()
+    case.results(actual, [label - 1 if label in (3, 140) else label for label in actual], classes=names)
+    text = printed(capsys, "--html", "page.html")
+    rows = rows_of(text, "class")
+    assert [row[0] for row in rows] == [*names[:59], names[140]]
+    assert [row[6] for row in (rows[3], rows[59])] == ["4", "4"]
+    sentence = "These are the 60 of 150 classes that changed most; `--json` has all."
+    assert sentence in text and sentence in Path("page.html").read_text(encoding="utf-8")
+    assert len(json.loads(printed(capsys, "--json"))["classes"]) == 150
+    both = compared()
+    assert both.flips is not None
+    with styled():
+        matrix = confusion_change(both.before, both.after)
+        matrix.canvas.draw()
+        gallery = flip_gallery(np.zeros((600, 1, 5, 4), np.uint8), both.flips, both.before, both.after)
+    for axis in (matrix.axes[0].xaxis, matrix.axes[0].yaxis):
+        labels = axis.get_ticklabels()
+        assert len({label.get_text() for label in labels}) == len(labels) == 50
+    boxes = [label.get_window_extent() for label in matrix.axes[0].get_yticklabels()]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    title = next(axes.get_title() for axes in gallery.axes if axes.images)
+    assert title == "3: a_photo…_00003\na_photo…_00003 →\na_photo…_00002"
 
 
 class _Elements(HTMLParser):

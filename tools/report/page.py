@@ -33,6 +33,8 @@ from tools.review.wording import figure, guessing_remark, metric_words, percent,
 MAX_FILES_NAMED = 20
 UNBALANCED = 1.5
 """The largest class of the test images against the smallest; from there on accuracy alone says too little."""
+MAX_ROWS = 60
+"""Of classes; of more, those of the lowest F1 come first, and all are folded."""
 COARSE_SIDE = 48
 """Images up to this many pixels are enlarged with sharp edges."""
 _MEASURES = {"loss": "cross-entropy (nats)", "accuracy": "share of images right"}
@@ -92,6 +94,7 @@ def as_page(run: Run) -> str:
             "epochs": [[figure(value) for value in row] for row in results.history.itertuples(index=False)],
             "bins": _bins(figures.calibration),
             "classes": class_rows,
+            "lowest": _lowest(class_rows, class_heads.index("F1")) if len(class_rows) > MAX_ROWS else [],
             "splits": _splits(run.data_report) if run.data_report else [],
             "leaked": _leaked(run.data_report) if run.data_report else [],
             "params": _params(results.lock),
@@ -139,6 +142,11 @@ def _classes(run: Run) -> tuple[list[str], Rows]:
         rows.append([name, f"{actual:,}", *shares, *(f"{count[label]:,}" for count in counts.values())])
     heads = ["class", "test images", "recall", "95 % interval", "precision", "95 % interval", "F1"]
     return heads + [f"{split} images" for split in counts], rows
+
+
+def _lowest(rows: Rows, f1_at: int) -> Rows:
+    """A class that was neither there nor predicted has a dash."""
+    return sorted(rows, key=lambda row: float(row[f1_at]) if row[f1_at] != "–" else 2)[:MAX_ROWS]
 
 
 def _remarks(report: DataMetrics) -> list[str]:

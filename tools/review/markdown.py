@@ -100,11 +100,12 @@ def _changes(review: Review) -> Iterator[str]:
 
 
 def _classes(review: Review) -> Iterator[str]:
-    rows = [[text(one.name), *wording.class_cells(one), _verdict_cell(one.verdict)] for one in review.classes]
+    rows = [[text(one.name), *wording.class_cells(one), _verdict_cell(one.verdict)] for one in wording.listed_classes(review)]
     heads = ["class", *wording.CLASS_HEADS, "verdict"]
     changed = sum(one.verdict != NO_EVIDENCE for one in review.classes)
-    summary = f"By class: {changed} of {len(rows)} differ" if changed else "By class: no evidence of a difference in any"
-    yield from _folded(summary, table(heads, rows, "lrrrrrrrl"))
+    differ = f"{changed} of {len(review.classes)} differ"
+    summary = f"By class: {differ if changed else 'no evidence of a difference in any'}"
+    yield from _folded(summary, table(heads, rows, "lrrrrrrrl"), *wording.left_out_sentences(review))
 
 
 def _flips(review: Review) -> Iterator[str]:
@@ -152,7 +153,7 @@ def as_page(review: Review, pictures: Mapping[str, bytes], missing: str | None) 
                 [f"{change.kind} {change.name}", change.before, change.after, ", ".join(change.stages)]
                 for change in review.changes
             ],
-            "classes": [[one.name, one.verdict, *wording.class_cells(one)] for one in review.classes],
+            "classes": [[one.name, one.verdict, *wording.class_cells(one)] for one in wording.listed_classes(review)],
             "other_metrics": [[name, *wording.other_metric_cells(*values)] for name, values in review.other_metrics.items()],
         },
     )

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from classifier.figures.charts import MAX_ANNOTATED_CLASSES
+from classifier.figures.charts import MAX_ANNOTATED_CLASSES, MAX_NAMED_CLASSES
 from classifier.figures.galleries import show_image
-from classifier.figures.style import BLUE, VERMILION, isolated, save_png, shortened, styled
+from classifier.figures.style import BLUE, VERMILION, isolated, save_png, short_names, styled
 from classifier.images.arrays import Images
 from record.results import Results, load_test_images
 from record.verdicts import Flips, surest_first
@@ -24,6 +24,8 @@ MAX_IMAGES = 24
 """Of each direction."""
 LONGEST_NAME, SHORT_NAME = 25, 12
 """Characters of a class name beside the matrix: longer ones are cut; above the second, the picture grows with the name."""
+LONGEST_CAPTION = 14
+"""Of a class name above an image."""
 INCHES_PER_LETTER = 0.09
 _WORSE_TO_BETTER = LinearSegmentedColormap.from_list("worse to better", [VERMILION, "white", BLUE])
 
@@ -53,15 +55,17 @@ def confusion_change(before: Results, after: Results) -> Figure:
     change_KK = _confusion(after) - _confusion(before)
     better_KK = np.where(np.eye(len(change_KK), dtype=bool), change_KK, -change_KK)
     num_classes, most = len(change_KK), max(1, int(np.abs(change_KK).max()))
-    names = [shortened(name, LONGEST_NAME) for name in after.classes]
+    named = range(0, num_classes, -(-num_classes // MAX_NAMED_CLASSES))
+    names = short_names([after.classes[label] for label in named], LONGEST_NAME)
+    size = 10 if num_classes <= MAX_ANNOTATED_CLASSES else 7
     side = min(max(4.5, 0.55 * num_classes + 2.2), 14.0)
     room = INCHES_PER_LETTER * max(0, max(map(len, names)) - SHORT_NAME)
     figure = Figure(figsize=(side + room + 0.4, side + room))
     axes = figure.subplots()
     axes.imshow(better_KK, cmap=_WORSE_TO_BETTER, vmin=-most, vmax=most)
     axes.grid(visible=False)
-    axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(num_classes), names)
+    axes.set_xticks(named, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(named, names, fontsize=size)
     axes.set(title="Change in test images: blue is better", xlabel="predicted", ylabel="actual")
     if num_classes <= MAX_ANNOTATED_CLASSES:
         for (row, column), change in np.ndenumerate(change_KK):
@@ -84,6 +88,10 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
         ("wrong → right", surest_first(flips.gained, before), BLUE),
     ]
     num_rows = [max(1, math.ceil(min(len(rows), MAX_IMAGES) / IMAGES_PER_ROW)) for _, rows, _ in parts]
+    drawn = [row for _, rows, _ in parts for row in rows[:MAX_IMAGES]]
+    labels = sorted({int(of_N[row]) for of_N in (before.actual_N, before.predicted_N, after.predicted_N) for row in drawn})
+    names = map(isolated, short_names([before.classes[label] for label in labels], LONGEST_CAPTION))
+    short = dict(zip(labels, names, strict=True))
     figure = Figure(figsize=(9, 1.9 * sum(num_rows) + 0.9))
     halves = figure.subfigures(2, 1, height_ratios=num_rows, squeeze=False).ravel()
     for half, height, (words, rows, colour) in zip(halves, num_rows, parts, strict=True):
@@ -96,8 +104,8 @@ def flip_gallery(images_NCHW: Images, flips: Flips, before: Results, after: Resu
             axes.axis("off")
         for axes, row in zip(all_axes, shown, strict=False):
             show_image(axes, images_NCHW[row])
-            was, now = (isolated(shortened(results.classes[results.predicted_N[row]])) for results in (before, after))
-            axes.set_title(f"{row}: {isolated(shortened(before.classes[before.actual_N[row]]))}\n{was} →\n{now}", fontsize=8)
+            actual, was, now = (short[of_N[row]] for of_N in (before.actual_N, before.predicted_N, after.predicted_N))
+            axes.set_title(f"{row}: {actual}\n{was} →\n{now}", fontsize=8)
     return figure
 
 

@@ -149,7 +149,28 @@ def metric_cells(metric: TestedMetric) -> list[str]:
     return [figure(metric.before), figure(metric.after), *compared]
 
 
+MAX_CLASSES = 60
+"""In a table; a comment on a pull request has room for some 200 rows."""
 CLASS_HEADS = ["images", "recall before", "after", "difference", "gained", "lost", "p (Holm)"]
+
+
+def listed_classes(review: Review) -> list[ClassVerdict]:
+    """Those that have room in a table, in the order of the classes: first what differs, then the largest changes."""
+    ordered = sorted(
+        range(len(review.classes)),
+        key=lambda number: (
+            review.classes[number].verdict == NO_EVIDENCE,
+            -abs(review.classes[number].gained - review.classes[number].lost),
+        ),
+    )
+    return [review.classes[number] for number in sorted(ordered[:MAX_CLASSES])]
+
+
+def left_out_sentences(review: Review) -> list[str]:
+    """Where the table has not all classes."""
+    if len(review.classes) <= MAX_CLASSES:
+        return []
+    return [f"These are the {MAX_CLASSES} of {len(review.classes):,} classes that changed most; `--json` has all."]
 
 
 def class_cells(one: ClassVerdict) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import matplotlib
@@ -101,6 +101,8 @@ def test_names_have_room_however_many_and_long_they_are(tmp_path: Path, num_clas
         assert 2 <= len(boxes) <= 60
         assert not any(one.overlaps(other) for one, other in pairwise(boxes))
         assert axes.get_window_extent().width > 0.4 * figure.bbox.width
+    captions = [axes.title.get_window_extent() for axes in figures[3].axes if axes.get_title()]
+    assert not any(one.overlaps(other) for one, other in combinations(captions, 2))
     assert len({label.get_text() for label in figures[0].axes[0].get_yticklabels()}) == len(figures[0].axes[0].get_yticks())
 
 
@@ -135,14 +137,14 @@ def test_the_samples_are_each_classes_first_images_in_its_row() -> None:
 def test_the_gallery_shows_the_surest_mistakes_first() -> None:
     figure = mistake_gallery(IMAGES_NCHW, PREDICTIONS)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert titles == ["cat\n→ emu 90.0%", "cat\n→ dog 60.0%", "dog\n→ cat 60.0%"]
+    assert titles == ["cat\n→ emu\n90.0%", "cat\n→ dog\n60.0%", "dog\n→ cat\n60.0%"]
     shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     np.testing.assert_array_equal(np.stack(shown), IMAGES_NCHW[[2, 1, 4], 0])
 
 
 def test_a_name_that_runs_from_right_to_left_stays_behind_the_arrow_and_before_its_figure(tmp_path: Path) -> None:
     arabic = mistake_gallery(IMAGES_NCHW, PREDICTIONS.replace("emu", "قط"))
-    assert arabic.axes[0].get_title() == f"cat\n→ {isolated('قط')} 90.0%"
+    assert arabic.axes[0].get_title() == f"cat\n→ {isolated('قط')}\n90.0%"
     assert isolated("cat, 猫, é") == "cat, 猫, é"
 
     def drawn(text: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
