@@ -149,7 +149,8 @@ def _check_one_meaning(name: str) -> None:
     if meanings:
         meanings |= {f"the experiment {one.commit[:7]}": one.commit for one in finished_experiments() if one.name == name}
     if len(set(meanings.values())) > 1:
-        raise UserError(f"{name}: may be {', '.join(meanings)}; name it by what stands there")
+        longer = " or ".join(meaning.rpartition(" ")[2] for meaning in meanings)
+        raise UserError(f"{name}: may be {' or '.join(meanings)}; write {longer}")
 
 
 def _commit(name: str) -> str | None:

@@ -2,6 +2,8 @@
 
 What it keeps is not run again. `dvc gc` by itself also deletes DVC's copies of the metrics and plots that git keeps, and then a
 setting whose model is still in the cache trains again (findings/dvc-gc-run-cache.sh). They are some kilobytes, and stay.
+
+example: python -m tools.gc --workspace
 """
 
 import shutil

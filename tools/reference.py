@@ -174,7 +174,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     needed = [action.required if action.option_strings else action.nargs not in ("?", "*") for action in actions]
     words = [_words(action) if must else f"[{_words(action)}]" for action, must in zip(actions, needed, strict=True)]
     yield from ("", f"`{' '.join([parser.prog, *words])}`")
-    if rows := [_row(f"`{_words(action)}`", action.help or "") for action in actions if action not in below]:
+    if rows := [_row(f"`{_words(action)}`", (action.help or "") % vars(action)) for action in actions if action not in below]:
         yield from ("", *_head("option", "meaning"), *rows)
     if parser.epilog:
         yield from ("", *parser.epilog.strip().splitlines())

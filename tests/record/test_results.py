@@ -70,15 +70,16 @@ class TestNames:
         """Git takes the tag before the branch, and both before an experiment, without a word that is seen."""
         first, second = case.git("rev-parse", "first"), case.git("rev-parse", "main")
         case.git("update-ref", f"refs/exps/{first[:2]}/{first[2:]}/main", first)
-        with pytest.raises(
-            UserError,
-            match=rf"^main: may be the branch refs/heads/main, the experiment {first[:7]}; name it by what stands there$",
-        ):
+        meanings = f"the branch refs/heads/main or the experiment {first[:7]}"
+        with pytest.raises(UserError, match=rf"^main: may be {meanings}; write refs/heads/main or {first[:7]}$"):
             read("main")
         assert read("refs/heads/main").revision.commit == second
         assert read(first[:7]).revision.commit == first
         case.git("branch", "first", "main")
-        with pytest.raises(UserError, match=r"^first: may be the branch refs/heads/first, the tag refs/tags/first; name it by"):
+        with pytest.raises(
+            UserError,
+            match=r"^first: may be the branch refs/heads/first or the tag refs/tags/first; write refs/heads/first or refs",
+        ):
             read("first")
         assert read("refs/tags/first").revision.commit == first
         case.git("branch", "--force", "first", "refs/tags/first")

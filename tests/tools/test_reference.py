@@ -105,3 +105,7 @@ def test_the_page_of_errors_says_who_prints_a_message() -> None:
     page = (FOLDER / "errors.md").read_text(encoding="utf-8")
     (section,) = [part for part in page.split("\n## ") if "needs UTF-8, found other bytes from line" in part]
     assert section.startswith("classifier/sources (in download, weights)\n")
+
+
+def test_the_page_of_commands_has_no_placeholder_of_argparse() -> None:
+    assert "%(" not in (FOLDER / "commands.md").read_text(encoding="utf-8")

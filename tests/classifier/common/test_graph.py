@@ -158,6 +158,12 @@ def test_no_table_is_drawn_twice_and_no_chart_loses_a_revision_without_validatio
     assert all(isinstance(column, str) for _, column in drawn)
 
 
+def test_the_labels_of_charts_are_short_enough_for_vs_code() -> None:
+    top = [options for entry in GRAPH["plots"] for options in entry.values()]
+    charts = [*(options for _, options, _ in _charts_of_stages()), *top]
+    assert all(len(options[label]) <= 9 for options in charts for label in ("x_label", "y_label"))
+
+
 def _charts_of_stages() -> list[tuple[str, dict[str, str], str]]:
     """Table, options, and the axis of what is drawn of it; the other has classes, epochs or steps."""
     tables = [item for stage in STAGES.values() for entry in stage.get("plots", []) for item in entry.items() if "x" in item[1]]
