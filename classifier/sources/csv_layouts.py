@@ -20,6 +20,7 @@ from classifier.common.errors import UserError, short_repr
 from classifier.images.schema import MAX_PIXELS
 from classifier.images.table_header import LOOKS_LIKE_A_NUMBER, MAX_LINE_BYTES
 from classifier.sources.files import check_no_pointer
+from classifier.sources.labels import PATH_NAMES, plain_name
 from classifier.sources.listing import option, shown
 
 LABEL_NAMES = {
@@ -196,6 +197,8 @@ def _of_header(path: Path, layout: Layout, second: list[str], asked: Asked, like
     if not pixels and (label is not None or not asked.labels_needed):
         raise UserError(
             f"{path}: needs columns of pixels that are named alike, as pixel1,pixel2,…, found {_named(layout, rest)}"
+            + "; a table that names pictures needs them unpacked beside it"
+            * any(plain_name(name) in PATH_NAMES for name in lower)
         )
     if not in_cell and (planar := _planar(lower, pixels)) != pixels:
         notes.append("red, green and blue follow each other pixel by pixel, as the header says")

@@ -13,6 +13,7 @@ Within a split the class may stand in a table or in the file's name too. One fol
 readings is refused, with the params that say which is meant. Hidden files are passed over.
 """
 
+import re
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -31,7 +32,15 @@ from classifier.sources.checks import (
 )
 from classifier.sources.files import PARQUET, SourceFiles, open_source, read_lines
 from classifier.sources.groups import set_groups
-from classifier.sources.hints import WITH_COLUMNS, archives_hint, by_suffix, folder_hint, formats_hint, tables_hint
+from classifier.sources.hints import (
+    WITH_COLUMNS,
+    archives_hint,
+    by_suffix,
+    columns_hint,
+    folder_hint,
+    formats_hint,
+    tables_hint,
+)
 from classifier.sources.label_tables import LABELS_FILE, NAMES_FILES, find_label_tables, names_in
 from classifier.sources.labels import Columns, Labels, Table, read_labels, split_of_word
 from classifier.sources.listing import LAST, ClassDepth, Listing, Picture, command, shown
@@ -51,6 +60,8 @@ from classifier.sources.tree import (
 
 __all__ = ["Listing", "Picture", "list_pictures"]
 
+NUMBERED = re.compile(r"(.*?[A-Za-z].*?)[ ._-]*[0-9]+")
+"""Of folders that differ in their number alone: parts of one set, where a table names the pictures."""
 MAX_STRAYS = 0.01
 """Share of pictures beside the folders of the classes that are left out, as those of a page that lies there."""
 
@@ -374,6 +385,12 @@ class _Reader:
             return
         upper = tree.prefix.count("/") - base.count("/") + 1
         check_masks(tree, upper)
+        stems = {match[1] if (match := NUMBERED.fullmatch(name)) else name for name in tree.folders}
+        if len(tree.folders) > 1 and len(stems) == 1 and (found := columns_hint(self.files)):
+            raise UserError(
+                f"{self.source}: the classes may be {shown(tree.folders)}, or stand in {found[0]}; say which: "
+                f"`{command(FOLDER, self.source, {'class_depth': upper})}` or {found[1]}"
+            )
         deeper = {
             name: one
             for name, one in filled.items()

@@ -8,7 +8,7 @@ from classifier.images.picture_pack import SUFFIXES
 from classifier.images.schema import FOLDER
 from classifier.sources.files import ARCHIVE_SUFFIXES, SourceFiles
 from classifier.sources.label_tables import LABELS_FILE, MAX_TABLES
-from classifier.sources.labels import find_label_columns, split_of_word
+from classifier.sources.labels import find_columns, split_of_word
 from classifier.sources.listing import command, shown
 from classifier.sources.params import PIXEL_TABLES
 from classifier.sources.tree import Tree
@@ -23,19 +23,23 @@ def tables_hint(files: SourceFiles) -> str:
         [other for other in files.others if other.lower().endswith(ends)] for ends in (WITH_COLUMNS, OTHER_TABLES)
     )
     if tables:
-        found = next(((one, names) for one in tables[:MAX_TABLES] if (names := find_label_columns(files, one))), None)
-        likely = ""
-        if found:
-            folder = found[0].rpartition("/")[0]
-            is_inner = files.source.is_dir() and folder and Tree(files, f"{folder}/").places
-            source = files.source / folder if is_inner and not split_of_word(PurePosixPath(folder).name) else files.source
-            commands = " or ".join(f"`{command(FOLDER, source, {'label_column': name})}`" for name in found[1][:3])
-            likely = f": {found[0]} names pictures, whose class may be {commands}"
+        found = columns_hint(files)
         return (
             f"; no columns of paths and labels were found in {shown(tables)}; `-S path_column=… -S label_column=…` say them"
-            + likely
+            + (f": {found[0]} names pictures, whose class may be {found[1]}" if found else "")
         )
     return f"; not read: {shown(foreign)}; save it as {LABELS_FILE} with `path,label`" if foreign else ""
+
+
+def columns_hint(files: SourceFiles) -> tuple[str, str] | None:
+    """A table that names pictures, and the commands that say which of its columns may be the class."""
+    for path in [other for other in files.others if other.lower().endswith(WITH_COLUMNS)][:MAX_TABLES]:
+        if "submission" not in path.lower() and (settings := find_columns(files, path)):
+            folder = path.rpartition("/")[0]
+            is_inner = files.source.is_dir() and folder and Tree(files, f"{folder}/").places
+            source = files.source / folder if is_inner and not split_of_word(PurePosixPath(folder).name) else files.source
+            return path, " or ".join(f"`{command(FOLDER, source, one)}`" for one in settings[:3])
+    return None
 
 
 def folder_hint(tree: Tree) -> str:

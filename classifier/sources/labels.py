@@ -149,9 +149,7 @@ def _recognised(files: SourceFiles, path: str, columns: Columns, within: str, mu
     if found is None or not paths or not (labels or class_columns):
         if must:
             first = next(read_lines(files, path), "").strip()
-            known = " or ".join(
-                f"`{command(FOLDER, files.source, {'label_column': one})}`" for one in find_label_columns(files, path)[:3]
-            )
+            known = " or ".join(f"`{command(FOLDER, files.source, one)}`" for one in find_columns(files, path)[:3])
             raise UserError(
                 f"{files.source / path}: line 1: needs path,label, found {short_repr(first)}; or say which columns they are: "
                 + (known or "`-S path_column=… -S label_column=…`")
@@ -187,20 +185,39 @@ def _one_hot_columns(
     return found if len(found) > 1 and sample and is_one_hot else []
 
 
-def find_label_columns(files: SourceFiles, path: str) -> list[str]:
-    """Columns that may be the class in a table that names pictures, but has no column with a known name for it."""
+def find_columns(files: SourceFiles, path: str) -> list[dict[str, object]]:
+    """Params that may say the columns of a table that names pictures, where their names do not: one for each that may be the
+    class. Empty for another table."""
     try:
-        found = _header(files, path, Columns())
-        rows = [row for _, row in islice(found[2](), SAMPLE)] if found else []
+        header, rows = _any_header(files, path)
     except (csv.Error, UserError):
         return []
-    if not found or not rows or any(len(row) != len(found[0]) for row in rows):
+    if not rows or any(len(row) != len(header) for row in rows):
         return []
-    paths = _wanted(found[0], [plain_name(name) for name in found[0]], None, PATH_NAMES)
-    if not any(way.place(row[at]) >= 0 for at in paths for way in _ways(files, path.rpartition("/")[0]) for row in rows):
-        return []
-    others = [at for at in range(len(found[0])) if at not in paths and found[0][at]]
-    return [found[0][at] for at in others if 1 < len({row[at] for row in rows}) <= max(2, len(rows) // 4)]
+    plain = [plain_name(name) for name in header]
+    ways = list(_ways(files, path.rpartition("/")[0]))
+
+    def names_pictures(at: int, share: float) -> bool:
+        return sum(any(way.place(row[at]) != _NONE for way in ways) for row in rows) > share * len(rows)
+
+    paths, given = [at for at in _wanted(header, plain, None, PATH_NAMES) if names_pictures(at, 0)], dict[str, object]()
+    if not paths:
+        paths = [at for at in range(len(header)) if len({row[at] for row in rows}) == len(rows) and names_pictures(at, 0.5)][:1]
+        given = {"path_column": header[paths[0]]} if paths else {}
+    labels = _wanted(header, plain, None, LABEL_NAMES) or [
+        at for at in range(len(header)) if 1 < len({row[at] for row in rows}) <= max(2, len(rows) // 4)
+    ]
+    return [given | {"label_column": header[at]} for at in labels if paths and at not in paths and header[at]]
+
+
+def _any_header(files: SourceFiles, path: str) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns whatever they are, and the first rows."""
+    found = _header(files, path, Columns())
+    if found is not None:
+        return found[0], [row for _, row in islice(found[2](), SAMPLE)]
+    first = next(read_lines(files, path), "")
+    rows = [row for _, row in islice(_reader(files, path, max(",;\t", key=first.count))(0), SAMPLE + 1)]
+    return (rows[0], rows[1:]) if rows else ([], [])
 
 
 def read_labels(files: SourceFiles, table: Table, columns: Columns) -> Labels:

@@ -12,7 +12,9 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
+from classifier.common.errors import UserError
 from classifier.common.params import read_yaml
+from classifier.sources.csv_layouts import Asked, find_layout
 from classifier.sources.listing import command
 from tools.data import main
 
@@ -155,6 +157,14 @@ def test_the_shape_of_images_that_are_no_squares_stands_in_the_command(tmp_path:
     params.write_text("dataset: x\nsource: x\nimage_shape: null\n")
     apply_overrides(params, words[4::2])
     assert read_yaml(params) == {"dataset": "csv", "source": str(table), "image_shape": [1, 4, 5]}
+
+
+def test_a_table_of_pictures_that_are_not_there_is_no_table_of_pixels(tmp_path: Path) -> None:
+    """As where they lie in an archive beside it."""
+    (tmp_path / "labels.csv").write_text("image,label\nimg/1.png,a\nimg/2.png,b\n")
+    (tmp_path / "img.zip").touch()
+    with pytest.raises(UserError, match=r"found 'image', 'label'; a table that names pictures needs them unpacked beside it$"):
+        find_layout(tmp_path / "labels.csv", Asked())
 
 
 def test_a_table_that_is_of_no_split_is_said_to_be_left_out(tmp_path: Path) -> None:

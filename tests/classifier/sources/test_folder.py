@@ -82,7 +82,10 @@ def test_a_labels_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", r"line 1: needs path,label, found ''"),
-        ("who,class\na.jpg,x\n", r"line 1: needs path,label, found 'who,class'; or say which columns they are: `-S path_col"),
+        (
+            "who,class\na.jpg,x\n",
+            r"line 1: needs path,label, found 'who,class'; or say which .*: `dvc .* -S path_column=who -S label_column=class`$",
+        ),
         ("path,label\na.jpg\n", r"line 2: needs a path and a label, found 'a.jpg'"),
         ("path,label\na.jpg,\n", r"line 2: needs a path and a label"),
         ("path,label\na.jpg,x\n../a.jpg,y\n", r"line 3: no such file below this folder: '\.\./a\.jpg'"),
@@ -235,8 +238,13 @@ def test_what_network_storages_and_windows_leave_is_passed_over(tmp_path: Path) 
 def test_tables_of_unknown_columns_are_told(tmp_path: Path) -> None:
     """As HAM10000's, whose pictures lie in two folders that are no classes."""
     fill(tmp_path, "part_1/a.jpg", "part_2/b.jpg", metadata="image_id,dx\na,nv\nb,mel\n")
+    with pytest.raises(
+        UserError, match=r"'part_1', 'part_2', or stand in metadata.csv; .* -S class_depth=1` or `.* -S label_column=dx`"
+    ):
+        list_pictures(tmp_path)
     told = "no columns of paths and labels were found in 'metadata.csv'"
-    assert any(told in note and "-S label_column=" in note for note in list_pictures(tmp_path).notes)
+    notes = list_pictures(fill(tmp_path / "two", "part/a.jpg", "rest/b.jpg", metadata="image_id,dx\na,nv\nb,mel\n")).notes
+    assert any(told in note and "-S label_column=" in note for note in notes)
     fill(tmp_path / "one", "part_1/a.jpg", "part_1/b.jpg", metadata="image_id,dx\na,nv\nb,mel\n")
     with pytest.raises(UserError, match=rf"found only 'part_1'; {told}; `-S path_column="):
         list_pictures(tmp_path / "one")

@@ -224,6 +224,22 @@ def test_two_columns_that_may_be_the_label_are_refused_with_both_commands(tmp_pa
     assert list_pictures(tmp_path, Columns(label="label")).classes == ["ant", "bee"]
 
 
+def test_numbered_folders_are_no_classes_where_a_table_names_their_pictures(tmp_path: Path) -> None:
+    """As HAM10000 and ChestX-ray14 are published: pictures in parts, classes in a table with other names of columns."""
+    paths = [f"images_{number // 4}/img_{number}.png" for number in range(8)]
+    table = rows("Patient,Image Index,Finding", "1,img_{number}.png,{label}")
+    fill(tmp_path, paths, entries_csv=table, sample_submission_csv=table)
+    told = "the classes may be 'images_0', 'images_1', or stand in entries.csv; say which: `[^`]* -S class_depth=1` or `[^`]*"
+    with pytest.raises(UserError, match=told + "path_column='[^`]*Image Index'[^`]*' -S label_column=Finding`") as refused:
+        list_pictures(tmp_path)
+    assert "Patient" not in str(refused.value)
+    listing = list_pictures(tmp_path, Columns(path="Image Index", label="Finding"))
+    assert counts(listing) == {("train", "ant"): 4, ("train", "bee"): 4}
+    (tmp_path / "entries.csv").write_text("speed,time\n1,2\n3,4\n")
+    (tmp_path / "sample_submission.csv").unlink()
+    assert list_pictures(tmp_path).classes == ["images_0", "images_1"]
+
+
 def test_a_column_of_splits(tmp_path: Path) -> None:
     text = rows("path,label,split", "{number}.png,{label},TRAIN", 6) + "6.png,ant,test\n7.png,bee,test\n"
     listing = list_pictures(fill(tmp_path, two("{}.png"), labels_csv=text))
