@@ -23,6 +23,7 @@ from classifier.splits.data_check import (
     near_copies_table,
     remarks,
 )
+from classifier.splits.digests import all_digests
 from classifier.splits.near_copies import find_near_copies
 from classifier.splits.params import BuildParams
 from classifier.splits.split import Rows, channel_statistics, split_rows
@@ -59,9 +60,11 @@ def main(params: BuildParams, root: Path = Path()) -> None:
                 std=std,
             )
             write_json(folder / "dataset.json", info.model_dump(mode="json", exclude_none=True))
-            near_copies = find_near_copies({name: images_NCHW for name, (images_NCHW, _) in splits.items() if len(images_NCHW)})
+            filled = {str(name): images_NCHW for name, (images_NCHW, _) in splits.items() if len(images_NCHW)}
+            digests = all_digests(filled)
+            near_copies = find_near_copies(filled, digests)
             write_text(folder / NEAR_COPIES_FILE, near_copies_table(near_copies, splits, schema.classes))
-            report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max, near_copies)
+            report = data_report(splits, len(schema.classes), unreadable, schema.pixel_max, near_copies, digests)
             table = class_table(splits, schema.classes)
         write_json(root / "metrics/data.json", data_metrics(report))
         write_text(root / "plots/data.csv", table)

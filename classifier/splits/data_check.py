@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from classifier.images.arrays import Images, Labels, row_slices
 from classifier.images.schema import DatasetSplit
-from classifier.splits.digests import DIGEST_BYTES, Digests, image_digests
+from classifier.splits.digests import DIGEST_BYTES, Digests, all_digests
 from classifier.splits.near_copies import MAX_IMAGES, NEIGHBOURS, NearCopy
 
 Splits = Mapping[DatasetSplit, tuple[Images, Labels]]
@@ -32,8 +32,11 @@ def data_report(
     unreadable: Sequence[str],
     pixel_max: int | None = None,
     near_copies: Sequence[NearCopy] | None = None,
+    digests: Mapping[str, Digests] | None = None,
 ) -> dict[str, Any]:
     """The details in metrics/data.json; those of a split without images are left out.
+
+    `digests` are those of the images, if they are known already; they are sorted in place.
 
     - `images`, `classes_missing`, `constant` (of one colour all over), and `repeated` (the same pixels as an image before it in
       the same split), a number for each split
@@ -48,7 +51,7 @@ def data_report(
     Memory: two digests an image, four where every image has an equal one.
     """
     filled = {name: split for name, split in splits.items() if len(split[1])}
-    digests = {name: image_digests(images_NCHW) for name, (images_NCHW, _) in filled.items()}
+    digests = digests or all_digests({str(name): images_NCHW for name, (images_NCHW, _) in filled.items()})
     num_conflicts = _num_conflicts([(digests[name], labels_N) for name, (_, labels_N) in filled.items()])
     for found in digests.values():
         found.sort()

@@ -1,6 +1,7 @@
 """A short number that tells images apart."""
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,3 +21,8 @@ def image_digests(images_NCHW: Images) -> Digests:
         content = b"".join(hashlib.blake2b(image.data, digest_size=DIGEST_BYTES).digest() for image in block)
         digests[rows] = np.frombuffer(content, dtype="<u8")
     return digests
+
+
+def all_digests(splits: Mapping[str, Images]) -> dict[str, Digests]:
+    """Those of each split."""
+    return {name: image_digests(images_NCHW) for name, images_NCHW in splits.items()}

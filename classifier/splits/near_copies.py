@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree  # now: later, without 32 MB to spare, its OpenBLAS would ask for them for ever
 
 from classifier.images.arrays import Images, row_slices
-from classifier.splits.digests import image_digests
+from classifier.splits.digests import Digests, all_digests
 
 Floats = NDArray[np.float64]
 Signatures = NDArray[np.int16]
@@ -69,14 +69,17 @@ class NearCopy:
         return self.split != self.earlier_split
 
 
-def find_near_copies(splits: Mapping[str, Images]) -> list[NearCopy] | None:
-    """All pairs that were found, the nearest first; None for too many or too small images. Equal images are no pair."""
+def find_near_copies(splits: Mapping[str, Images], digests: Mapping[str, Digests] | None = None) -> list[NearCopy] | None:
+    """All pairs that were found, the nearest first; None for too many or too small images. Equal images are no pair.
+
+    `digests` are those of the images, if they are known already.
+    """
     names = list(splits)
     sides = next(iter(splits.values())).shape[2:]
     if min(sides) < MIN_SIDE or sum(map(len, splits.values())) > MAX_IMAGES:
         return None
     starts = np.cumsum([0, *(len(images_NCHW) for images_NCHW in splits.values())])
-    pairs_P2 = _candidates(_all_signatures(splits), _firsts(splits))
+    pairs_P2 = _candidates(_all_signatures(splits), _firsts(digests or all_digests(splits)))
     differences_P = _compare(splits, starts, pairs_P2)
     found: list[NearCopy] = []
     for place in np.flatnonzero(np.isfinite(differences_P)).tolist():
@@ -124,10 +127,9 @@ def _take(splits: Mapping[str, Images], starts: Rows, rows_P: Rows) -> Images:
     return taken
 
 
-def _firsts(splits: Mapping[str, Images]) -> Rows:
+def _firsts(digests: Mapping[str, Digests]) -> Rows:
     """The rows of all splits without those that equal an earlier one in every pixel."""
-    digests_N = np.concatenate([image_digests(images_NCHW) for images_NCHW in splits.values()])
-    return np.sort(np.unique(digests_N, return_index=True)[1])
+    return np.sort(np.unique(np.concatenate(list(digests.values())), return_index=True)[1])
 
 
 def _all_signatures(splits: Mapping[str, Images]) -> Signatures:

@@ -428,7 +428,7 @@ def test_of_many_classes_there_are_as_many_as_can_be_read(case: Case, capsys: py
     rows = rows_of(text, "class")
     assert [row[0] for row in rows] == [*names[:59], names[140]]
     assert [row[6] for row in (rows[3], rows[59])] == ["4", "4"]
-    sentence = "These are the 60 of 150 classes that changed most; `--json` has all."
+    sentence = "These are the 60 of 150 classes that changed most; --json prints all."
     assert sentence in text and sentence in Path("page.html").read_text(encoding="utf-8")
     assert len(json.loads(printed(capsys, "--json"))["classes"]) == 150
     both = compared()
