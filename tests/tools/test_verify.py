@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 import tools.verify.__main__ as verify
+from classifier.common.errors import UserError
 from record.content import md5
 from tests.support.pipeline import Committed, Repository
 from tools.verify import hooks
@@ -57,10 +58,9 @@ class Planted(Repository):
     def convert_ends_with(self, *lines: str) -> None:
         self.edit("stages/convert.py", WRITTEN, WRITTEN + "".join(f"        {line}\n" for line in lines))
 
-    def dvc_is_content(self) -> None:
-        """Run convert under DVC, which records what it makes and finds nothing wrong with it."""
+    def run_convert(self) -> None:
+        """Under DVC, which records what it makes and finds nothing wrong with it."""
         self.dvc("repro", "--single-item", "convert")
-        assert "up to date" in self.dvc("status", "convert")
 
 
 @pytest.fixture(scope="module")
@@ -126,18 +126,19 @@ class TestUndeclaredReadsThatFailInTheRoom:
         monkeypatch.setenv("PYTHONPATH", str(planted.root))
         (planted.root / "classifier/helper.py").write_text("NOTHING = 0\n")
         planted.convert_starts_with("import classifier.helper")
-        planted.dvc_is_content()
+        planted.run_convert()
+        assert "up to date" in planted.dvc("status", "convert")
         verdict = verified("convert")["convert"]
         assert lines(verdict, "reads") == ["imports classifier/helper.py, which dvc.yaml does not declare"]
         assert cells(verdict) == "BREACH - -"
 
     def test_a_param_and_a_module_imported_by_name(self, planted: Planted, verified: Any) -> None:
         planted.edit("classifier/decoding/params.py", "    image_size:", "    batch_size: int\n    image_size:")
-        planted.dvc_is_content()
+        planted.run_convert()
         assert lines(verified("convert")["convert"], "reads") == ["reads the param batch_size, which dvc.yaml does not declare"]
         (planted.root / "classifier/helper.py").write_text("NOTHING = 0\n")
         planted.edit("stages/convert.py", "from stages.runner", "from classifier import helper as helper\nfrom stages.runner")
-        planted.dvc_is_content()
+        planted.run_convert()
         assert "imports classifier/helper.py, which dvc.yaml does not declare" in lines(verified("convert")["convert"], "reads")
 
     @pytest.mark.slow
@@ -145,12 +146,12 @@ class TestUndeclaredReadsThatFailInTheRoom:
         (planted.root / "notes").mkdir()
         (planted.root / "notes/extra.csv").write_text("1,2\n")
         planted.convert_starts_with("open('notes/extra.csv').read()")
-        planted.dvc_is_content()
+        planted.run_convert()
         assert lines(verified("convert")["convert"], "reads") == ["reads notes/extra.csv, which dvc.yaml does not declare"]
         planted.edit(
             "stages/convert.py", "open('notes/extra.csv').read()", "import yaml; yaml.safe_load(open('params.yaml'))['lr']"
         )
-        planted.dvc_is_content()
+        planted.run_convert()
         verdict = verified("convert")["convert"]
         assert lines(verdict, "reads") == ["reads the param lr, which dvc.yaml does not declare"]
         assert lines(verdict, "run") == ["ended with status 1: KeyError: 'lr'"]
@@ -167,7 +168,7 @@ def test_undeclared_reads_that_succeed_or_are_hushed_up(planted: Planted, verifi
         "try: open('notes.txt').read()",
         "except FileNotFoundError: pass",
     )
-    planted.dvc_is_content()
+    planted.run_convert()
     verdict = verified("convert")["convert"]
     assert lines(verdict, "reads") == [
         "lists classifier of the repository, by its absolute path",
@@ -215,7 +216,7 @@ def test_state_of_another_stage_and_writes_outside(
         "sqlite3.connect(f'file:{place}/uri?mode=rwc', uri=True).close()",
         "sqlite3.connect(':memory:').close()",
     )
-    planted.dvc_is_content()
+    planted.run_convert()
     verdict = verified("convert")["convert"]
     outside = [line.removesuffix(", by its absolute path") for line in lines(verdict, "writes") if "absolute" in line]
     changed = [place / name for name in ("folder", "hard", "new", "old", "soft")] + [Path(shared)] * Path("/dev/shm").is_dir()
@@ -252,7 +253,7 @@ def test_state_of_an_earlier_run_and_folders_that_only_the_repository_has(plante
         "list(Path().glob('*.md')), list(Path('data').rglob('*')), list(Path('data/csv').glob('*'))",
         "list(Path('nowhere').glob('*'))",
     )
-    planted.dvc_is_content()
+    planted.run_convert()
     (planted.root / ".dvc/tmp/convert-cache.json").write_text("1")
     verdict = verified("convert")["convert"]
     assert lines(verdict, "reads") == [
@@ -299,7 +300,7 @@ def test_other_bytes(planted: Planted, verified: Any, monkeypatch: pytest.Monkey
         "walk": "repr(list(__import__('os').walk('data/raw')))",
     }
     planted.convert_ends_with(*(f"(folder / {name!r}).write_text({value})" for name, value in listings.items()))
-    planted.dvc_is_content()
+    planted.run_convert()
     recorded = yaml.safe_load(planted.read("dvc.lock"))["stages"]["convert"]["outs"][0]["md5"]
     verdict = verified("convert")["convert"]
     assert cells(verdict) == "ok ok BREACH"
@@ -312,7 +313,7 @@ def test_other_bytes(planted: Planted, verified: Any, monkeypatch: pytest.Monkey
 
     requirements = planted.root / "requirements.txt"
     requirements.write_text(re.sub(r"(?m)^numpy==.*$", "numpy==0.1", requirements.read_text()))
-    planted.dvc_is_content()
+    planted.run_convert()
     assert verified("convert")["convert"]["notes"] == [
         f"likely reason: numpy is {np.__version__} here, 0.1 in requirements.txt"
     ]
@@ -435,10 +436,10 @@ def test_a_source_outside_of_the_repository_stays_where_it_is(planted: Planted, 
 
 
 def test_one_clear_line_and_no_room_left(planted: Planted) -> None:
-    def run(*arguments: str, limit: str = "unlimited") -> tuple[int, str]:
-        command = f'ulimit -f {limit}; exec "$0" -m tools.verify "$@"'
+    def run(stage: str, limit: str = "unlimited") -> tuple[int, str]:
+        command = f'ulimit -f {limit}; exec "$0" -m tools.verify --stage {stage}'
         done = subprocess.run(
-            ["bash", "-c", command, sys.executable, *arguments],
+            ["bash", "-c", command, sys.executable],
             env=planted.environment() | {"TMPDIR": str(planted.root.parent / "rooms")},
             capture_output=True,
             text=True,
@@ -446,11 +447,12 @@ def test_one_clear_line_and_no_room_left(planted: Planted) -> None:
         )
         return done.returncode, done.stderr
 
-    assert run("--stage", "tarin") == (1, f"error: dvc.yaml has no stage 'tarin'; it has {', '.join(ALL)}\n")
-    assert run("--no-train", "--stage", "train") == (1, "error: no stage is left to verify\n")
-    status, errors = run("--stage", "build", limit="150")
+    assert run("tarin") == (1, f"error: dvc.yaml has no stage 'tarin'; it has {', '.join(ALL)}\n")
+    status, errors = run("build", limit="150")
     assert re.fullmatch(r"error: .*rooms: no space left for a clean room; free some, or set TMPDIR to another folder\n", errors)
     assert status == 1
+    with pytest.raises(UserError, match=r"^no stage is left to verify$"):
+        verify.main(["--no-train", "--stage", "train"])
 
 
 def test_the_nearest_place_decides_what_may_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
