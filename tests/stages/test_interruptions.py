@@ -245,36 +245,13 @@ def test_the_same_experiment_twice_at_once_completes_twice(
     assert states(repository) == []
 
 
-SAVING = """
-import copy, sys
-from pathlib import Path
-from classifier.training.checkpoint import CheckpointStore
-from classifier.training.history import Epoch, Result
-from classifier.training.loop import TrainState
-from tests.support.training import CPU, model_for, params, recipe_for
-
-model = model_for("mlp")
-state = TrainState(model, recipe_for(params(network="mlp", optimizer="adam", momentum=None)))
-epoch = Epoch(1.0, 0.5, None, None, epoch=1)
-state.result = result = Result((epoch,), epoch, copy.deepcopy(model.network.state_dict()))
-point = CheckpointStore(Path(sys.argv[1]))
-print("ready", flush=True)
-sys.stdin.read(1)
-for _ in range(50):
-    point.save(state)
-    point.restore(state)
-    assert state.result.history == result.history
-    point.discard()
-"""
-
-
 def test_processes_that_save_the_same_state_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     """Two runs of the same experiment, in a tight loop; and what a third was saving when it was killed goes away."""
     state = tmp_path / "state.safetensors"
     gone = subprocess.Popen(["true"])
     gone.wait()
     (tmp_path / f".state.safetensors.{gone.pid}.partial").write_bytes(b"half")
-    command = [sys.executable, "-c", SAVING, str(state)]
+    command = [warm.python(), "-m", "tests.support.saving", str(state)]
     runs = [
         subprocess.Popen(command, cwd=SOURCE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

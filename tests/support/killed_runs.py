@@ -20,7 +20,7 @@ STAGES = ["download", "convert", "build", "weights", "train", "evaluate", "plot"
 MADE = ["data", "models", "metrics", "plots", "dvc.lock", ".dvc/cache", ".dvc/tmp"]
 GROWING = {"metrics/train.json", "plots/history.csv", "plots/steps.csv"}
 """What `train` writes before its first epoch, and anew after every one."""
-EPOCHS = 60
+EPOCHS = 40
 SECONDS_FOR_AN_ORPHAN = 15
 """A second, on a machine that does nothing else."""
 

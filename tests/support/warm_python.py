@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 
-MODULES = ("dvc", "stages.", "tools.")
+MODULES = ("dvc", "stages.", "tools.", "tests.support.", "torch.distributed.run")
 IMPORTS = (
     *("dvc.api", "dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.repo.experiments", "dvc.repo.plots"),
     *("dvc.stage", "dvc_data.index", "dvc_render", "celery", "networkx", "sqltrie", "s3fs", "sshfs"),

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,14 @@ from classifier.common.errors import UserError
 from classifier.common.params import read_yaml
 from classifier.sources.csv_layouts import Asked, find_layout
 from classifier.sources.listing import command
+from tests.support import warm
 from tools.data import main
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def data(*words: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.data", *words]
+    command = [warm.python(), "-m", "tools.data", *words]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of this project, without git and .venv, in a path with a space; the working folder."""
     root = tmp_path / "a copy"
     for name in ("classifier", "record", "stages", "tools", ".dvc"):
-        ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp")
+        ignored = shutil.ignore_patterns("cache", "tmp")
         shutil.copytree(SOURCE / name, root / name, ignore=ignored)
     for name in FILES:
         shutil.copy(SOURCE / name, root / name)
@@ -58,7 +58,9 @@ def git(*arguments: str) -> None:
 
 def told(section: Callable[[], Iterator[str]]) -> tuple[str, list[str]]:
     """The facts of a section in one text, and what it finds wrong."""
-    lines = [*section()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", warm.python())  # that it starts DVC with
+        lines = [*section()]
     facts = "\n".join(line for line in lines if not isinstance(line, Wrong))
     return facts, [str(line) for line in lines if isinstance(line, Wrong)]
 
@@ -233,7 +235,7 @@ def test_a_linked_worktree_with_its_own_cache(repository: Path, tmp_path: Path, 
     monkeypatch.chdir(tmp_path / "side")
     told_to = re.search(r"a linked worktree with its own cache: .*`dvc (cache dir .*)` shares it", told(doctor.dvc_section)[0])
     assert told_to
-    subprocess.run([sys.executable, "-m", "dvc", *shlex.split(told_to[1])], check=True, capture_output=True)
+    subprocess.run([warm.python(), "-m", "dvc", *shlex.split(told_to[1])], check=True, capture_output=True)
     facts, _ = told(doctor.dvc_section)
     assert "worktree" not in facts
     assert Path(".dvc/config.local").read_text(encoding="utf-8").endswith(f"dir = {repository}/.dvc/cache\n")

@@ -579,7 +579,7 @@ def test_a_wrong_command_line_exits_with_2_before_torch_is_imported(root: Path) 
 def test_a_reader_that_stops_early_is_no_error(root: Path) -> None:
     for number in range(200):
         picture(root / f"in/{number}.png", 0)
-    command = [sys.executable, "-m", "tools.predict", "in"]
+    command = [warm.python(), "-m", "tools.predict", "in"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout and running.stderr

@@ -17,6 +17,7 @@ from classifier.common.process import LAUNCHED_VARIABLE, RankInfo
 from classifier.compute.device import processes_fact
 from classifier.training.distributed import SINGLE_PROCESS, DistributedContext, _peer_errors, init_distributed
 from classifier.training.history import MetricSums
+from tests.support import warm
 from tests.support.several_processes import CASES, VALUES, found
 from tests.support.training import CPU, compute
 from tools.verify.verdict import _processes_here
@@ -42,8 +43,10 @@ def of_several(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list
 
     def found_by(size: int) -> list[Found]:
         if not (folder / f"{size}-0.pt").exists():
-            options = ["--standalone", "--nproc-per-node", str(size), "-m", "tests.support.several_processes", str(folder)]
-            subprocess.run([sys.executable, "-m", "torch.distributed.run", *options], cwd=ROOT, check=True)
+            options = ["--standalone", "--nproc-per-node", str(size), "--no-python", warm.python()]
+            program = ["-m", "tests.support.several_processes", str(folder)]
+            command = [warm.python(), "-m", "torch.distributed.run", *options, *program]
+            subprocess.run(command, cwd=ROOT, check=True)
         return [torch.load(folder / f"{size}-{rank}.pt", weights_only=False) for rank in range(size)]
 
     return found_by
