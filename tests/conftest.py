@@ -33,10 +33,12 @@ TESTS = Path(__file__).parent
 LONG = [
     TESTS / name
     for name in (
-        *("stages/test_launch.py", "tools/test_verify.py", "test_makefile.py", "stages/test_pipeline.py"),
-        *("tools/test_experiments.py", "tools/test_share.py", "tools/test_export.py", "tools/test_ci_pipeline.py"),
-        *("stages/test_kill.py", "stages/test_interruptions.py", "tools/test_doctor.py", "tools/test_tensorboard.py"),
-        *("classifier/training/test_distributed.py", "tools/test_predict.py", "tools/test_report.py"),
+        *("tools/test_experiments.py", "tools/test_export.py", "stages/test_launch.py", "tools/test_verify.py"),
+        *("stages/test_pipeline.py", "test_makefile.py", "tools/test_share.py", "tools/test_ci_pipeline.py"),
+        *("tools/test_tensorboard.py", "tools/test_doctor.py", "stages/test_kill.py", "stages/test_interruptions.py"),
+        *("classifier/training/test_distributed.py", "tools/test_predict.py", "tools/test_check.py", "tools/test_report.py"),
+        *("stages/test_bad_input_model.py", "record/test_statistics.py", "classifier/training/test_checkpoint.py"),
+        *("tools/test_quickstart.py", "record/test_interrupted.py", "tools/test_export_model.py", "tools/test_data.py"),
     )
 ]
 assert all(path.is_file() for path in LONG), LONG
