@@ -170,9 +170,7 @@ def left_out_sentences(review: Review) -> list[str]:
     """Where the table has not all classes."""
     if len(review.classes) <= MAX_CLASSES:
         return []
-    return [
-        f"These are the {MAX_CLASSES} of {len(review.classes):,} classes that changed most; --json prints all."
-    ]
+    return [f"These are the {MAX_CLASSES} of {len(review.classes):,} classes that changed most; --json prints all."]
 
 
 def class_cells(one: ClassVerdict) -> list[str]:
