@@ -764,3 +764,10 @@ def test_the_best_of_many_equal_ones_is_seldom_called_better() -> None:
         best = int(right_MN.sum(axis=1).argmax())
         alarms += bool((paired_p_values(right_MN)[best] < 0.05).any())
     assert alarms / 200 < 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+
+
+def test_waiting_threads_sleep_unless_the_person_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert dvc_exp.environment()["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert dvc_exp.environment()["OMP_WAIT_POLICY"] == "active"
