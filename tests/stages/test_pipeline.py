@@ -176,6 +176,28 @@ class TestOnDigits:
             for path in junk:
                 path.unlink()
 
+    def check_what_programs_read(self, repository: Repository) -> None:
+        """What VS Code's DVC extension asks for: columns and charts of the workspace, the commit and its experiment."""
+        workspace, commit = json.loads(repository.dvc("exp", "show", "--json"))
+        (experiment,) = (one["revs"][0] for one in commit["experiments"] if one["name"] == "other")
+        for revision in (workspace, commit, experiment):
+            metrics = revision["data"]["metrics"]
+            assert list(metrics) == ["metrics/test.json", "metrics/train.json", "metrics/data.json"]
+            assert list(metrics["metrics/test.json"]["data"])[:2] == ["test_accuracy", "test_loss"]
+            assert list(metrics["metrics/train.json"]["data"])[:2] == ["val_accuracy", "val_loss"]
+            assert {type(value) for file in metrics.values() for value in file["data"].values()} <= {int, float}
+            assert list(revision["data"]["params"]) == ["params.yaml"]
+        answer = json.loads(repository.dvc("plots", "diff", "HEAD", "other", "--out", "page", "--split", "--json"))
+        assert "errors" not in answer
+        plots = {name: shown for name, shown in answer["data"].items() if shown}  # those by step are empty without eval_every
+        for name, shown in plots.items():
+            assert {revision for one in shown for revision in one["revisions"]} == {"HEAD", "other"}, name
+        charts = {name for name, shown in plots.items() if shown[0]["type"] == "vega"}
+        tables = {"plots/history.csv", "plots/classes.csv", "plots/predictions.csv", "plots/data.csv"}
+        assert charts == {"validation loss", "validation accuracy", "training accuracy", "f1", *tables}
+        pictures = {f"plots/{name}.png" for name in ("samples", "curves", "confusion", "mistakes", "classes")}
+        assert plots.keys() - charts == pictures
+
     def test_an_experiment_is_compared_with_what_is_committed_and_applied(self, repository: Repository) -> None:
         """By the commands of README.md."""
         readme = (SOURCE / "README.md").read_text(encoding="utf-8")
@@ -197,6 +219,7 @@ class TestOnDigits:
             "diff": 0.002,
         }
         assert "index.html" in repository.dvc(*plots_diff[1:], "--out", "page")
+        self.check_what_programs_read(repository)
         said = repository.python("tools.review", "HEAD")
         assert f"| test accuracy | {committed:.4f} | {found:.4f} |" in said
         repository.git("checkout", "--quiet", ".")
