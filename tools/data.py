@@ -6,18 +6,22 @@ Where it has two readings, it names the params that choose one, with exit status
 import argparse
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from classifier.common.errors import UserError, short_repr
 from classifier.common.params import PARAMS_FILE, read_yaml, validate
 from classifier.common.text import visible
+from classifier.decoding.pictures import quiet_pillow
 from classifier.images.schema import CSV, FOLDER
 from classifier.images.table import image_shape
 from classifier.sources.csv_layouts import Asked
 from classifier.sources.files import ArchiveFiles, holds_pictures, is_archive, is_picture, open_archive
 from classifier.sources.folder import list_pictures
-from classifier.sources.listing import MIRROR_NOTE, MOST_CLASSES, command, listing_lines, shown
+from classifier.sources.listing import MIRROR_NOTE, MOST_CLASSES, Listing, command, listing_lines, shown
 from classifier.sources.npz_file import Arrays
 from classifier.sources.npz_file import image_shape as npz_shape
 from classifier.sources.params import PIXEL_TABLES, DownloadParams, check_source, columns_of
@@ -27,6 +31,8 @@ from tools.experiments.named import untracked_images
 
 SHAPE = "image_shape"
 SIZE = "image_size"
+GOOD_SIZE = 64
+"""Pixels a side, with which README begins for photographs."""
 LEGEND = ("channels", "height", "width")
 SETTINGS = [*(name for name in DownloadParams.model_fields if name not in ("dataset", "source")), SHAPE]
 NUMBER = re.compile(r"[0-9]+")
@@ -60,12 +66,29 @@ def main() -> int:
         lines = [*_table_lines(Path(source), archive, params, settings, in_file)]
     else:
         listing = list_pictures(Path(source), columns_of(params), params.class_depth, params.group_pattern, archive)
-        lines = [*listing_lines(listing, source), MIRROR_NOTE, command(FOLDER, named, settings, _set_in(in_file))]
+        lines = [*listing_lines(listing, source), MIRROR_NOTE, *_size_note(listing, in_file)]
+        lines.append(command(FOLDER, named, settings, _set_in(in_file)))
     if is_untracked:
         lines.insert(-1, f"{source}: the command names the whole path, as `--temp` and `--queue` see what git and DVC track")
     for line in lines:
         print(visible(line))
     return 0
+
+
+def _size_note(listing: Listing, in_file: dict[str, Any]) -> Iterator[str]:
+    """Where the pictures would lose much: params.yaml is written for images of 28 pixels."""
+    first = listing.picture(0).path
+    try:
+        with quiet_pillow(), Image.open(BytesIO(listing.files.read(first))) as image:
+            width, height = image.size
+    except OSError:  # which the stage convert names
+        return
+    better = min(width, height, GOOD_SIZE)
+    if (size := in_file.get(SIZE, better)) < better:
+        yield (
+            f"{short_repr(first)} is {width}×{height}, and {SIZE} in params.yaml is {size}; `-S {SIZE}={better}` keeps more of "
+            "the pictures, and takes longer"
+        )
 
 
 def _table_lines(

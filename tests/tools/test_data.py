@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from PIL import Image
 
 from classifier.common.errors import UserError
 from classifier.common.params import read_yaml
@@ -33,6 +34,28 @@ def fill(folder: Path, *paths: str) -> Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).touch()
     return folder
+
+
+@pytest.mark.parametrize(
+    ("size", "note"),
+    [
+        ((90, 70), "is 90×70, and image_size in params.yaml is 28; `-S image_size=64` keeps more"),
+        ((90, 32), "is 90×32, and image_size in params.yaml is 28; `-S image_size=32` keeps more"),
+        ((90, 28), None),
+    ],
+)
+def test_pictures_that_would_lose_much(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], note: str | None
+) -> None:
+    folder = fill(tmp_path / "pictures", *(f"{name}/{number}.png" for name in "ab" for number in range(3)))
+    Image.new("L", size).save(folder / "a/0.png")
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(sys, "argv", ["tools.data", str(folder)])
+    assert main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    about_size = [line.removesuffix(" of the pictures, and takes longer") for line in lines if "image_size" in line]
+    assert about_size == ([f"'a/0.png' {note}"] if note else [])
+    assert lines[-1].startswith("dvc exp run ")
 
 
 def test_what_was_recognised_and_a_command_that_says_the_same(tmp_path: Path) -> None:
