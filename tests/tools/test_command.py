@@ -42,6 +42,13 @@ def running(body: str, folder: Path, options: str = "") -> "subprocess.Popen[byt
         ("raise UserError('a.txt: needs\\n b')", 1, "", "error: a.txt: needs b\n"),
         ("open('gone.txt')", 1, "", "error: gone.txt: No such file or directory\n"),
         ("bytearray(2**60)", 1, "", "error: out of memory: memory could not be had; free some, and run it again\n"),
+        (
+            "import sqlite3; sqlite3.connect('gone/cache.db')",
+            1,
+            "",
+            "error: a database of DVC, below .dvc/tmp or /var/tmp, cannot be used (unable to open database file); "
+            "free some space on its disk\n",
+        ),
         ("raise KeyboardInterrupt", 130, "", ""),
     ],
 )
