@@ -28,7 +28,7 @@ from tests.support.data_params import build_params, convert_params
 MEBIBYTE = 2**20
 ROOM = 64 * MEBIBYTE
 """For blocks of images, decoded pictures and tables of labels."""
-ROOM_TO_TRAIN = 200 * MEBIBYTE
+ROOM_TO_TRAIN = 256 * MEBIBYTE
 """For batches as bytes and as floats, for what torch imports late, and for threads, also that of the notice of a stall."""
 BEYOND = 16 * MEBIBYTE
 """By how much the images are more than the process may use."""
