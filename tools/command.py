@@ -7,7 +7,6 @@ import argparse
 import io
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
@@ -62,8 +61,14 @@ def run_command(main: Callable[[], int | None], *, tidy_when_ended: bool = False
         if _drop_unwritable() and isinstance(error, OSError) and error.filename is None:
             error.filename = "the standard output"
         sys.exit(f"error: {visible(one_line(error))}")
-    except sqlite3.Error as error:
+    except _database_errors() as error:
         sys.exit(f"error: a database of DVC, below .dvc/tmp or /var/tmp, cannot be used ({error}); free some space on its disk")
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """Those of SQLite, if something has loaded it, as DVC does: a Python may lack it."""
+    sqlite3 = sys.modules.get("sqlite3")
+    return (sqlite3.Error,) if sqlite3 else ()
 
 
 def _drop_unwritable() -> bool:

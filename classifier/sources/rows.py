@@ -4,6 +4,7 @@ Legend: N rows of a block, P pixels of an image.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,11 @@ class PixelRange:
 
     def __str__(self) -> str:
         return f"{self.least:g} to {self.largest:g}"
+
+
+def joined(ranges: Sequence[PixelRange]) -> PixelRange:
+    """Of the pixels of all tables."""
+    return PixelRange(min(one.least for one in ranges), max(one.largest for one in ranges), all(one.whole for one in ranges))
 
 
 WHITE = 255

@@ -28,7 +28,7 @@ from classifier.sources.files import ArchiveFiles, SourceFiles, is_archive, open
 from classifier.sources.labels import SPLIT_WORDS, split_of_word
 from classifier.sources.listing import shown
 from classifier.sources.params import PIXEL_TABLES
-from classifier.sources.rows import DARK, KNOWN, PixelRange, Rows, find_white, planar, scaled, seem_interleaved
+from classifier.sources.rows import DARK, KNOWN, PixelRange, Rows, find_white, joined, planar, scaled, seem_interleaved
 
 MAX_CLASSES = 10_000
 TOO_LARGE = re.compile(r"from 0 to 255, found '[1-9][0-9]{2,}'$")
@@ -316,7 +316,7 @@ class Survey:
 
 def survey(tables: list[Table], pixel_max: int | None) -> Survey:
     """Read all rows once. Raises UserError for labels, splits or pixels that cannot be taken."""
-    found, labels, rows, interleaved, num_pixels = PixelRange(), set[str](), Counter[DatasetSplit](), False, 0
+    labels, rows, interleaved, num_pixels = set[str](), Counter[DatasetSplit](), False, 0
     ranges: list[PixelRange] = []
     labels_by_split: dict[DatasetSplit, set[str]] = {split: set() for split in SPLIT_WORDS}
     for table in tables:
@@ -332,7 +332,6 @@ def survey(tables: list[Table], pixel_max: int | None) -> Survey:
                 )
             if not number and table.split == "train":
                 interleaved = table.may_be_interleaved and seem_interleaved(block.pixels_NP)
-            found.take(block.pixels_NP)
             ranges[-1].take(block.pixels_NP)
             assert block.labels_N is not None
             for label in sorted(set(map(_plain, block.labels_N)) - labels):
@@ -351,7 +350,7 @@ def survey(tables: list[Table], pixel_max: int | None) -> Survey:
             )
     if not rows["train"]:
         raise UserError(f"{tables[0].where}: needs rows to train on, found none")
-    white, notes = find_white(tables[0].where, found, pixel_max)
+    white, notes = find_white(tables[0].where, joined(ranges), pixel_max)
     if pixel_max is None:
         _check_ranges(tables, ranges, white)
     if interleaved:
@@ -368,7 +367,7 @@ def _check_ranges(tables: list[Table], ranges: list[PixelRange], white: int) -> 
     """Raise UserError where one table ends at 1 or 16 and another goes far beyond: scaled alike, the first would be black."""
     widest = max(range(len(tables)), key=lambda number: ranges[number].largest)
     for table, one in zip(tables, ranges, strict=True):
-        if any(0 < one.largest <= end < white for end in (1, *KNOWN[-1:])):
+        if any(0 < one.largest <= end < white for end in (1, KNOWN[-1])):
             raise UserError(
                 f"{table.where}: needs pixels of one range in all tables, found {one}, and {ranges[widest]} in "
                 f"{Path(tables[widest].where).name}; write both alike, or say the value of white in both, such as "

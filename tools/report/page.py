@@ -1,5 +1,6 @@
 """What the report's page shows, from the run. Its sentences are in report.html. Legend: N images, K classes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ def as_page(run: Run) -> str:
     figures = work_out(results)
     kept = results.metrics.get("train_best_epoch", results.metrics.get("best_epoch"))
     kept_epoch = int(kept) if kept is not None and len(results.history) > 1 and kept in set(results.history["epoch"]) else None
-    class_heads, class_rows = _classes(run)
+    class_heads, class_rows, lowest = _classes(run)
     images_K = np.unique(results.actual_N, return_counts=True)[1]
     return render(
         "report/report",
@@ -94,7 +95,7 @@ def as_page(run: Run) -> str:
             "epochs": [[figure(value) for value in row] for row in results.history.itertuples(index=False)],
             "bins": _bins(figures.calibration),
             "classes": class_rows,
-            "lowest": _lowest(class_rows, class_heads.index("F1")) if len(class_rows) > MAX_ROWS else [],
+            "lowest": lowest if len(class_rows) > MAX_ROWS else [],
             "splits": _splits(run.data_report) if run.data_report else [],
             "leaked": _leaked(run.data_report) if run.data_report else [],
             "params": _params(results.lock),
@@ -128,25 +129,25 @@ def _bins(found: Calibration) -> Rows:
     return rows
 
 
-def _classes(run: Run) -> tuple[list[str], Rows]:
-    """Heads, and a row a class: recall and precision with intervals, F1, and how many images there are of it."""
+def _classes(run: Run) -> tuple[list[str], Rows, Rows]:
+    """Heads, and a row a class: recall and precision with intervals, F1, and how many images there are of it.
+
+    Behind them the MAX_ROWS of the lowest F1, which a class has that was there or was predicted.
+    """
     results, num_classes = run.results, len(run.results.classes)
     actual_K, predicted_K = (np.bincount(of_N, minlength=num_classes) for of_N in (results.actual_N, results.predicted_N))
     right_K = np.bincount(results.actual_N[results.right_N], minlength=num_classes)
     counts = {split: count for split, count in (run.class_counts or {}).items() if split != "test"}
-    rows = []
+    rows, f1s = [], []
     for label, name in enumerate(results.classes):
         right, actual, predicted = (int(count_K[label]) for count_K in (right_K, actual_K, predicted_K))
         f1 = 2 * right / (actual + predicted) if actual + predicted else None
+        f1s.append(math.inf if f1 is None else f1)
         shares = [*_share(right, actual), *_share(right, predicted), figure(f1)]
         rows.append([name, f"{actual:,}", *shares, *(f"{count[label]:,}" for count in counts.values())])
     heads = ["class", "test images", "recall", "95 % interval", "precision", "95 % interval", "F1"]
-    return heads + [f"{split} images" for split in counts], rows
-
-
-def _lowest(rows: Rows, f1_at: int) -> Rows:
-    """A class that was neither there nor predicted has a dash."""
-    return sorted(rows, key=lambda row: float(row[f1_at]) if row[f1_at] != "–" else 2)[:MAX_ROWS]
+    lowest = [rows[label] for label in sorted(range(len(rows)), key=f1s.__getitem__)[:MAX_ROWS]]
+    return heads + [f"{split} images" for split in counts], rows, lowest
 
 
 def _remarks(report: DataMetrics) -> list[str]:

@@ -156,14 +156,9 @@ CLASS_HEADS = ["images", "recall before", "after", "difference", "gained", "lost
 
 def listed_classes(review: Review) -> list[ClassVerdict]:
     """Those that have room in a table, in the order of the classes: first what differs, then the largest changes."""
-    ordered = sorted(
-        range(len(review.classes)),
-        key=lambda number: (
-            review.classes[number].verdict == NO_EVIDENCE,
-            -abs(review.classes[number].gained - review.classes[number].lost),
-        ),
-    )
-    return [review.classes[number] for number in sorted(ordered[:MAX_CLASSES])]
+    changed_most = sorted(review.classes, key=lambda one: (one.verdict == NO_EVIDENCE, -abs(one.gained - one.lost)))
+    listed = {one.name for one in changed_most[:MAX_CLASSES]}
+    return [one for one in review.classes if one.name in listed]
 
 
 def left_out_sentences(review: Review) -> list[str]:

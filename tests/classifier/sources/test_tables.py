@@ -8,6 +8,7 @@ from classifier.common.errors import UserError
 from classifier.images.table import image_shape
 from classifier.images.table_header import read_header
 from classifier.sources.csv_layouts import Asked, find_layout
+from classifier.sources.rows import PixelRange, joined
 from classifier.sources.tables import Survey, classes_of, find_tables, labels_of, open_tables, survey
 
 
@@ -164,3 +165,9 @@ def test_classes_of_the_splits_of_tables(tmp_path: Path) -> None:
         surveyed(tmp_path / "c", train="x:255 x:3", test="x:9 y:200")
     val_joins = surveyed(tmp_path / "d", train="x:255 y:1", val="z:200 x:3", test="x:9 z:200")
     assert [note for note in val_joins.notes if "classes" in note] == []
+
+
+def test_the_range_of_several_tables() -> None:
+    whole, fractions = PixelRange(0, 255, True), PixelRange(-1, 16, False)
+    assert joined([whole]) == whole
+    assert joined([whole, fractions]) == joined([fractions, whole]) == PixelRange(-1, 255, False)
