@@ -9,6 +9,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
+from classifier.common.environment import RECORDED, RECORDED_AS_A_FACT
+
 # A property has the same examples every time, whichever modules of ours are loaded (hypothesis takes constants out of them),
 # and no limit of time for one: the machine may have other work. CASES_TIMES (tests/support/bad_input.py) asks for others.
 settings.register_profile("tests", deadline=None, derandomize="CASES_TIMES" not in os.environ, database=None)
@@ -18,6 +20,10 @@ providers.is_local_module_file = lambda path: False
 # What the tests start compiles each module of a repository once, not in every process.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A stage says which of these are set, and records them: what the caller has set is not what the tests are about.
+for name in (*RECORDED, *RECORDED_AS_A_FACT):
+    os.environ.pop(name, None)
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and what it starts in turn: the tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
