@@ -25,6 +25,7 @@ from classifier.model.image_classifier import ImageClassifier
 from classifier.networks.own import build_network
 from tools.export.card import program
 from tools.export.onnx_file import OLDEST_RUNTIME, OPSET, Probabilities, check_agreement, compare, write_onnx
+from tools.export.quantised import pool_last
 
 Shape = tuple[int, int, int]
 CLASSES = ["a", "b", "c"]
@@ -103,6 +104,35 @@ def test_batches_of_any_size_get_the_probabilities_of_pytorch(
         found_NK = run(path, images_NCHW[:num_images])
         assert (found_NK.dtype, found_NK.shape) == (np.float32, (num_images, 3))
         np.testing.assert_allclose(found_NK, wanted_NK[:num_images], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "order"),
+    [(1.0, ["Relu", "MaxPool", "Conv"] * 2), (-1.0, ["Relu", "MaxPool", "Conv", "Conv", "MaxPool", "BatchNormalization"])],
+)
+def test_for_eight_bits_pooling_moves_behind_what_melts_into_the_convolution(
+    scale: float, order: list[str], tmp_path: Path
+) -> None:
+    """Of two poolings in the network; with one negative scale, of which the maximum is the minimum, its pooling stays."""
+    shape_CHW = (1, 16, 20)
+    network = made_up("pyramid", shape_CHW, "float32")
+    norms = [layer for layer in network if isinstance(layer, nn.BatchNorm2d)]  # type: ignore[attr-defined]
+    with torch.no_grad():
+        for norm in norms:
+            norm.weight.copy_(torch.rand(norm.weight.shape, generator=torch.Generator().manual_seed(3)) + 0.5)
+        norms[4].weight[5] *= scale
+    path, moved = tmp_path / "model.onnx", tmp_path / "moved.onnx"
+    write_onnx(path, Probabilities(classifier(network, 1), flip_tta=False), described(shape_CHW))
+    model = onnx.load(path)
+    pool_last(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, moved)
+    kinds = [node.op_type for node in model.graph.node]
+    pools = [number for number, kind in enumerate(kinds) if kind == "MaxPool"]
+    found = [kind for number in pools[:2] for kind in kinds[number - 1 : number + 2]]
+    assert found == order
+    images_NCHW = some_images(7, shape_CHW)
+    np.testing.assert_allclose(run(moved, images_NCHW), run(path, images_NCHW), atol=1e-6)
 
 
 def constant(bias: list[float]) -> Probabilities:

@@ -47,7 +47,10 @@ def write_int8(path: Path, source: Path, train_set: ImageDataset) -> None:
     batches = ({INPUT: train_set.batch(rows)[0].numpy()} for rows in rows_N.split(min(100, batch_size(train_set))))
     with tempfile.TemporaryDirectory(prefix="int8-") as folder:
         prepared, written = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        swapped = onnx.load(source)
+        pool_last(swapped)
+        onnx.save(swapped, prepared)
+        quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
         weighted = [node.name for node in onnx.load(prepared).graph.node if node.op_type in _WEIGHTED]
         quantize_static(
             prepared,
@@ -71,6 +74,29 @@ def write_int8(path: Path, source: Path, train_set: ImageDataset) -> None:
     onnx.helper.set_model_props(model, metadata | {"quantisation": "int8"})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def pool_last(model: Any) -> None:
+    """Swap each max-pooling with the batch normalisation and ReLU behind it: the same values, where no scale is negative.
+
+    Both then melt into the convolution before it, and the pooling takes eight bits as they are.
+    """
+    import onnx
+
+    nodes = model.graph.node
+    scales = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    for number in range(1, len(nodes)):
+        pool, after = nodes[number - 1], nodes[number]
+        if pool.op_type != "MaxPool" or sum(pool.output[0] in node.input for node in nodes) != 1:
+            continue
+        is_norm = after.op_type == "BatchNormalization" and after.input[1] in scales and scales[after.input[1]].min() >= 0
+        if after.input[0] == pool.output[0] and (is_norm or after.op_type == "Relu"):
+            after.input[0], pool.input[0] = pool.input[0], after.input[0]
+            after.output[0], pool.output[0] = pool.output[0], after.output[0]
+            moved = onnx.NodeProto()
+            moved.CopyFrom(pool)
+            pool.CopyFrom(after)
+            after.CopyFrom(moved)
 
 
 class _Images:
