@@ -266,6 +266,7 @@ def test_another_constraint_is_heeded(project: Project) -> None:
     assert project.installed() == "1.0"
 
 
+@pytest.mark.slow
 def test_what_pip_cannot_install_is_tried_again(project: Project) -> None:
     before = (project.root / "requirements.txt").read_bytes()
     (project.root / "requirements.txt").write_text("tiny==3.0\n", encoding="utf-8")

@@ -40,7 +40,8 @@ def write(path: Path, text: str) -> None:
         *('{"write": {"a": {"pid": 1, "cmd": ""}}}', '{"read": {"a": [{"pid": 1, "cmd": ""}]}}', '{"write": {"a": null}}'),
     ],
 )
-def test_a_table_is_damaged_if_dvc_stops_at_it(tmp_path: Path, text: str) -> None:
+def test_a_table_is_damaged_if_dvc_stops_at_it(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("record.dvc_locks.SECONDS_BETWEEN_READINGS", 0)  # no other process writes it
     write(tmp_path / DVC, text)
     try:
         with rwlock(str(tmp_path / ".dvc/tmp"), localfs, "test", [], [], False):

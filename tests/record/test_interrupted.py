@@ -154,6 +154,7 @@ def test_whenever_it_is_killed_the_mend_brings_everything_back(moments: list[Pat
     assert kept >= 3, "the last moments need no mend"
 
 
+@pytest.mark.slow
 def test_an_older_stash_stays_where_it_is(small: Path, tmp_path: Path) -> None:
     """There were no changes to stash; what the person had put there before is none of DVC's."""
     root = tmp_path / "small"

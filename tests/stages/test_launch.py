@@ -275,7 +275,7 @@ def test_a_machine_without_room_for_temporary_files_is_told_on_one_line(monkeypa
 @pytest.mark.parametrize(
     ("host", "hint"),
     [
-        ("127.0.0.1", ""),
+        pytest.param("127.0.0.1", "", marks=pytest.mark.slow),
         pytest.param("[::1]", "", marks=pytest.mark.slow),
         ("no..host", r"launcher: waiting for 'no\.\.host', which is not known here: .*label.*\n"),
     ],

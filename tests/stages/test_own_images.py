@@ -429,6 +429,7 @@ class TestOnDvc:
         (repository.root.parent / "pictures/README.txt").write_text("mine")
         assert self.repro(repository) == ["download"]
 
+    @pytest.mark.slow
     def test_pictures_kept_with_dvc_add_in_a_temporary_copy(self, repository: Repository) -> None:
         shutil.copytree(repository.root.parent / "pictures", repository.root / "pictures")
         repository.dvc("add", "--quiet", "pictures")

@@ -29,7 +29,9 @@ HELD_BATCHES = 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA counts private memory on Linux only")
-@pytest.mark.parametrize("what", ["idx", "wide", "pictures", "damaged", "state", "train"])
+@pytest.mark.parametrize(
+    "what", ["idx", *(pytest.param(one, marks=pytest.mark.slow) for one in ("wide", "damaged", "state")), "pictures", "train"]
+)
 def test_a_stage_needs_less_memory_than_its_images_take(what: str, tmp_path: Path) -> None:
     """One thread, so that what libraries set up for each does not depend on the machine."""
     command = [sys.executable, "-m", "tests.support.limited_memory", what, str(tmp_path)]

@@ -287,6 +287,7 @@ def test_an_earlier_model_of_any_number_of_classes_is_what_a_network_begins_with
         assert load_model(tmp_path / "models")[0](torch.zeros(1, 1, 16, 16, dtype=torch.uint8)).shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_vision_transformer_begins_with_one_of_another_image_size(tmp_path: Path) -> None:
     state = {key: tensor.contiguous() for key, tensor in plain_network("vit_b_32", 96, 3).state_dict().items()}
     save_file(state, tmp_path / "own.safetensors")

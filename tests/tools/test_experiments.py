@@ -253,6 +253,7 @@ def code_in_a_folder(project: Project, capfd: pytest.CaptureFixture[str]) -> Non
     assert re.search(r"the one started from \w{7} differs and is kept \(classifier/training was another\)", told)
 
 
+@pytest.mark.slow
 def test_the_queue_then_the_results_and_the_comparison(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     project.write("stage.py", STAGE + "# an edit\n")
     with pytest.raises(UserError, match=r"^not committed: stage\.py; queued experiments begin from the commit"):

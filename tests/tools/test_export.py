@@ -160,6 +160,7 @@ def test_metadata_of_the_file(exported: Repository) -> None:
         assert json.loads(found["versions"])["torch"] == version("torch")
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes_elsewhere(exported: Repository, tmp_path: Path) -> None:
     elsewhere = tmp_path / "else where"
     shutil.copytree(exported.root, elsewhere, symlinks=True, ignore=shutil.ignore_patterns("cache"))

@@ -146,6 +146,7 @@ def test_without_a_source_the_digits_stand_in_until_there_is_one(project: Projec
     )
 
 
+@pytest.mark.slow
 def test_a_host_that_refuses_the_connection_is_out_of_reach_too(tmp_path: Path) -> None:
     project = Project(tmp_path, "http://127.0.0.1:9")
     assert "No source of fashion_mnist answered" in project.quickstart()

@@ -128,7 +128,7 @@ def test_a_run_that_goes_on_is_followed_and_ctrl_c_ends_all(folder: Path, start:
     assert [path.name for path in folder.glob(".dvc/tmp/*")] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_kill_ends_the_server_too(folder: Path, start: Callable[..., Tool], number: signal.Signals) -> None:
     grow(2)
     here = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup children would ignore it
@@ -140,6 +140,7 @@ def test_a_kill_ends_the_server_too(folder: Path, start: Callable[..., Tool], nu
     assert "Traceback" not in tool.said()
 
 
+@pytest.mark.slow
 def test_where_tensorboard_has_no_quick_reader_a_replaced_run_is_seen_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

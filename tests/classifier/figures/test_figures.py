@@ -76,7 +76,7 @@ def test_many_classes_leave_the_cells_without_figures() -> None:
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), np.eye(60))
 
 
-@pytest.mark.parametrize("num_classes", [2, pytest.param(43, marks=pytest.mark.slow), 300])
+@pytest.mark.parametrize("num_classes", [2, *(pytest.param(many, marks=pytest.mark.slow) for many in (43, 300))])
 def test_names_have_room_however_many_and_long_they_are(tmp_path: Path, num_classes: int) -> None:
     """No two tick labels overlap, the axes keep most of the picture, and matplotlib has nothing to warn of."""
     names = [

@@ -148,12 +148,12 @@ train(len(dataset))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the private writable memory")
 def test_an_epoch_holds_no_copy_of_the_data_set(tmp_path: Path) -> None:
-    """256 MiB of images, mapped from their file. It may take 64 MiB more than a short one: the draws of the augmentation and a
-    few batches took 16 to 24 when this was written. A copy would take 256 MiB, as float32 1 GiB.
+    """128 MiB of images, mapped from their file. It may take 64 MiB more than a short one: the draws of the augmentation and a
+    few batches took 16 to 24 when this was written. A copy would take 128 MiB, as float32 512.
     """
-    num_images, shape_CHW = 65_536, (1, 64, 64)
+    num_images, shape_CHW = 32_768, (1, 64, 64)
     block = np.zeros((8192, *shape_CHW), dtype=np.uint8)
-    write_split(tmp_path / "split", num_images, shape_CHW, ((block, np.arange(8192) % 10) for _ in range(8)))
+    write_split(tmp_path / "split", num_images, shape_CHW, ((block, np.arange(8192) % 10) for _ in range(4)))
     command = [sys.executable, "-c", LIMITED_EPOCH, str(tmp_path / "split")]
     # Freed arrays go back to the system at once, so that only what is used counts: mallopt(3).
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
