@@ -161,7 +161,7 @@ def _to_signed(word: int) -> int:
 
 
 WIDEST_SLOW = 8
-"""Up to this width oneDNN's kernel for the gradient of the weights leaves most of an AMX tile empty."""
+"""Up to this width oneDNN's kernel for the gradient of the weights leaves most of a register empty."""
 WIDEST_ROW = 100
 """Pixels of images side by side: more of them gains nothing."""
 
@@ -169,7 +169,7 @@ WIDEST_ROW = 100
 class PaddedConvolution(nn.Conv2d):
     """3x3, with a padding of one pixel and no bias: keeps height and width. The function is nn.Conv2d's.
 
-    In bfloat16 on a CPU with AMX the gradient of the weights is computed of images side by side, where they are small.
+    In bfloat16 on an x86 CPU the gradient of the weights is computed of images side by side, where they are small.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -177,13 +177,13 @@ class PaddedConvolution(nn.Conv2d):
 
     def forward(self, values_NCHW: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H, W)."""
-        if _learns_on_amx(values_NCHW) and values_NCHW.shape[3] <= WIDEST_SLOW:
+        if values_NCHW.shape[3] <= WIDEST_SLOW and _learns_in_bfloat16(values_NCHW):
             convolved: Tensor = _SideBySide.apply(values_NCHW.bfloat16(), self.weight.bfloat16())
             return convolved
         return super().forward(values_NCHW)
 
 
-def _learns_on_amx(values: Tensor) -> bool:
+def _learns_in_bfloat16(values: Tensor) -> bool:
     """Asked first whether it is being compiled: torch cannot compile the question what the processor has."""
     return (
         not torch.compiler.is_compiling()
@@ -192,7 +192,7 @@ def _learns_on_amx(values: Tensor) -> bool:
         and values.device.type == "cpu"
         and values.dtype != torch.float64  # autocast leaves these alone
         and torch.is_autocast_enabled("cpu")
-        and bfloat16_instructions() == "amx_bf16"
+        and bfloat16_instructions() in ("amx_bf16", "avx512_bf16")
     )
 
 

@@ -5,7 +5,6 @@ exactly, and the rectifier then has a quarter of the values to visit.
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -116,31 +115,30 @@ def cifar_cnn(shape_CHW: Shape, num_classes: int) -> nn.Module:
 
 
 def pyramid(shape_CHW: Shape, num_classes: int) -> nn.Module:
-    """Whitened 4x4 patches, then three pairs of 3x3 convolutions (64, 128, 256) at 1/2, 1/4 and 1/8 of the size; our own.
+    """Whitened 4x4 patches, then 3x3 convolutions: two (64) at 1/2 of the size, one (128) at 1/4, one (256) at 1/8; our own.
 
-    Each convolution is followed by batch normalisation and ReLU; the second of a pair, but for the last, is max-pooled by 2
-    before that. It starts by handing on its input in its first channels (Zagoruyko & Komodakis 2017). The class scores are one
+    Each convolution is followed by batch normalisation and ReLU; the last of a size, but for 1/8, is max-pooled by 2 before
+    that. It starts by handing on its input in its first channels (Zagoruyko & Komodakis 2017). The class scores are one
     linear layer on the largest value of each channel, divided by 8: so they start small whatever the optimizer does.
     """
-    return _pyramid(shape_CHW, num_classes, widths=(64, 128, 256))
+    return _pyramid(shape_CHW, num_classes, width=64)
 
 
 def half_pyramid(shape_CHW: Shape, num_classes: int) -> nn.Module:
     """The same with half the channels (32, 64, 128), a quarter of the work: for runs of seconds."""
-    return _pyramid(shape_CHW, num_classes, widths=(32, 64, 128))
+    return _pyramid(shape_CHW, num_classes, width=32)
 
 
-def _pyramid(shape_CHW: Shape, num_classes: int, widths: Sequence[int]) -> nn.Module:
+def _pyramid(shape_CHW: Shape, num_classes: int, width: int) -> nn.Module:
     patches = WhitenedPatches(shape_CHW[0], size=4, stride=2)
-    layers: list[nn.Module] = [patches, *_norm_and_relu(patches.num_channels)]
-    channels = patches.num_channels
-    for width in widths:
-        layers += [_convolution(channels, width), *_norm_and_relu(width), _convolution(width, width)]
-        if width != widths[-1]:
-            layers.append(nn.MaxPool2d(2))
-        layers += _norm_and_relu(width)
-        channels = width
-    return nn.Sequential(*layers, GlobalMaxPool(), ScaledLinear(channels, num_classes, scale=1 / 8))
+    layers: list[nn.Module] = [
+        *(patches, *_norm_and_relu(patches.num_channels)),
+        *(_convolution(patches.num_channels, width), *_norm_and_relu(width)),
+        *(_convolution(width, width), nn.MaxPool2d(2), *_norm_and_relu(width)),
+        *(_convolution(width, 2 * width), nn.MaxPool2d(2), *_norm_and_relu(2 * width)),
+        *(_convolution(2 * width, 4 * width), *_norm_and_relu(4 * width)),
+    ]
+    return nn.Sequential(*layers, GlobalMaxPool(), ScaledLinear(4 * width, num_classes, scale=1 / 8))
 
 
 def _convolution(in_channels: int, out_channels: int) -> nn.Module:

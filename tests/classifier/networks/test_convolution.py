@@ -1,4 +1,4 @@
-"""Convolutions on CPUs with AMX: nn.Conv2d's function and gradients, to the bit where the same kernels compute them."""
+"""Convolutions in bfloat16 on x86: nn.Conv2d's function and gradients, to the bit where the same kernels compute them."""
 
 import math
 

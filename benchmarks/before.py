@@ -1,0 +1,115 @@
+"""The named settings beside those of an earlier commit, by seed: test accuracy, processor and wall seconds of the training.
+
+    DATASET_MIRROR=… python -m benchmarks.before --before d7d7a93 --experiments quick default
+
+For each seed all settings of both commits take turns, in clones, each training in a process of its own: its start and imports
+count. Rewrites these settings in benchmarks/before.json and benchmarks/before.md.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from benchmarks.record import ROOT, circumstances, page_head, ranged, record_so_far, spread
+from classifier.common.files import write_json, write_text
+from classifier.common.params import read_yaml
+from tools.experiments.named import EXPERIMENTS_FILE
+
+WANTED = {"quick": 0.75, "default": 0.75, "best": 0.65}
+"""Of the earlier commit's processor seconds, at most."""
+
+
+def main() -> None:
+    """Measure, and write the record after each seed."""
+    parser = argparse.ArgumentParser(description="Accuracy and seconds beside an earlier commit, over seeds.")
+    parser.add_argument("--before", default="d7d7a93", help="a commit")
+    parser.add_argument("--experiments", nargs="+", default=["quick", "default"], help="names in experiments.yaml of both")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on")
+    arguments = parser.parse_args()
+    now = circumstances(("torch", "torchvision"))
+    rows = record_so_far("before", now).get("settings", {})
+    with tempfile.TemporaryDirectory() as folder:
+        clones = {"now": Path(folder) / "now", "before": Path(folder) / "before"}
+        for clone in clones.values():
+            subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        subprocess.run(["git", "checkout", "--quiet", arguments.before], cwd=clones["before"], check=True)
+        for clone in clones.values():
+            run(clone, "stages.download")
+            run(clone, "stages.convert")
+        measured: dict[str, Any] = {name: {side: [] for side in clones} for name in arguments.experiments}
+        for seed in range(arguments.seeds):
+            for name, sides in measured.items():
+                for side, clone in clones.items():
+                    sides[side].append(training(clone, name, seed))
+                    print(name, side, seed, sides[side][-1], flush=True)
+            command = f"python -m benchmarks.before --before {arguments.before}"
+            record = {"command": command, "before": arguments.before, **now, "settings": rows | measured}
+            write_json(ROOT / "benchmarks/before.json", record)
+            write_text(ROOT / "benchmarks/before.md", page(record))
+    print(page(record))
+
+
+def training(clone: Path, name: str, seed: int) -> dict[str, float]:
+    """Processor and wall seconds of one training, and its test accuracy."""
+    changed = read_yaml(clone / EXPERIMENTS_FILE)[name].get("overrides", {})
+    subprocess.run(["git", "checkout", "--quiet", "params.yaml"], cwd=clone, check=True)
+    params = read_yaml(clone / "params.yaml") | changed | {"seed": seed}
+    with (clone / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(params, file)
+    run(clone, "stages.build")
+    if (clone / "stages/weights.py").exists():
+        run(clone, "stages.weights")
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    run(clone, "stages.train")
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    run(clone, "stages.evaluate")
+    accuracy = json.loads((clone / "metrics/test.json").read_text(encoding="utf-8"))["test_accuracy"]
+    return {"processor": round(processor, 1), "wall": round(wall, 1), "accuracy": accuracy}
+
+
+def run(clone: Path, module: str) -> None:
+    """`module`, with the code of the clone."""
+    subprocess.run([sys.executable, "-m", module], cwd=clone, check=True, stdout=subprocess.DEVNULL)
+
+
+def page(record: dict[str, Any]) -> str:
+    """The record as Markdown."""
+    before = record["before"]
+    facts = ["`±` is the standard deviation over the seeds; ratios are by seed, median (least to greatest)"]
+    lines = [
+        *page_head(f"Beside {before}", "before", record, facts),
+        "",
+        f"| setting | seeds | test accuracy | of {before} | processor s | of {before} | ratio | wanted | wall s, ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, sides in record["settings"].items():
+        now, earlier = sides["now"], sides["before"]
+        ratio = {
+            kind: ranged(spread([one[kind] / other[kind] for one, other in zip(now, earlier, strict=False)]))
+            for kind in ("processor", "wall")
+        }
+        cells = [name, f"{len(now)}, {len(earlier)}", *(accuracy(runs) for runs in (now, earlier))]
+        cells += [f"{mean(run['processor'] for run in runs):.0f}" for runs in (now, earlier)]
+        cells += [ratio["processor"], str(WANTED.get(name, "")), ratio["wall"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def accuracy(runs: list[dict[str, float]]) -> str:
+    """Mean and deviation, in percent."""
+    values = [100 * run["accuracy"] for run in runs]
+    return f"{mean(values):.2f} ± {stdev(values):.2f} %" if len(values) > 1 else f"{values[0]:.2f} %"
+
+
+if __name__ == "__main__":
+    main()
