@@ -34,7 +34,13 @@ def main() -> None:
     parser.add_argument("--before", default="d7d7a93", help="a commit")
     parser.add_argument("--experiments", nargs="+", default=["quick", "default"], help="names in experiments.yaml of both")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 0 on")
+    parser.add_argument("--seeds-before", type=int, help="how many of them the earlier commit trains with; all unless given")
+    parser.add_argument("--threads", type=int, default=2, help="the param `threads`")
     arguments = parser.parse_args()
+    num_seeds = {
+        "now": arguments.seeds,
+        "before": arguments.seeds if arguments.seeds_before is None else arguments.seeds_before,
+    }
     now = circumstances(("torch", "torchvision"))
     rows = record_so_far("before", now).get("settings", {})
     with tempfile.TemporaryDirectory() as folder:
@@ -45,11 +51,13 @@ def main() -> None:
         for clone in clones.values():
             run(clone, "stages.download")
             run(clone, "stages.convert")
-        measured: dict[str, Any] = {name: {side: [] for side in clones} for name in arguments.experiments}
+        measured: dict[str, Any] = {
+            name: {"threads": arguments.threads} | {side: [] for side in clones} for name in arguments.experiments
+        }
         for seed in range(arguments.seeds):
             for name, sides in measured.items():
-                for side, clone in clones.items():
-                    sides[side].append(training(clone, name, seed))
+                for side in [side for side, number in num_seeds.items() if seed < number]:
+                    sides[side].append(training(clones[side], name, seed, arguments.threads))
                     print(name, side, seed, sides[side][-1], flush=True)
             command = f"python -m benchmarks.before --before {arguments.before}"
             record = {"command": command, "before": arguments.before, **now, "settings": rows | measured}
@@ -58,11 +66,11 @@ def main() -> None:
     print(page(record))
 
 
-def training(clone: Path, name: str, seed: int) -> dict[str, float]:
+def training(clone: Path, name: str, seed: int, threads: int) -> dict[str, float]:
     """Processor and wall seconds of one training, and its test accuracy."""
     changed = read_yaml(clone / EXPERIMENTS_FILE)[name].get("overrides", {})
     subprocess.run(["git", "checkout", "--quiet", "params.yaml"], cwd=clone, check=True)
-    params = read_yaml(clone / "params.yaml") | changed | {"seed": seed}
+    params = read_yaml(clone / "params.yaml") | changed | {"seed": seed, "threads": threads}
     with (clone / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)
     run(clone, "stages.build")
@@ -89,8 +97,8 @@ def page(record: dict[str, Any]) -> str:
     lines = [
         *page_head(f"Beside {before}", "before", record, facts),
         "",
-        f"| setting | seeds | test accuracy | of {before} | processor s | of {before} | ratio | wanted | wall s, ratio |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| setting | threads | seeds | test accuracy | of {before} | processor s | of {before} | ratio | wanted | wall s, ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, sides in record["settings"].items():
         now, earlier = sides["now"], sides["before"]
@@ -98,7 +106,7 @@ def page(record: dict[str, Any]) -> str:
             kind: ranged(spread([one[kind] / other[kind] for one, other in zip(now, earlier, strict=False)]))
             for kind in ("processor", "wall")
         }
-        cells = [name, f"{len(now)}, {len(earlier)}", *(accuracy(runs) for runs in (now, earlier))]
+        cells = [name, str(sides["threads"]), f"{len(now)}, {len(earlier)}", *(accuracy(runs) for runs in (now, earlier))]
         cells += [f"{mean(run['processor'] for run in runs):.0f}" for runs in (now, earlier)]
         cells += [ratio["processor"], str(WANTED.get(name, "")), ratio["wall"]]
         lines.append(f"| {' | '.join(cells)} |")
