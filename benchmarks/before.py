@@ -97,7 +97,7 @@ def page(record: dict[str, Any]) -> str:
     lines = [
         *page_head(f"Beside {before}", "before", record, facts),
         "",
-        f"| setting | threads | seeds | test accuracy | of {before} | processor s | of {before} | ratio | wanted | wall s, ratio |",
+        f"| setting | threads | seeds | test accuracy | {before} | processor s | {before} | ratio | wanted | wall, ratio |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, sides in record["settings"].items():

@@ -164,12 +164,11 @@ def timed(command: list[str], where: Path, **environment: str) -> tuple[float, f
 def page(record: dict[str, Any]) -> str:
     """The record as Markdown."""
     facts = [
-        "one run each, from files on the disk to the accuracy on the test images, Python's start and imports included; the",
-        "  pipeline's rows are all its stages from `download` to `evaluate`",
-        f"epochs are iterations of boosting; what would take more than {LONGEST_SECONDS} s by the run before was left out",
+        "one run each, from files on the disk to the accuracy on the test images, Python's start and imports included",
+        "the pipeline's rows are all its stages from `download` to `evaluate`; the epochs of boosting are its iterations",
+        f"what would take more than {LONGEST_SECONDS} s by the run before was left out",
     ]
-    lines = page_head("Beside what people would pick", "peers", record, [*facts[:1], *facts[2:]])
-    lines[lines.index(f"- {facts[0]}") : lines.index(f"- {facts[0]}") + 1] = [f"- {facts[0]}", facts[1]]
+    lines = page_head("Beside what people would pick", "peers", record, facts)
     runs = record["runs"]
     lines += ["", "![accuracy against processor seconds](peers.png)"] if set(PROGRAMS) <= set(runs) else []
     for title, names in (
