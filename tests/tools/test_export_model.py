@@ -120,7 +120,7 @@ def test_for_eight_bits_pooling_moves_behind_what_melts_into_the_convolution(
     with torch.no_grad():
         for norm in norms:
             norm.weight.copy_(torch.rand(norm.weight.shape, generator=torch.Generator().manual_seed(3)) + 0.5)
-        norms[4].weight[5] *= scale
+        norms[3].weight[5] *= scale
     path, moved = tmp_path / "model.onnx", tmp_path / "moved.onnx"
     write_onnx(path, Probabilities(classifier(network, 1), flip_tta=False), described(shape_CHW))
     model = onnx.load(path)
