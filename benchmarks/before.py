@@ -48,9 +48,6 @@ def main() -> None:
         for clone in clones.values():
             subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
         subprocess.run(["git", "checkout", "--quiet", arguments.before], cwd=clones["before"], check=True)
-        for clone in clones.values():
-            run(clone, "stages.download")
-            run(clone, "stages.convert")
         measured: dict[str, Any] = {
             name: {"threads": arguments.threads} | {side: [] for side in clones} for name in arguments.experiments
         }
@@ -73,7 +70,8 @@ def training(clone: Path, name: str, seed: int, threads: int) -> dict[str, float
     params = read_yaml(clone / "params.yaml") | changed | {"seed": seed, "threads": threads}
     with (clone / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)
-    run(clone, "stages.build")
+    for stage in ("download", "convert", "build"):
+        run(clone, f"stages.{stage}")
     if (clone / "stages/weights.py").exists():
         run(clone, "stages.weights")
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
