@@ -56,8 +56,13 @@ def main() -> None:
                 for side in [side for side, number in num_seeds.items() if seed < number]:
                     sides[side].append(training(clones[side], name, seed, arguments.threads))
                     print(name, side, seed, sides[side][-1], flush=True)
-            command = f"python -m benchmarks.before --before {arguments.before} --seeds {arguments.seeds} --threads {arguments.threads}"
-            record = {"command": command, "before": arguments.before, **now, "settings": rows | measured}
+            options = f"--before {arguments.before} --seeds {arguments.seeds} --threads {arguments.threads}"
+            record = {
+                "command": f"python -m benchmarks.before {options}",
+                "before": arguments.before,
+                **now,
+                "settings": rows | measured,
+            }
             write_json(ROOT / "benchmarks/before.json", record)
             write_text(ROOT / "benchmarks/before.md", page(record))
     print(page(record))
