@@ -216,7 +216,9 @@ def drawing(runs: dict[str, Any]) -> Figure:
         colour = BLUE if number == 0 else GREY
         seconds, accuracies = [run["processor"] for run in line], [100 * run["accuracy"] for run in line]
         axes.plot(seconds, accuracies, "o-", color=colour, linewidth=2 if number == 0 else 1)
-        axes.annotate(name, (seconds[-1], accuracies[-1]), (0, 7), textcoords="offset points", color=colour, ha="center")
+        axes.annotate(
+            name, (seconds[-1], accuracies[-1]), (0, 7), textcoords="offset points", color=colour, ha="center", fontsize=8
+        )
     axes.set(xscale="log", xlabel="processor seconds", ylabel="test accuracy, %", title="Fashion-MNIST, one run each")
     axes.set_xticks(SECONDS_SHOWN, [str(seconds) for seconds in SECONDS_SHOWN])
     axes.minorticks_off()
