@@ -177,7 +177,7 @@ class PaddedConvolution(nn.Conv2d):
 
     def forward(self, values_NCHW: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H, W)."""
-        if values_NCHW.shape[3] <= WIDEST_SLOW and _learns_in_bfloat16(values_NCHW):
+        if _learns_in_bfloat16(values_NCHW) and values_NCHW.shape[3] <= WIDEST_SLOW:
             convolved: Tensor = _SideBySide.apply(values_NCHW.bfloat16(), self.weight.bfloat16())
             return convolved
         return super().forward(values_NCHW)
