@@ -121,7 +121,6 @@ class TestInOrder:
         assert "lr: 0.002\n" in merged and "flip_tta: true\n" in merged
         assert len(repository.git("rev-list", "--parents", "--max-count=1", "HEAD").split()) == 3
 
-    @pytest.mark.slow
     def test_from_the_other_side_it_ends_with_the_same_and_what_ran_here_comes_from_the_cache(
         self, repository: Repository
     ) -> None:
