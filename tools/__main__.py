@@ -28,7 +28,7 @@ def verbs() -> dict[str, str]:
 def main() -> None:
     """List the tools, or run the one that is named. Raises UserError for an unknown name, with the nearest."""
     known = verbs()
-    if not sys.argv[1:]:
+    if not sys.argv[1:] or sys.argv[1] in ("-h", "--help"):
         width = max(map(len, known))
         for name, line in known.items():
             print(f"{name:{width}}  {line}")

@@ -51,3 +51,9 @@ def test_a_misspelt_one_gets_the_nearest() -> None:
 def test_one_that_is_named_runs_with_its_arguments() -> None:
     done = run("data", "nowhere")
     assert (done.returncode, done.stderr) == (1, "error: nowhere: no such file or folder\n")
+
+
+def test_asked_for_help_it_lists_them() -> None:
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == run().stdout
