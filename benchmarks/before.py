@@ -8,18 +8,16 @@ count. Rewrites these settings in benchmarks/before.json and benchmarks/before.m
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from benchmarks.record import ROOT, circumstances, page_head, ranged, record_so_far, spread
+from benchmarks.record import ROOT, circumstances, page_head, ranged, record_so_far, spread, timed
 from classifier.common.files import write_json, write_text
 from classifier.common.params import read_yaml
 from tools.experiments.named import EXPERIMENTS_FILE
@@ -79,18 +77,16 @@ def training(clone: Path, name: str, seed: int, threads: int) -> dict[str, float
         run(clone, f"stages.{stage}")
     if (clone / "stages/weights.py").exists():
         run(clone, "stages.weights")
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    run(clone, "stages.train")
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    wall, processor = run(clone, "stages.train")
     run(clone, "stages.evaluate")
     accuracy = json.loads((clone / "metrics/test.json").read_text(encoding="utf-8"))["test_accuracy"]
-    return {"processor": round(processor, 1), "wall": round(wall, 1), "accuracy": accuracy}
+    return {"processor": processor, "wall": wall, "accuracy": accuracy}
 
 
-def run(clone: Path, module: str) -> None:
-    """`module`, with the code of the clone."""
-    subprocess.run([sys.executable, "-m", module], cwd=clone, check=True, stdout=subprocess.DEVNULL)
+def run(clone: Path, module: str) -> tuple[float, float]:
+    """Wall and processor seconds of `module`, with the code of the clone."""
+    wall, processor, _ = timed([sys.executable, "-m", module], clone)
+    return wall, processor
 
 
 def page(record: dict[str, Any]) -> str:

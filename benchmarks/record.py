@@ -3,8 +3,10 @@
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -67,6 +69,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def ranged(row: dict[str, float]) -> str:
     """What `spread` gave, as `median (least to greatest)`."""
     return f"{row['median']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
+
+
+def timed(command: list[str], where: Path, **environment: str) -> tuple[float, float, str]:
+    """Wall and processor seconds of a process and its children, and what it printed."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    everything = {**os.environ, **environment}
+    printed = subprocess.run(command, cwd=where, env=everything, check=True, stdout=subprocess.PIPE, text=True).stdout
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return round(wall, 1), round(processor, 1), printed
 
 
 def _commit() -> str:

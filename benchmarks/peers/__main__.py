@@ -10,12 +10,10 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 from torchvision.datasets import FashionMNIST
 
-from benchmarks.record import ROOT, circumstances, page_head, record_so_far
+from benchmarks.record import ROOT, circumstances, page_head, record_so_far, timed
 from classifier.common.files import write_json, write_text
 from classifier.common.params import read_yaml
 from classifier.figures.style import BLUE, GREY, save_png, styled
@@ -102,12 +100,12 @@ def write_fashion_mnist(data: Path) -> None:
 def write_photographs(folder: Path) -> None:
     """JPEGs of 500×375: stripes whose direction and width are the class's, under coloured noise."""
     rng = np.random.default_rng(0)
-    rows_H1, columns_1W = np.mgrid[:375, :1], np.mgrid[:1, :500][1]
+    rows_H1, columns_W = np.arange(375)[:, None], np.arange(500)
     for split, count in NUM_PHOTOGRAPHS.items():
         for number in range(count):
             label = number % NUM_CLASSES
             angle = np.pi * label / NUM_CLASSES + rng.normal(0, 0.1)
-            phase = (rows_H1[0] * np.sin(angle) + columns_1W * np.cos(angle)) / (8 + 2 * label)
+            phase = (rows_H1 * np.sin(angle) + columns_W * np.cos(angle)) / (8 + 2 * label)
             colour = rng.uniform(40, 200, 3)
             pixels_HWC = colour + 40 * np.sin(phase)[:, :, None] + rng.normal(0, 20, (375, 500, 3))
             path = folder / f"{split}/{label}/{number}.jpg"
@@ -150,16 +148,6 @@ def ours(clone: Path, name: str, data: Path) -> list[dict[str, Any]]:
     run = {"budget": str(params["epochs"]), "wall": round(wall, 1), "processor": round(processor, 1), "accuracy": accuracy}
     print(name, run, flush=True)
     return [run]
-
-
-def timed(command: list[str], where: Path, **environment: str) -> tuple[float, float, str]:
-    """Wall and processor seconds of a process and its children, and what it printed."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    everything = {**os.environ, **environment}
-    printed = subprocess.run(command, cwd=where, env=everything, check=True, stdout=subprocess.PIPE, text=True).stdout
-    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return round(wall, 1), round(processor, 1), printed
 
 
 def page(record: dict[str, Any]) -> str:
